@@ -1,0 +1,54 @@
+"""What a decoding strategy is: how the next token is chosen."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from transformers import LogitsProcessor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a strategy may know of the batch it decodes.
+
+    sample_ids: one per prompt; the model's rows are these, each repeated once per beam.
+    prompt_width: length of the (padded) sequence the first new token is appended to; 1 for an
+        encoder-decoder, whose sequence begins with its start token.
+    tag_ids: token ids that occur in speaker tags and masks (``#Person1#``).
+    """
+
+    sample_ids: tuple[str, ...]
+    prompt_width: int
+    tag_ids: frozenset[int]
+
+
+class Decoding(ABC):
+    """A strategy with its parameters.
+
+    Params: a frozen dataclass; the keys, types and defaults of a ``[decodings.NAME]`` entry. It has at
+        least ``max_new_tokens``.
+    beams: sequences kept per prompt, which an engine's memory depends on.
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type]
+
+    def __init__(self, params: Any, seed: int = 42) -> None:
+        self.params = params
+        self.seed = seed
+
+    @property
+    def beams(self) -> int:
+        return 1
+
+    @abstractmethod
+    def config(self) -> Mapping[str, object]:
+        """Fields of transformers' GenerationConfig."""
+
+    def processors(self, batch: Batch) -> list[LogitsProcessor]:
+        """Logits processors for one batch, applied in order after those of ``config``."""
+        return []

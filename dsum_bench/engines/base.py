@@ -1,0 +1,86 @@
+"""What an engine is: it runs one model on this machine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dsum_bench.adapters.base import Adapter
+from dsum_bench.decoding.base import Decoding
+from dsum_bench.machine import Machine
+from dsum_bench.spec import Generation, ModelSpec, Placement, Prompt
+
+Tell = Callable[[str], None]
+"""Tells the person watching what is going on, in a few words; also proof that the worker is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an engine can say of a model before it loads anything.
+
+    weights: fingerprint of the checkpoint, part of the run's key.
+    config: the checkpoint's ``config.json`` where it is at hand, else {}.
+    download_bytes: what must be fetched first, 0 when everything is here or the size is unknown.
+    """
+
+    placement: Placement
+    weights: str
+    config: Mapping[str, Any]
+    download_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What ``prepare`` found: the tokenizer, the configuration, the longest sequence the model can take."""
+
+    tokenizer: Any
+    config: Mapping[str, Any]
+    max_tokens: int | None
+
+
+class Engine(ABC):
+    """Runs one model. Made in the worker process; only ``plan`` is called in the parent.
+
+    name: the ``engine`` of a registry entry.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, model: ModelSpec, placement: Placement) -> None:
+        self.model = model
+        self.placement = placement
+
+    @classmethod
+    @abstractmethod
+    def plan(cls, model: ModelSpec, machine: Machine, beams: int) -> Plan:
+        """Decide placement and fingerprint within seconds, without loading weights.
+
+        Raises:
+            ModelSkipped: it cannot run here (no memory, hub unreachable, gated).
+            ModelError: the entry is at fault (no such folder, pickled weights not allowed).
+        """
+
+    @classmethod
+    def versions(cls) -> Mapping[str, str]:
+        """Versions of the packages whose code shapes this engine's output."""
+        return {}
+
+    @abstractmethod
+    def prepare(self, tell: Tell) -> Loaded:
+        """Fetch what is missing and open tokenizer and configuration; no weights yet."""
+
+    @abstractmethod
+    def load(self, tell: Tell) -> None:
+        """Load the weights."""
+
+    @abstractmethod
+    def generate(
+        self, prompts: Sequence[Prompt], adapter: Adapter, decoding: Decoding | None, tell: Tell
+    ) -> Iterator[list[Generation]]:
+        """Yield finished batches, in any order; every prompt exactly once."""
+
+    def peak_memory(self) -> int:
+        """Largest memory used so far on the device that bounds it, in bytes."""
+        return 0

@@ -1,0 +1,71 @@
+"""What an executor is: it runs jobs somewhere and tells what happens as events."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dsum_bench.plugins import PluginSettings
+from dsum_bench.spec import Output, RunSpec, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One model and the samples it has still to do. It crosses to another process, so it holds data only."""
+
+    id: str
+    run: RunSpec
+    samples: tuple[Sample, ...]
+    plugins: PluginSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A sign of life with a few words for the progress line."""
+
+    job: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A finished batch. peak_memory: largest so far, in bytes."""
+
+    job: str
+    outputs: tuple[Output, ...]
+    peak_memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job is over. reason is empty when all went well; skipped: the fault is this machine's, not the model's."""
+
+    job: str
+    reason: str = ""
+    skipped: bool = False
+    peak_memory: int = 0
+
+
+Event = Told | Rows | Ended
+
+
+class Executor(ABC):
+    """Runs jobs, each isolated from the others.
+
+    silence: seconds without any event after which a worker counts as hung and is ended.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, silence: float = 900.0) -> None:
+        self.silence = silence
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+        """Run the jobs and yield their events; every job gets exactly one Ended. Closing ends the workers."""
+
+    @abstractmethod
+    def stop(self, job: str, reason: str) -> None:
+        """End one running job; its Ended carries the reason. Called between events."""

@@ -1,0 +1,56 @@
+"""What a metric and a metric's tokenizer are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
+
+from dsum_bench.spec import Sample
+
+
+class MetricTokenizer(ABC):
+    """Cuts a text into the tokens that a metric counts.
+
+    name: what stands after ``@`` in ``rouge@mecab``.
+    An instance may be expensive (a dictionary): it is made once per process.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """Name, engine and dictionary with their versions; two that differ may cut differently."""
+
+    @abstractmethod
+    def __call__(self, text: str) -> list[str]:
+        """Tokens of text, in order. An empty list for a text without any."""
+
+
+class Metric(ABC):
+    """Scores one summary at a time.
+
+    name: what stands before ``@`` in ``rouge@mecab``.
+    measures: names of the values that ``score`` returns, in the order they are shown.
+    needs_tokenizer: False for a metric that is written without ``@``; its tokenizer is then None.
+    """
+
+    name: ClassVar[str]
+    measures: ClassVar[tuple[str, ...]]
+    needs_tokenizer: ClassVar[bool] = True
+
+    def __init__(self, tokenizer: MetricTokenizer | None) -> None:
+        self.tokenizer = tokenizer
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """Everything that can change a value, ``key:value`` parts joined by ``|``.
+
+        Values with different signatures are never ranked or compared together.
+        """
+
+    @abstractmethod
+    def score(self, summary: str, sample: Sample) -> Mapping[str, float]:
+        """One value per measure. Never raises for any text, and never returns NaN."""

