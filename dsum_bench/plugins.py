@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dsum_bench.executors.base import Executor
     from dsum_bench.metrics.base import Metric, MetricTokenizer
     from dsum_bench.spec import ModelSpec
+
+T = TypeVar("T")
 
 GROUP = "dsum_bench"
 LOAD_VARIABLE = "DSUM_BENCH_LOAD_PLUGINS"
@@ -134,7 +136,8 @@ class Plugins:
         for hook in hookspecs.registration_hooks():
             getattr(self, hook.removeprefix("dsum_register_"))
 
-    def pick[T](self, kind: str, known: Mapping[str, T], name: str, where: str = "") -> T:
+    @staticmethod
+    def pick(kind: str, known: Mapping[str, T], name: str, where: str = "") -> T:
         """``known[name]``, or a UserError that names the nearest valid name."""
         if name in known:
             return known[name]
