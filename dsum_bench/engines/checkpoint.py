@@ -1,0 +1,128 @@
+"""What a checkpoint folder tells before its weights are loaded. No torch, no transformers."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from hashlib import sha256
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from dsum_bench.errors import ModelError
+
+PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+BLOCKS = 64
+BLOCK = 65536
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """``config.json`` of a checkpoint. Raises ModelError when it is missing or not JSON."""
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{folder} has no config.json: is it a transformers checkpoint?") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} cannot be read: {error}") from None
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise ModelError(f"{file} names no model_type: is it a transformers checkpoint?")
+    return config
+
+
+def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
+    """The files that hold the weights, complete and in order.
+
+    Raises:
+        ModelError: none there, a part missing, or only pickled ones without permission.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        _check_parts(folder, "model.safetensors.index.json")
+        return files
+    pickled = sorted(f for pattern in PICKLED for f in folder.glob(pattern))
+    if not pickled:
+        raise ModelError(f"{folder} has no weights (*.safetensors)")
+    if not allow_pickle:
+        raise ModelError(
+            f"{folder} holds only pickled weights ({pickled[0].name}), which can run code when they are loaded; "
+            'convert them to safetensors, or add allow = ["pickle"] to the entry if you trust them'
+        )
+    _check_parts(folder, "pytorch_model.bin.index.json")
+    return pickled
+
+
+def _check_parts(folder: Path, index: str) -> None:
+    if not (folder / index).is_file():
+        return
+    try:
+        parts = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise ModelError(f"{folder / index} cannot be read: {error}") from None
+    missing = sorted(p for p in parts if not (folder / p).is_file())
+    if missing:
+        raise ModelError(f"{folder} lacks {missing[0]}, one of {len(parts)} parts of the weights")
+
+
+def count_weights(files: list[Path]) -> int | None:
+    """Number of weights from safetensors headers; None where they cannot tell (pickled or packed weights)."""
+    total = 0
+    for file in files:
+        if file.suffix != ".safetensors":
+            return None
+        for entry in _header(file).values():
+            if entry.get("dtype") not in ("F64", "F32", "F16", "BF16", None):
+                return None
+            total += prod(entry.get("shape", [0]))
+    return total
+
+
+def _header(file: Path) -> dict[str, dict[str, Any]]:
+    """The JSON header of a safetensors file: 8 bytes of length, little endian, then the text."""
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > file.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(stream.read(length))
+    except (OSError, ValueError, struct.error) as error:
+        raise ModelError(f"{file} is not a whole safetensors file: {error}") from None
+    header.pop("__metadata__", None)
+    return dict(header)
+
+
+def fingerprint(files: list[Path]) -> str:
+    """16 hex digits over names, sizes and evenly spaced blocks of every file and the configuration beside it.
+
+    Reads at most 4 MiB a file, so that 16 GB of weights take a moment; training changes every weight, so
+    two checkpoints do not agree on all blocks by chance.
+    """
+    digest = sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            for block in range(BLOCKS):
+                stream.seek(max(0, (size - BLOCK) * block // (BLOCKS - 1)))
+                digest.update(stream.read(BLOCK))
+    for name in (
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ):
+        extra = files[0].parent / name
+        if extra.is_file():
+            digest.update(extra.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def check_size(spec_params: int | None, found: int | None, where: str) -> None:
+    """Raise ModelError when the registry's ``params`` and the checkpoint differ by more than a tenth."""
+    if spec_params and found and abs(found - spec_params) > 0.1 * spec_params:
+        raise ModelError(
+            f"{where} has {found / 1e9:.2f}B weights but the registry says params = {spec_params / 1e9:.2f}B; "
+            "correct the entry or its source"
+        )

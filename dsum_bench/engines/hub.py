@@ -1,0 +1,180 @@
+"""Models from the hub: one quick look before, one download in the worker."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from dsum_bench.engines import checkpoint
+from dsum_bench.engines.base import Tell
+from dsum_bench.engines.placement import size
+from dsum_bench.errors import ModelError, ModelSkipped
+from dsum_bench.spec import ModelSpec
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+TIMEOUT = 8.0
+PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+IGNORED = ("original/*", "onnx/*", "openvino/*", "runs/*", "*/*.safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """What a look at the hub, or at its cache on this disk, tells of a model.
+
+    revision: the commit. download_bytes: of what is not here yet.
+    """
+
+    revision: str
+    config: Mapping[str, Any]
+    download_bytes: int
+    folder: Path | None
+
+
+@cache
+def unreachable() -> str | None:
+    """Why the hub cannot be reached, found once per process with one request; None when it can."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return "hub access is switched off (HF_HUB_OFFLINE)"
+    try:
+        get_session().head(constants.ENDPOINT, timeout=TIMEOUT / 2)
+    except Exception as error:  # whatever the HTTP client of the day raises
+        return f"hub unreachable ({str(error) or type(error).__name__})"
+    return None
+
+
+def look(model: ModelSpec) -> HubModel:
+    """Find the model in the cache or on the hub, in seconds.
+
+    Raises:
+        ModelSkipped: not cached and the hub is unreachable, or gated for this user.
+        ModelError: no such repository or revision, or only weights that the entry does not allow.
+    """
+    cached = _cached(model)
+    if cached is not None:
+        return cached
+    reason = unreachable()
+    if reason is not None:
+        raise ModelSkipped(f"{reason} and {model.source[0]} is not in its cache")
+    return _ask(model)
+
+
+def _cached(model: ModelSpec) -> HubModel | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model.source[0], revision=model.revision, local_files_only=True))
+        checkpoint.weight_files(folder, "pickle" in model.allow)
+        return HubModel(folder.name, checkpoint.read_config(folder), 0, folder)
+    except (LocalEntryNotFoundError, ModelError):
+        return None  # absent or only partly there
+
+
+def _ask(model: ModelSpec) -> HubModel:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name = model.source[0]
+    try:
+        info = HfApi().model_info(name, revision=model.revision, timeout=TIMEOUT, files_metadata=True)
+        commit = str(info.sha)
+        config = json.loads(
+            Path(hf_hub_download(name, "config.json", revision=commit, etag_timeout=TIMEOUT)).read_text("utf-8")
+        )
+    except GatedRepoError:
+        raise ModelSkipped(
+            f"{name} is gated: accept its terms on the hub and set HF_TOKEN to a token of that account"
+        ) from None
+    except RevisionNotFoundError:
+        raise ModelError(f"{name} has no revision '{model.revision}' on the hub") from None
+    except RepositoryNotFoundError:
+        raise ModelError(f"{name} is not on the hub (or is private and HF_TOKEN may not read it)") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelSkipped(f"the hub did not answer for {name}: {str(error).splitlines()[0]}") from None
+    sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
+    return HubModel(commit, config, _download_size(model, sizes), None)
+
+
+def _download_size(model: ModelSpec, sizes: Mapping[str, int]) -> int:
+    weights = [n for n in sizes if n.endswith(".safetensors") and "/" not in n]
+    if not weights:
+        pickled = [n for n in sizes if Path(n).match("*.bin") and "/" not in n]
+        if not pickled:
+            raise ModelError(f"{model.source[0]} has no weights that transformers can load")
+        if "pickle" not in model.allow:
+            raise ModelError(
+                f"{model.source[0]} has only pickled weights ({pickled[0]}), which can run code when they are "
+                'loaded; add allow = ["pickle"] to the entry if you trust them'
+            )
+        weights = pickled
+    return sum(sizes[n] for n in weights)
+
+
+def fetch(model: ModelSpec, revision: str, tell: Tell) -> Path:
+    """Download what is missing of one commit and return its folder. Tells its progress, so a long
+    download is not taken for a hung worker."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = [*PATTERNS, *(["*.py"] if "remote-code" in model.allow else [])]
+    patterns += ["*.bin"] if "pickle" in model.allow else []
+    cached = _cached(model)
+    if cached is not None and cached.folder is not None and cached.revision == revision:
+        return cached.folder
+    done = Event()
+    Thread(target=_watch, args=(model.source[0], tell, done), daemon=True).start()
+    try:
+        return Path(
+            snapshot_download(
+                model.source[0], revision=revision, allow_patterns=patterns, ignore_patterns=list(IGNORED)
+            )
+        )
+    except GatedRepoError:
+        raise ModelSkipped(f"{model.source[0]} is gated: accept its terms on the hub and set HF_TOKEN") from None
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise ModelSkipped(f"download of {model.source[0]} failed: {str(error).splitlines()[0]}") from None
+    except OSError as error:
+        raise ModelError(f"download of {model.source[0]} failed: {error}") from None
+    finally:
+        done.set()
+
+
+def _watch(name: str, tell: Tell, done: Event) -> None:
+    from huggingface_hub import constants
+
+    blobs = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "blobs"
+    before = -1
+    while not done.wait(5):
+        now = sum(f.stat().st_size for f in blobs.glob("*") if f.is_file())
+        if now != before:
+            tell(f"downloading, {size(now)} so far")
+        before = now
+
+
+def forget(model: ModelSpec) -> int:
+    """Delete this model's files from the hub's cache; returns the bytes freed."""
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = scan_cache_dir()
+    except CacheNotFound:
+        return 0
+    commits = [r.commit_hash for repo in found.repos if repo.repo_id == model.source[0] for r in repo.revisions]
+    strategy = found.delete_revisions(*commits)
+    strategy.execute()
+    return int(strategy.expected_freed_size)

