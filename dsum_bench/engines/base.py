@@ -23,12 +23,14 @@ class Plan:
     weights: fingerprint of the checkpoint, part of the run's key.
     config: the checkpoint's ``config.json`` where it is at hand, else {}.
     download_bytes: what must be fetched first, 0 when everything is here or the size is unknown.
+    revision: the commit that was found, so that the worker loads just that.
     """
 
     placement: Placement
     weights: str
     config: Mapping[str, Any]
     download_bytes: int = 0
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

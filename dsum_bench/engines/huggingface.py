@@ -66,7 +66,7 @@ class HuggingFace(Engine):
             reasons.append(str(error))
         if reasons:
             raise ModelSkipped("; ".join(reasons))
-        return Plan(placement, found.revision, found.config, found.download_bytes)
+        return Plan(placement, found.revision, found.config, found.download_bytes, found.revision)
 
     @classmethod
     def versions(cls) -> Mapping[str, str]:

@@ -13,12 +13,16 @@ from dsum_bench.spec import Output, RunSpec, Sample
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One model and the samples it has still to do. It crosses to another process, so it holds data only."""
+    """One model and the samples it has still to do. It crosses to another process, so it holds data only.
+
+    log: file that takes what the worker's libraries print.
+    """
 
     id: str
     run: RunSpec
     samples: tuple[Sample, ...]
     plugins: PluginSettings
+    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,6 @@ class Ended:
     job: str
     reason: str = ""
     skipped: bool = False
-    peak_memory: int = 0
 
 
 Event = Told | Rows | Ended

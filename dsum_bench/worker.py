@@ -1,0 +1,138 @@
+"""What happens in a worker process: one job from its prompts to its outputs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from dsum_bench.adapters.base import Adapter, AdapterContext
+from dsum_bench.decoding.base import Decoding
+from dsum_bench.engines.base import Engine, Loaded, Tell
+from dsum_bench.errors import ModelError, ModelSkipped, UserError
+from dsum_bench.executors.base import Ended, Event, Job, Rows, Told
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import Output, RunSpec
+
+Emit = Callable[[Event], None]
+
+
+def main(job: Job, connection: Connection) -> None:
+    """Entry of the process: run the job, send its events, never print to the terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _log_to(Path(job.log))
+    lock = threading.Lock()
+
+    def emit(event: Event) -> None:
+        with lock:
+            connection.send(event)
+
+    emit(_ended(job, emit))
+    connection.close()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed has nobody to report to: it ends at once."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _log_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = log.open("a", encoding="utf-8")
+    for stream in (1, 2):
+        os.dup2(file.fileno(), stream)
+    sys.stdout = sys.stderr = file
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _ended(job: Job, emit: Emit) -> Ended:
+    try:
+        run(job, emit)
+        return Ended(job.id)
+    except ModelSkipped as error:
+        return Ended(job.id, str(error), skipped=True)
+    except (ModelError, UserError) as error:
+        traceback.print_exc()
+        return Ended(job.id, str(error))
+    except BaseException as error:  # whatever a model's code raises ends this model only
+        traceback.print_exc()
+        sys.stderr.flush()
+        text = next((line for line in str(error).splitlines() if line.strip()), "")
+        return Ended(job.id, f"{type(error).__name__}: {text} (traceback in {job.log})")
+
+
+def run(job: Job, emit: Emit) -> None:
+    """Prompts, generations and summaries of one job, sent batch by batch."""
+    spec = job.run
+    plugins = Plugins(job.plugins)
+
+    def tell(text: str) -> None:
+        emit(Told(job.id, text))
+
+    tell("starting")
+    engine_class = plugins.pick("engine", plugins.engines, spec.model.engine)
+    engine: Engine = engine_class(spec.model, spec.placement)
+    loaded = engine.prepare(tell)
+    decoding = build_decoding(spec, plugins)
+    adapter = build_adapter(spec, plugins, loaded, decoding)
+    tell("building prompts")
+    prompts = {s.id: adapter.prompt(s) for s in job.samples}
+    engine.load(tell)
+    for batch in engine.generate(list(prompts.values()), adapter, decoding, tell):
+        outputs = []
+        for made in batch:
+            prompt = prompts[made.sample_id]
+            outputs.append(Output(made, adapter.parse(made), prompt.trimmed_turns, prompt.trimmed_chars))
+        emit(Rows(job.id, tuple(outputs), engine.peak_memory()))
+
+
+def build_decoding(spec: RunSpec, plugins: Plugins) -> Decoding | None:
+    """The decoding strategy of a run, its parameters checked; None for a control."""
+    if spec.decoding is None:
+        return None
+    strategy = plugins.pick("decoding strategy", plugins.decodings, spec.decoding.strategy)
+    return strategy(strategy.Params(**spec.decoding.params), spec.seed)
+
+
+def build_adapter(spec: RunSpec, plugins: Plugins, loaded: Loaded, decoding: Decoding | None) -> Adapter:
+    """The adapter of a run, with the room its prompts have in this checkpoint.
+
+    Raises:
+        ModelError: the checkpoint is of another kind than the adapter.
+    """
+    from dsum_bench.adapters.build import build
+
+    adapter_class = plugins.pick("adapter", plugins.adapters, spec.model.adapter)
+    reason = adapter_class.refuses(loaded.config) if loaded.config else None
+    if reason:
+        raise ModelError(f"adapter '{spec.model.adapter}' does not fit its checkpoint: {reason}")
+    context = AdapterContext(
+        model=spec.model,
+        prompt=spec.prompt,
+        prompt_format=spec.prompt_format,
+        language=spec.language,
+        tokenizer=loaded.tokenizer,
+        max_prompt_tokens=_room(spec, loaded, adapter_class.architecture == "decoder", decoding),
+    )
+    return build(plugins, context)
+
+
+def _room(spec: RunSpec, loaded: Loaded, shared: bool, decoding: Decoding | None) -> int | None:
+    """Tokens a prompt may have: a decoder's sequence also holds the new tokens, an encoder's does not."""
+    new = int(str(decoding.config()["max_new_tokens"])) if decoding and shared else 0
+    limits = [spec.model.max_prompt_tokens, loaded.max_tokens - new if loaded.max_tokens else None]
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+__all__ = ["Tell", "main", "run"]
