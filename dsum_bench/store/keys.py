@@ -1,0 +1,94 @@
+"""A run's key: a digest of everything that can change what the model writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from dsum_bench.spec import DecodingSpec, ModelSpec, PromptSpec, RunSpec
+
+KEY_LENGTH = 12
+
+
+def run_id(run: RunSpec) -> str:
+    """The key of a run: 12 hexadecimal digits of a SHA-256.
+
+    Two runs with the same key would write the same text, so the second is the first one continued. What only
+    describes a run (names of prompt and decoding, notes, licence, the label of the selection, why it was placed
+    where it is) is left out, and so are the references: they change scores, never outputs.
+    """
+    digest = hashlib.sha256(canonical(_shaping(run)).encode("ascii"))
+    return digest.hexdigest()[:KEY_LENGTH]
+
+
+def canonical(value: object) -> str:
+    """JSON of value with sorted keys and no spaces, ASCII only; equal values give equal text.
+
+    Raises:
+        TypeError: a value that has no plain form.
+        ValueError: NaN or an infinite number.
+    """
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def plain(value: object) -> Any:
+    """value with dataclasses and mappings made dicts, tuples lists, and sets sorted lists."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, Set):
+        return sorted((plain(v) for v in value), key=repr)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(v) for v in value]
+    return value
+
+
+def treatment(run: RunSpec, kind: str) -> str:
+    """What was done to the model, in a word or two: ``zero-shot``, ``3-shot``, ``zero-shot raw``, ``control``."""
+    if kind == "control":
+        return "control"
+    examples = len(run.prompt.examples) if run.prompt else 0
+    shots = f"{examples}-shot" if examples else "zero-shot"
+    return f"{shots} raw" if run.prompt_format == "raw" else shots
+
+
+def _shaping(run: RunSpec) -> dict[str, object]:
+    return {
+        "model": _model(run.model),
+        "weights": run.weights,
+        "prompt": _prompt(run.prompt),
+        "prompt_format": run.prompt_format,
+        "decoding": _decoding(run.decoding),
+        "dtype": run.placement.dtype,
+        "quantization": run.placement.quantization,
+        # Which of several equal GPUs did the work changes nothing.
+        "device": run.placement.device.partition(":")[0],
+        "dataset": run.dataset,
+        "dataset_fingerprint": run.dataset_fingerprint,
+        "language": run.language,
+        "split": run.split,
+        "seed": run.seed,
+        "versions": run.versions,
+    }
+
+
+def _model(model: ModelSpec) -> dict[str, object]:
+    # What dtype, quantisation and decoding the entry asks for is not here: what it got stands in the run.
+    names = (
+        "name", "source", "revision", "sha256", "adapter", "options", "engine", "max_prompt_tokens", "allow"
+    )  # fmt: skip
+    return {name: getattr(model, name) for name in names}
+
+
+def _prompt(prompt: PromptSpec | None) -> dict[str, object] | None:
+    if prompt is None:
+        return None
+    return {"system": prompt.system, "user": prompt.user, "examples": prompt.examples}
+
+
+def _decoding(decoding: DecodingSpec | None) -> dict[str, object] | None:
+    return None if decoding is None else {"strategy": decoding.strategy, "params": decoding.params}

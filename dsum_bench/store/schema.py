@@ -1,0 +1,113 @@
+"""The tables of the results database, as a chain of migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database, Migrations
+
+NAME = "dsum_bench"
+
+# A run's measurable facts stand in columns of their own, so that a leaderboard never parses JSON; ``spec`` keeps the
+# rest. trimmed, cut and empty count samples: prompt trimmed, output ended by its length, no summary in the output.
+FIRST = """
+create table runs (
+    id text primary key,
+    model text not null,
+    params integer,
+    source text not null,
+    revision text,
+    weights text not null,
+    adapter text not null,
+    engine text not null,
+    treatment text not null,
+    kind text not null check (kind in ('model', 'control')),
+    dataset text not null,
+    language text not null,
+    split text not null,
+    selection text not null,
+    n_samples integer not null,
+    dataset_fingerprint text not null,
+    references_fingerprint text not null,
+    prompt_name text,
+    prompt_format text not null,
+    decoding_name text,
+    dtype text not null,
+    quantization text not null,
+    device text not null,
+    seed integer not null,
+    status text not null check (status in ('running', 'done', 'partial', 'failed', 'skipped')),
+    reason text not null default '',
+    started text not null,
+    finished text,
+    seconds real not null default 0,
+    peak_memory integer not null default 0,
+    trimmed integer not null default 0,
+    cut integer not null default 0,
+    empty integer not null default 0,
+    versions text not null,
+    spec text not null
+);
+create index runs_dataset on runs (dataset, split, dataset_fingerprint);
+
+create table outputs (
+    run_id text not null references runs (id) on delete cascade,
+    sample_id text not null,
+    position integer not null,
+    output text not null,
+    summary text not null,
+    prompt_tokens integer not null,
+    new_tokens integer not null,
+    finish text not null,
+    seconds real not null,
+    trimmed_turns integer not null,
+    trimmed_chars integer not null,
+    primary key (run_id, sample_id)
+);
+
+create table signatures (
+    id integer primary key,
+    signature text not null unique,
+    metric text not null,
+    measures text not null default '[]'
+);
+
+create table scores (
+    run_id text not null,
+    sample_id text not null,
+    signature_id integer not null references signatures (id),
+    measure text not null,
+    value real not null,
+    primary key (run_id, sample_id, signature_id, measure),
+    foreign key (run_id, sample_id) references outputs (run_id, sample_id) on delete cascade
+) without rowid;
+
+create table aggregates (
+    run_id text not null references runs (id) on delete cascade,
+    signature_id integer not null references signatures (id),
+    measure text not null,
+    mean real not null,
+    n integer not null,
+    primary key (run_id, signature_id, measure)
+) without rowid;
+"""
+
+
+def m001_first_tables(db: Database) -> None:
+    db.executescript(FIRST)
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m001_first_tables,)
+"""A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
+
+
+def migrations() -> Migrations:
+    """The steps as sqlite-utils applies them, each once and in a transaction."""
+    from sqlite_utils import Migrations
+
+    chain = Migrations(NAME)
+    for step in STEPS:
+        chain()(step)
+    return chain

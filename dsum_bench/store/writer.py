@@ -1,0 +1,320 @@
+"""The one writer of a results database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from dsum_bench.errors import UserError
+from dsum_bench.spec import Output, RunSpec
+from dsum_bench.store.faults import ELSEWHERE, explain
+from dsum_bench.store.keys import run_id
+from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+    from sqlite_utils import Database
+
+__all__ = ["Kind", "ScoredOutput", "Status", "Store"]
+
+Kind = Literal["model", "control"]
+Status = Literal["running", "done", "partial", "failed", "skipped"]
+
+BUSY_SECONDS = 30.0
+
+ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_SCORE = "insert or ignore into scores values (?, ?, ?, ?, ?)"
+AGGREGATE = """
+insert into aggregates
+select run_id, signature_id, measure, avg(value), count(*) from scores where run_id = ? group by signature_id, measure
+"""
+CLOSE = """
+update runs set
+    (seconds, trimmed, cut, empty) = (
+        select coalesce(sum(seconds), 0),
+            count(*) filter (where trimmed_turns > 0 or trimmed_chars > 0),
+            count(*) filter (where finish = 'length'),
+            count(*) filter (where trim(summary) = '')
+        from outputs where run_id = :id),
+    status = :status, reason = :reason, finished = :now, peak_memory = max(peak_memory, :peak)
+where id = :id
+"""
+
+
+class Store:
+    """A results database opened for writing. Use it as a context manager; one process at a time.
+
+    Every method that writes does so in one transaction and raises UserError when the disk is full or the file
+    cannot be written; what earlier calls wrote stays.
+    """
+
+    def __init__(self, path: Path, db: Database, lock: BaseFileLock) -> None:
+        self.path = path
+        self._db = db
+        self._lock = lock
+        self._signatures: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open path for writing, creating folder, file and tables as needed.
+
+        Runs that a killed process left ``running`` become ``partial``: with the lock held, nobody is running them.
+
+        Raises:
+            UserError: another writer has it, it cannot be written, is no results database, or is a newer one.
+        """
+        lock = _lock(path)
+        try:
+            db = _connect(path)
+            try:
+                store = cls(path, db, lock)
+                store._prepare()
+            except BaseException:
+                db.close()
+                raise
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let another writer in. Closing twice is allowed."""
+        self._db.close()
+        self._lock.release()
+
+    # -- runs -----------------------------------------------------------------------------------------------
+
+    def open_run(self, run: RunSpec, kind: Kind) -> str:
+        """Begin or resume a run and return its key; what it has already written stays.
+
+        When the references have changed since, its scores are dropped: they were measured against other texts.
+        """
+        key = run_id(run)
+        with self._transaction():
+            stored = self._db.execute("select references_fingerprint from runs where id = ?", [key]).fetchone()
+            if stored is not None and stored[0] != run.references_fingerprint:
+                self._drop_scores(key)
+            self._put(run_row(key, run, kind) | {"status": "running", "reason": ""})
+            self._forget_attempts(key, run)
+        return key
+
+    def record(self, run: RunSpec, kind: Kind, status: Literal["failed", "skipped"], reason: str) -> str:
+        """Note a run that never began, and why. A run that has outputs keeps them, and a finished one its status."""
+        key = run_id(run)
+        with self._transaction():
+            if self.status(key) != "done":
+                self._put(run_row(key, run, kind) | {"status": status, "reason": reason, "finished": now()})
+            self._forget_attempts(key, run)
+        return key
+
+    def close_run(self, key: str, status: Status, reason: str = "", peak_memory: int = 0) -> None:
+        """End a run: its time is the sum of its samples', its means those of all scores of each signature.
+
+        peak_memory: bytes; the largest of all attempts is kept.
+
+        Raises:
+            ValueError: ``done`` while samples are missing, or no such run.
+        """
+        with self._transaction():
+            row = self._db.execute("select n_samples from runs where id = ?", [key]).fetchone()
+            if row is None:
+                raise ValueError(f"there is no run {key}")
+            finished = self._db.execute("select count(*) from outputs where run_id = ?", [key]).fetchone()[0]
+            if status == "done" and finished != row[0]:
+                raise ValueError(f"run {key} has {finished} of {row[0]} samples and cannot be done")
+            self._db.execute("delete from aggregates where run_id = ?", [key])
+            self._db.execute(AGGREGATE, [key])
+            values = {"id": key, "status": status, "reason": reason, "now": now(), "peak": peak_memory}
+            self._db.execute(CLOSE, values)
+
+    def discard(self, key: str) -> None:
+        """Delete a run with its outputs and scores."""
+        with self._transaction():
+            self._db.execute("delete from runs where id = ?", [key])
+
+    def status(self, key: str) -> Status | None:
+        """The status of a run, None when there is none."""
+        with self._explained():
+            row = self._db.execute("select status from runs where id = ?", [key]).fetchone()
+        return row[0] if row else None
+
+    # -- samples --------------------------------------------------------------------------------------------
+
+    def outputs(self, key: str) -> dict[str, Output]:
+        """The finished samples of a run by id, in the order of the dataset."""
+        sql = "select * from outputs where run_id = ? order by position, sample_id"
+        with self._explained():
+            return {row["sample_id"]: stored_output(row) for row in self._db.query(sql, [key])}
+
+    def add(self, key: str, rows: Sequence[ScoredOutput], positions: Mapping[str, int]) -> int:
+        """Store a batch, whole or not at all; a sample that is already there stays as it was. Returns how many are new.
+
+        positions: place of each sample in the dataset, by id.
+
+        Raises:
+            ValueError: a score that is not finite, or a signature that was not declared.
+        """
+        scored = [(row.output, self._score_rows(row.output.generation.sample_id, row.scores)) for row in rows]
+        added = 0
+        with self._transaction():
+            for output, scores in scored:
+                values = output_row(key, output, positions[output.generation.sample_id])
+                if self._db.execute(ADD_OUTPUT, values).rowcount != 1:
+                    continue  # scores of another text must not be mixed in
+                added += 1
+                self._db.conn.executemany(ADD_SCORE, [(key, *score) for score in scores])
+        return added
+
+    # -- scores ---------------------------------------------------------------------------------------------
+
+    def declare_signature(self, signature: str, choice: str, measures: Sequence[str] = ()) -> None:
+        """Name a signature before its scores are stored.
+
+        choice: what a user types for it, such as ``rouge@mecab``. measures: in the order they are shown.
+        """
+        insert = "insert or ignore into signatures (signature, metric, measures) values (?, ?, ?)"
+        with self._transaction():
+            self._db.execute(insert, [signature, choice, json.dumps(list(measures))])
+        row = self._db.execute("select id from signatures where signature = ?", [signature]).fetchone()
+        self._signatures[signature] = row[0]
+
+    def scored(self, key: str, signature: str) -> set[str]:
+        """Ids of the samples of a run that have scores of this signature."""
+        sql = """select distinct sample_id from scores join signatures on signatures.id = signature_id
+            where run_id = ? and signature = ?"""
+        with self._explained():
+            return {row[0] for row in self._db.execute(sql, [key, signature])}
+
+    def add_scores(self, key: str, scores: Mapping[str, Scores]) -> None:
+        """Store scores, by sample id, of samples that are already there; a score that is there stays as it was.
+
+        Raises:
+            ValueError: a score that is not finite, a signature that was not declared, a sample without output.
+        """
+        rows = [(key, *row) for sample_id, values in scores.items() for row in self._score_rows(sample_id, values)]
+        try:
+            with self._transaction():
+                self._db.conn.executemany(ADD_SCORE, rows)
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"run {key} has no output for some of the samples that scores are given for") from error
+
+    def drop_scores(self, key: str) -> None:
+        """Delete the scores of a run; its outputs stay."""
+        with self._transaction():
+            self._drop_scores(key)
+
+    # -- inside ---------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Check that the file is ours, bring its tables up to date and load what is cached."""
+        from dsum_bench.store.schema import STEPS, migrations
+
+        chain = migrations()
+        with self._explained():
+            applied = {migration.name for migration in chain.applied(self._db)}
+            _check_owner(self.path, self._db, applied, {step.__name__ for step in STEPS})
+            self._db.enable_wal()
+            self._db.execute("pragma foreign_keys = on")
+            chain.apply(self._db)
+            self._db.execute("update runs set status = 'partial', reason = 'interrupted' where status = 'running'")
+            self._signatures = dict(self._db.execute("select signature, id from signatures"))
+
+    def _put(self, values: Mapping[str, object]) -> None:
+        """Insert a run, or renew what describes it. (Replacing the row would delete its outputs with it.)"""
+        row = {"started": now(), **values}
+        renewed = ", ".join(f"{name} = excluded.{name}" for name in row if name not in ("id", "started"))
+        columns, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
+        self._db.execute(f"insert into runs ({columns}) values ({marks}) on conflict (id) do update set {renewed}", row)
+
+    def _forget_attempts(self, key: str, run: RunSpec) -> None:
+        """Remove earlier attempts at the same thing that never wrote a sample; their reason is out of date."""
+        self._db.execute(
+            """delete from runs where id != ? and model = ? and dataset_fingerprint = ? and prompt_format = ?
+                and status != 'running' and not exists (select 1 from outputs where run_id = runs.id)""",
+            [key, run.model.name, run.dataset_fingerprint, run.prompt_format],
+        )
+
+    def _drop_scores(self, key: str) -> None:
+        self._db.execute("delete from scores where run_id = ?", [key])
+        self._db.execute("delete from aggregates where run_id = ?", [key])
+
+    def _score_rows(self, sample_id: str, scores: Scores) -> list[tuple[str, int, str, float]]:
+        missing = set(scores) - set(self._signatures)
+        if missing:
+            raise ValueError(f"signature {min(missing)!r} was not declared")
+        return [
+            (sample, self._signatures[signature], measure, value)
+            for sample, signature, measure, value in score_rows(sample_id, scores)
+        ]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._explained(), self._db.atomic():
+            yield
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            told = explain(self.path, error)
+            if told is error:
+                raise
+            raise told from error
+
+
+def _lock(path: Path) -> BaseFileLock:
+    from filelock import FileLock, Timeout
+
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(
+            f"another dsum-bench is writing to {path}: wait until it ends, or give this one its own --results folder"
+        ) from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f"{path.parent} is not a folder: remove the file in its place {ELSEWHERE}") from error
+    except (OSError, NotImplementedError) as error:
+        raise UserError(f"cannot write in folder {path.parent} ({error}): make it writable {ELSEWHERE}") from error
+    return lock
+
+
+def _connect(path: Path) -> Database:
+    from sqlite_utils import Database
+
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            # Reading the header finds a file that is no database, taking the write lock one that cannot be written.
+            connection.execute("begin immediate")
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    return Database(connection, execute_plugins=False)
+
+
+def _check_owner(path: Path, db: Database, applied: set[str], known: set[str]) -> None:
+    if not applied and db.table_names():
+        raise UserError(f"{path} is a database of another program: move it away {ELSEWHERE}")
+    if applied - known:
+        raise UserError(f"{path} was made by a newer dsum-bench: upgrade this one {ELSEWHERE}")
