@@ -1,0 +1,86 @@
+"""The command ``dsum-bench``: a table of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+from dsum_bench import __version__
+from dsum_bench.errors import UserError, nearest
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "screen": ("dsum_bench.cli.screen:screen", "Let models summarise a dataset and score them."),
+    "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank what has been screened."),
+    "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
+    "models": ("dsum_bench.cli.models:models", "List the model zoo."),
+    "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
+    "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt a model is given."),
+    "plugins": ("dsum_bench.cli.plugins:plugins", "List plugins and what they register."),
+}
+"""Name -> where the command is, and its line in the help; the line stands here so that help imports nothing."""
+
+INTERRUPTED = 130
+
+
+class Failure(click.ClickException):
+    """A UserError on its way out: ``Error: sentence`` on stderr and exit code 2."""
+
+    exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """Commands from the table above first, then those that plugins add."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(set(self.commands) - set(COMMANDS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
+        return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            self._ask_plugins(name)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise Failure(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def _ask_plugins(self, name: str) -> None:
+        """Let plugins add their commands; raise UserError when none of them has this one."""
+        from dsum_bench.plugins import Plugins
+
+        plugins = Plugins()
+        plugins.manager.hook.dsum_register_commands(cli=self)
+        if name not in self.commands:
+            broken = "".join(f"; {problem}" for problem in plugins.problems)
+            raise UserError(f"unknown command '{name}'{nearest(name, {*COMMANDS, *self.commands})}{broken}")
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Plugins may add commands; `dsum-bench plugins` lists them.",
+)
+@click.version_option(__version__, prog_name="dsum-bench")
+def main() -> None:
+    """Screen language models for Korean dialogue summarisation and rank what they write."""
