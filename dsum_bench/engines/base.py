@@ -86,3 +86,8 @@ class Engine(ABC):
     def peak_memory(self) -> int:
         """Largest memory used so far on the device that bounds it, in bytes."""
         return 0
+
+    @classmethod
+    def free(cls, model: ModelSpec) -> int:
+        """Delete what was downloaded for this model; returns the bytes freed. Files of the user's own stay."""
+        return 0

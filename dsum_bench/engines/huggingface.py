@@ -72,6 +72,10 @@ class HuggingFace(Engine):
     def versions(cls) -> Mapping[str, str]:
         return {name: version(name) for name in ("torch", "transformers")}
 
+    @classmethod
+    def free(cls, model: ModelSpec) -> int:
+        return hub.forget(model) if source_kind(model) == "hub" else 0
+
     def prepare(self, tell: Tell) -> Loaded:
         kind = source_kind(self.model)
         if kind == "folder":

@@ -1,0 +1,227 @@
+"""`dsum-bench screen`: the sweep over the model zoo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from dsum_bench.cli.options import database, plugin_option, registry_option, results_option
+from dsum_bench.errors import UserError
+from dsum_bench.spec import Dtype, ModelSpec, PromptFormat, Quantization, Sample
+
+if TYPE_CHECKING:
+    from dsum_bench.cli.session import Session
+    from dsum_bench.preflight import Candidate
+
+METRICS = ("rouge@mecab", "rouge@whitespace", "rouge@char")
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The options of one call, as typed."""
+
+    models: tuple[str, ...]
+    all_models: bool
+    dataset: str
+    split: str | None
+    limit: int | None
+    sample: int | None
+    seed: int
+    prompt: str | None
+    prompt_format: PromptFormat
+    decoding: str | None
+    settings: tuple[str, ...]
+    metrics: tuple[str, ...]
+    device: str
+    dtype: Dtype | None
+    quantization: Quantization | None
+    time_budget: str | None
+    silence: float
+    executor: str
+    fresh: bool
+    free_cache: bool
+    dry_run: bool
+    as_json: bool
+
+
+@click.command(short_help="Summarise a dataset with models and store the scores.")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option(
+    "--all", "all_models", is_flag=True, help="Every model of the zoo that is made for the dataset's language."
+)
+@click.option("--dataset", default="samples-ko", show_default=True, help="Dataset of the registry.")
+@click.option("--split", help="Split of the dataset  [default: the dataset's own]")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples.")
+@click.option("--sample", type=click.IntRange(min=1), help="N samples drawn at random.")
+@click.option("--seed", default=42, show_default=True, help="For --sample and for sampling strategies.")
+@click.option("--prompt", help="Prompt of the registry for all models.")
+@click.option(
+    "--prompt-format",
+    type=click.Choice(get_args(PromptFormat)),
+    default="template",
+    show_default=True,
+    help="raw leaves the chat template out.",
+)
+@click.option("--decoding", help="Decoding of the registry for all models.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the decoding.")
+@click.option("--metric", "metrics", multiple=True, default=METRICS, show_default=True, help="METRIC@TOKENIZER.")
+@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
+@click.option("--dtype", type=click.Choice(get_args(Dtype)), help="For all models.")
+@click.option("--quantization", type=click.Choice(get_args(Quantization)), help="For all models.")
+@click.option(
+    "--time-budget", metavar="TIME", help="Most time for a model, such as 30m; it stops when it would need more."
+)
+@click.option(
+    "--hang-timeout", "silence", default=900.0, show_default=True, help="Seconds of silence that end a worker."
+)
+@click.option("--executor", default="local", show_default=True, help="What runs the workers.")
+@click.option("--fresh", is_flag=True, help="Start these runs over instead of resuming them.")
+@click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
+@click.option("--dry-run", is_flag=True, help="Check every model and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@registry_option
+@plugin_option
+@results_option
+@click.pass_context
+def screen(
+    context: click.Context, results: Path, registry: tuple[Path, ...], plugin: tuple[str, ...], **typed: Any
+) -> None:
+    """Summarise a dataset with MODELs and store the scores.
+
+    A run that was broken off goes on where it stopped. Each model has a process of its own: one that fails is
+    reported, and the others finish.
+
+    Exit code: 0 all done, 1 a model failed or one you named could not run, 2 wrong usage or input.
+    """
+    from dsum_bench.cli.session import Session
+
+    choices = Choices(**typed)
+    if choices.all_models == bool(choices.models):
+        raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
+    session = Session.open(registry, plugin)
+    context.exit(run(choices, session, results))
+
+
+def run(choices: Choices, session: Session, results: Path) -> int:
+    """The command's work; returns the exit code."""
+    from dsum_bench.datasets.load import fingerprint, load, references_fingerprint, select
+    from dsum_bench.machine import detect
+    from dsum_bench.metrics.choose import build
+    from dsum_bench.preflight import Task, preflight
+
+    spec = session.registry.dataset(choices.dataset)
+    split = choices.split or spec.default_split
+    selection = select(load(spec, session.plugins, split), choices.limit, choices.sample, choices.seed)
+    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(choices.metrics)}
+    task = Task(
+        dataset=spec.name,
+        language=spec.language,
+        split=split,
+        selection=selection.label,
+        n_samples=len(selection.samples),
+        dataset_fingerprint=fingerprint(selection.samples),
+        references_fingerprint=references_fingerprint(selection.samples),
+        prompt=choices.prompt,
+        prompt_format=choices.prompt_format,
+        decoding=choices.decoding,
+        settings=choices.settings,
+        seed=choices.seed,
+    )
+    machine = detect()
+    if choices.device == "cpu":
+        machine = replace(machine, gpus=())
+    candidates = preflight(_models(choices, session), task, session.registry, session.plugins, machine)
+    candidates.sort(key=lambda c: (not c.control, c.run.model.params or 0))
+    session.report_problems()
+    if choices.dry_run:
+        _show_plan(candidates, choices.as_json)
+        return 0
+    counts = _sweep(choices, session, results, candidates, selection.samples, metrics)
+    return _finish(choices, candidates, counts, results)
+
+
+def _models(choices: Choices, session: Session) -> list[ModelSpec]:
+    names = session.registry.models if choices.all_models else dict.fromkeys(choices.models)
+    changes: dict[str, Any] = {}
+    if choices.dtype:
+        changes["dtype"] = choices.dtype
+    if choices.quantization:
+        changes["quantization"] = choices.quantization
+    return [replace(session.registry.model(name), **changes) for name in names]
+
+
+def _sweep(
+    choices: Choices,
+    session: Session,
+    results: Path,
+    candidates: Sequence[Candidate],
+    samples: Sequence[Sample],
+    metrics: Mapping[str, Any],
+) -> Mapping[str, int]:
+    from dsum_bench.cli.progress import Bars, Lines
+    from dsum_bench.screening import Settings, Sweep, parse_duration
+    from dsum_bench.store.writer import Store
+
+    budget = parse_duration(choices.time_budget) if choices.time_budget else None
+    settings = Settings(budget, choices.fresh, choices.free_cache, results / "logs")
+    executor = session.plugins.pick("executor", session.plugins.executors, choices.executor)(choices.silence)
+    console = session.console(stderr=choices.as_json)
+    with Store.open(database(results)) as store:
+        watcher = Bars(console, len(candidates)) if console.is_terminal else Lines(console)
+        with watcher:
+            sweep = Sweep(samples, metrics, store, session.plugins, watcher, settings)
+            return sweep.go(candidates, executor)
+
+
+def _finish(choices: Choices, candidates: Sequence[Candidate], counts: Mapping[str, int], results: Path) -> int:
+    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+    if choices.as_json:
+        click.echo(json.dumps({"counts": dict(counts), "database": str(database(results))}))
+    else:
+        where = "" if str(results) == "results" else f" --results {results}"
+        click.echo(f"{told}; see: dsum-bench leaderboard{where}")
+    if all(c.status == "failed" for c in candidates):
+        return 2  # nothing could even begin, and every reason is a fault of the input
+    named_but_not_run = not choices.all_models and counts["skipped"]
+    return 1 if counts["failed"] or named_but_not_run else 0
+
+
+def _show_plan(candidates: Sequence[Candidate], as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if as_json:
+        rows = [
+            {
+                "model": c.run.model.name,
+                "status": c.status,
+                "reason": c.reason or c.run.placement.reason,
+                "device": c.run.placement.device,
+                "dtype": c.run.placement.dtype,
+                "quantization": c.run.placement.quantization,
+                "needs_bytes": c.run.placement.needs_bytes,
+                "download_bytes": c.download_bytes,
+            }
+            for c in candidates
+        ]
+        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    table = Table(title="Before the sweep", title_justify="left")
+    table.add_column("model", no_wrap=True)
+    table.add_column("status")
+    table.add_column("how, or why not", overflow="fold")
+    for c in candidates:
+        place = c.run.placement
+        how = (
+            place.reason
+            if place.device == "none"
+            else f"{place.device} {place.dtype} {place.quantization}: {place.reason}"
+        )
+        table.add_row(Text(c.run.model.name), c.status, Text(c.reason or how))
+    Console().print(table)

@@ -1,0 +1,136 @@
+"""What can run here, found for all models at once before any weight is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from dsum_bench import __version__
+from dsum_bench.engines.base import Plan
+from dsum_bench.errors import ModelError, ModelSkipped, UserError
+from dsum_bench.machine import Machine
+from dsum_bench.plugins import Plugins
+from dsum_bench.prompts import default_prompt
+from dsum_bench.registry import Registry
+from dsum_bench.spec import DecodingSpec, ModelSpec, Placement, PromptFormat, PromptSpec, RunSpec
+from dsum_bench.tables import with_settings
+
+NOWHERE = Placement("none", "none", "none", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The samples of a sweep and how they are summarised; the same for all its models.
+
+    settings: ``key=value`` changes to every decoding.
+    """
+
+    dataset: str
+    language: str
+    split: str
+    selection: str
+    n_samples: int
+    dataset_fingerprint: str
+    references_fingerprint: str
+    prompt: str | None = None
+    prompt_format: PromptFormat = "template"
+    decoding: str | None = None
+    settings: tuple[str, ...] = ()
+    seed: int = 42
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One model and what became of it before the sweep: a run to do, or why not.
+
+    status: ``ready``, ``skipped`` (this machine) or ``failed`` (the entry is at fault).
+    """
+
+    run: RunSpec
+    control: bool
+    status: str = "ready"
+    reason: str = ""
+    download_bytes: int = 0
+
+
+def preflight(
+    models: Sequence[ModelSpec], task: Task, registry: Registry, plugins: Plugins, machine: Machine
+) -> list[Candidate]:
+    """Check every model side by side; none costs the others time.
+
+    Raises:
+        UserError: a prompt, decoding or setting that does not exist, which is the caller's mistake.
+    """
+    runs = [_run(model, task, registry, plugins) for model in models]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda run: _check(run, plugins, machine), runs))
+
+
+def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> RunSpec:
+    adapter = plugins.pick("adapter", plugins.adapters, model.adapter, f"{model.origin}: model '{model.name}'")
+    generates = adapter.architecture != "none"
+    prompt: PromptSpec | None = None
+    if adapter.prompt_style != "none":
+        prompt = registry.prompt(task.prompt or model.prompt or default_prompt(adapter.prompt_style, task.language))
+    return RunSpec(
+        model=model,
+        dataset=task.dataset,
+        language=task.language,
+        split=task.split,
+        selection=task.selection,
+        n_samples=task.n_samples,
+        dataset_fingerprint=task.dataset_fingerprint,
+        references_fingerprint=task.references_fingerprint,
+        prompt=prompt,
+        prompt_format=task.prompt_format if adapter.prompt_style == "chat" else "template",
+        decoding=_decoding(model, task, registry, plugins) if generates else None,
+        placement=NOWHERE,
+        weights="",
+        seed=task.seed,
+        versions={"dsum-bench": __version__},
+    )
+
+
+def _decoding(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> DecodingSpec:
+    spec = registry.decoding(task.decoding or model.decoding)
+    strategy = plugins.pick("decoding strategy", plugins.decodings, spec.strategy, f"decoding '{spec.name}'")
+    params = with_settings(strategy.Params, spec.params, task.settings)
+    try:
+        strategy.Params(**params)
+    except ValueError as error:
+        raise UserError(f"decoding '{spec.name}' of {spec.origin or 'the command line'}: {error}") from None
+    return replace(spec, params=params)
+
+
+def _check(run: RunSpec, plugins: Plugins, machine: Machine) -> Candidate:
+    model = run.model
+    adapter = plugins.adapters[model.adapter]
+    control = adapter.architecture == "none"
+    engine = plugins.pick("engine", plugins.engines, model.engine, f"{model.origin}: model '{model.name}'")
+    try:
+        if model.languages and run.language not in model.languages:
+            raise ModelSkipped(f"made for {', '.join(model.languages)}; the dialogues are {run.language}")
+        decoding = plugins.decodings[run.decoding.strategy] if run.decoding else None
+        beams = decoding(decoding.Params(**run.decoding.params)).beams if decoding and run.decoding else 1
+        plan = engine.plan(model, machine, beams)
+        wrong = adapter.refuses(plan.config) if plan.config else None
+        if wrong:
+            raise ModelError(f"adapter '{model.adapter}' does not fit its checkpoint: {wrong}")
+    except ModelSkipped as error:
+        return Candidate(run, control, "skipped", str(error))
+    except ModelError as error:
+        return Candidate(run, control, "failed", str(error))
+    except Exception as error:  # an engine may be a plugin: its fault is this model's, not the sweep's
+        return Candidate(run, control, "failed", f"{type(error).__name__}: {error}")
+    return Candidate(_planned(run, plan, engine.versions()), control, download_bytes=plan.download_bytes)
+
+
+def _planned(run: RunSpec, plan: Plan, versions: Mapping[str, str]) -> RunSpec:
+    return replace(
+        run,
+        model=replace(run.model, revision=plan.revision or run.model.revision),
+        placement=plan.placement,
+        weights=plan.weights,
+        versions={**run.versions, **versions},
+    )

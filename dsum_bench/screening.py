@@ -1,0 +1,243 @@
+"""A sweep, from checked candidates to closed runs: resume, generate, score, store.
+
+Runs in the one process that writes the store; models run in workers that an executor keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from dsum_bench.errors import UserError
+from dsum_bench.executors.base import Ended, Event, Executor, Job, Rows, Told
+from dsum_bench.metrics.base import Metric
+from dsum_bench.plugins import Plugins
+from dsum_bench.preflight import Candidate
+from dsum_bench.spec import Output, RunSpec, Sample
+from dsum_bench.store.writer import ScoredOutput, Store
+
+
+class Watcher(Protocol):
+    """Who is told how a sweep goes. Times in seconds."""
+
+    def model_started(self, run: RunSpec, done: int, total: int) -> None: ...
+    def model_told(self, run: RunSpec, text: str) -> None: ...
+    def samples_done(self, run: RunSpec, done: int, total: int) -> None: ...
+    def model_ended(self, run: RunSpec, status: str, reason: str) -> None: ...
+    def warned(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """time_budget: seconds a model may take, None for any. fresh: drop what earlier runs finished.
+    free_cache: delete downloaded weights once a run is done."""
+
+    time_budget: float | None = None
+    fresh: bool = False
+    free_cache: bool = False
+    log_folder: Path = Path("results/logs")
+
+
+@dataclass(slots=True)
+class Running:
+    """A run in progress. weight: characters of dialogue, a stand-in for work; seconds: spent generating."""
+
+    candidate: Candidate
+    run_id: str
+    total: int
+    done: int
+    weight_left: int
+    weight_done: int = 0
+    seconds: float = 0.0
+    began: float = 0.0
+    peak_memory: int = 0
+
+
+@dataclass(slots=True)
+class Sweep:
+    """Everything a sweep needs; ``go`` runs it and returns how many runs ended in each status."""
+
+    samples: Sequence[Sample]
+    metrics: Mapping[str, Metric]
+    store: Store
+    plugins: Plugins
+    watcher: Watcher
+    settings: Settings
+    positions: dict[str, int] = field(init=False)
+    by_id: dict[str, Sample] = field(init=False)
+    counts: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.positions = {s.id: i for i, s in enumerate(self.samples)}
+        self.by_id = {s.id: s for s in self.samples}
+        self.counts = dict.fromkeys(("done", "partial", "failed", "skipped"), 0)
+        for choice, metric in self.metrics.items():
+            self.store.declare_signature(metric.signature, choice, metric.measures)
+
+    def go(self, candidates: Sequence[Candidate], executor: Executor) -> Mapping[str, int]:
+        """Run what can run. Everything finished is stored even if this is interrupted at any point."""
+        running: dict[str, Running] = {}
+        jobs: list[Job] = []
+        for candidate in candidates:
+            if candidate.status != "ready":
+                self._refuse(candidate)
+                continue
+            state, job = self._open(candidate)
+            if job is None:
+                self._close(state, "done", "")
+            else:
+                running[job.id] = state
+                jobs.append(job)
+        events = executor.run(jobs)
+        try:
+            for event in events:
+                self._take(event, running[event.job], executor)
+                if isinstance(event, Ended):
+                    del running[event.job]
+        finally:
+            events.close()  # type: ignore[attr-defined]  # an executor's run is a generator: this ends its workers
+            for state in running.values():
+                self._close(state, "partial", "interrupted; the same command goes on from here")
+        return self.counts
+
+    # -- the steps ------------------------------------------------------------------------------------------
+
+    def _refuse(self, candidate: Candidate) -> None:
+        kind = "control" if candidate.control else "model"
+        self.store.record(candidate.run, kind, candidate.status, candidate.reason)
+        self.counts[candidate.status] += 1
+        self.watcher.model_ended(candidate.run, candidate.status, candidate.reason)
+
+    def _open(self, candidate: Candidate) -> tuple[Running, Job | None]:
+        run = candidate.run
+        run_id = self.store.open_run(run, "control" if candidate.control else "model")
+        if self.settings.fresh:
+            self.store.discard(run_id)
+            run_id = self.store.open_run(run, "control" if candidate.control else "model")
+        finished = self.store.outputs(run_id)
+        self._score_again(run_id, finished)
+        left = tuple(s for s in self.samples if s.id not in finished)
+        state = Running(candidate, run_id, len(self.samples), len(finished), sum(len(s.dialogue) for s in left))
+        if finished:
+            self.watcher.model_told(run, f"{len(finished)} of {len(self.samples)} samples are there already")
+        if not left:
+            return state, None
+        log = self.settings.log_folder / f"{run.model.name}-{run_id}.log"
+        return state, Job(run_id, run, left, self.plugins.settings, str(log))
+
+    def _take(self, event: Event, state: Running, executor: Executor) -> None:
+        if not state.began:
+            self._begin(state)
+        if isinstance(event, Rows):
+            self._keep(event, state)
+        elif isinstance(event, Told):
+            self.watcher.model_told(state.candidate.run, event.text)
+        else:
+            self._ended(event, state)
+            return
+        over = self._over_budget(state)
+        if over:
+            executor.stop(state.run_id, over)
+
+    def _begin(self, state: Running) -> None:
+        state.began = monotonic()
+        self.watcher.model_started(state.candidate.run, state.done, state.total)
+        self._event("dsum_run_started", run_id=state.run_id, run=state.candidate.run)
+
+    def _keep(self, event: Rows, state: Running) -> None:
+        rows = [ScoredOutput(o, self._scores(o.summary, self.by_id[o.generation.sample_id])) for o in event.outputs]
+        self.store.add(state.run_id, rows, self.positions)
+        weight = sum(len(self.by_id[o.generation.sample_id].dialogue) for o in event.outputs)
+        state.done += len(rows)
+        state.weight_done += weight
+        state.weight_left -= weight
+        state.seconds += sum(o.generation.seconds for o in event.outputs)
+        state.peak_memory = max(state.peak_memory, event.peak_memory)
+        self.watcher.samples_done(state.candidate.run, state.done, state.total)
+        self._event("dsum_samples_done", run_id=state.run_id, run=state.candidate.run, rows=event.outputs)
+
+    def _ended(self, event: Ended, state: Running) -> None:
+        over_budget = event.reason.startswith(OVER_BUDGET)
+        if state.done == state.total:
+            self._close(state, "done", "")
+        elif over_budget or (event.skipped and state.done):
+            self._close(state, "partial", event.reason)
+        elif event.skipped:
+            self._close(state, "skipped", event.reason)
+        else:
+            reason = event.reason or f"ended after {state.done} of {state.total} samples without saying why"
+            self._close(state, "failed", reason)
+
+    def _close(self, state: Running, status: str, reason: str) -> None:
+        run = state.candidate.run
+        self.store.close_run(state.run_id, status, reason, state.peak_memory)
+        self.counts[status] += 1
+        self.watcher.model_ended(run, status, reason)
+        if status == "done" and self.settings.free_cache:
+            self.plugins.engines[run.model.engine].free(run.model)
+        self._event("dsum_run_finished", run_id=state.run_id, run=run, status=status, reason=reason)
+
+    # -- scores ---------------------------------------------------------------------------------------------
+
+    def _scores(self, summary: str, sample: Sample) -> dict[str, Mapping[str, float]]:
+        return {m.signature: m.score(summary, sample) for m in self.metrics.values()}
+
+    def _score_again(self, run_id: str, finished: Mapping[str, Output]) -> None:
+        """Score stored summaries with metrics they were not scored with yet; nothing is generated again."""
+        missing: dict[str, dict[str, Mapping[str, float]]] = {}
+        for metric in self.metrics.values():
+            scored = self.store.scored(run_id, metric.signature)
+            for sample_id, output in finished.items():
+                if sample_id not in scored:
+                    scores = metric.score(output.summary, self.by_id[sample_id])
+                    missing.setdefault(sample_id, {})[metric.signature] = scores
+        if missing:
+            self.store.add_scores(run_id, missing)
+
+    # -- time and events ------------------------------------------------------------------------------------
+
+    def _over_budget(self, state: Running) -> str:
+        budget = self.settings.time_budget
+        if budget is None:
+            return ""
+        spent = monotonic() - state.began
+        # The longest dialogues come first, so their share of the characters is a fair share of the work.
+        ahead = state.seconds * state.weight_left / state.weight_done if state.weight_done else 0.0
+        if spent + ahead <= budget or not state.weight_left:
+            return ""
+        return (
+            f"{OVER_BUDGET}: {duration(spent + ahead)} projected, {duration(budget)} allowed; finished samples are kept"
+        )
+
+    def _event(self, hook: str, **arguments: object) -> None:
+        try:
+            getattr(self.plugins.manager.hook, hook)(**arguments)
+        except Exception as error:  # a plugin's fault must not end a sweep
+            self.watcher.warned(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+
+
+OVER_BUDGET = "over its time budget"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: ``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def parse_duration(text: str) -> float:
+    """``90``, ``90s``, ``30m`` or ``2h`` as seconds. Raises UserError for anything else."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise UserError(f"'{text}' is not a time; write seconds, or a number with s, m or h, such as 30m")
+    return seconds
