@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dsum_bench.cli.options import database, plugin_option, registry_option, results_option
+from dsum_bench.cli.options import plugin_option, registry_option, results_option
 from dsum_bench.errors import UserError
 from dsum_bench.spec import Dtype, ModelSpec, PromptFormat, Quantization, Sample
 
@@ -89,7 +89,7 @@ class Choices:
 @results_option
 @click.pass_context
 def screen(
-    context: click.Context, results: Path, registry: tuple[Path, ...], plugin: tuple[str, ...], **typed: Any
+    context: click.Context, database: Path, registry: tuple[Path, ...], plugin: tuple[str, ...], **typed: Any
 ) -> None:
     """Summarise a dataset with MODELs and store the scores.
 
@@ -104,10 +104,10 @@ def screen(
     if choices.all_models == bool(choices.models):
         raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
     session = Session.open(registry, plugin)
-    context.exit(run(choices, session, results))
+    context.exit(run(choices, session, database))
 
 
-def run(choices: Choices, session: Session, results: Path) -> int:
+def run(choices: Choices, session: Session, database: Path) -> int:
     """The command's work; returns the exit code."""
     from dsum_bench.datasets.load import fingerprint, load, references_fingerprint, select
     from dsum_bench.machine import detect
@@ -141,8 +141,8 @@ def run(choices: Choices, session: Session, results: Path) -> int:
     if choices.dry_run:
         _show_plan(candidates, choices.as_json)
         return 0
-    counts = _sweep(choices, session, results, candidates, selection.samples, metrics)
-    return _finish(choices, candidates, counts, results)
+    counts = _sweep(choices, session, database, candidates, selection.samples, metrics)
+    return _finish(choices, candidates, counts, database)
 
 
 def _models(choices: Choices, session: Session) -> list[ModelSpec]:
@@ -158,7 +158,7 @@ def _models(choices: Choices, session: Session) -> list[ModelSpec]:
 def _sweep(
     choices: Choices,
     session: Session,
-    results: Path,
+    database: Path,
     candidates: Sequence[Candidate],
     samples: Sequence[Sample],
     metrics: Mapping[str, Any],
@@ -168,22 +168,22 @@ def _sweep(
     from dsum_bench.store.writer import Store
 
     budget = parse_duration(choices.time_budget) if choices.time_budget else None
-    settings = Settings(budget, choices.fresh, choices.free_cache, results / "logs")
+    settings = Settings(budget, choices.fresh, choices.free_cache, database.parent / "logs")
     executor = session.plugins.pick("executor", session.plugins.executors, choices.executor)(choices.silence)
     console = session.console(stderr=choices.as_json)
-    with Store.open(database(results)) as store:
+    with Store.open(database) as store:
         watcher = Bars(console, len(candidates)) if console.is_terminal else Lines(console)
         with watcher:
             sweep = Sweep(samples, metrics, store, session.plugins, watcher, settings)
             return sweep.go(candidates, executor)
 
 
-def _finish(choices: Choices, candidates: Sequence[Candidate], counts: Mapping[str, int], results: Path) -> int:
+def _finish(choices: Choices, candidates: Sequence[Candidate], counts: Mapping[str, int], database: Path) -> int:
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
     if choices.as_json:
-        click.echo(json.dumps({"counts": dict(counts), "database": str(database(results))}))
+        click.echo(json.dumps({"counts": dict(counts), "database": str(database)}))
     else:
-        where = "" if str(results) == "results" else f" --results {results}"
+        where = "" if str(database.parent) == "results" else f" --results {database.parent}"
         click.echo(f"{told}; see: dsum-bench leaderboard{where}")
     if all(c.status == "failed" for c in candidates):
         return 2  # nothing could even begin, and every reason is a fault of the input
