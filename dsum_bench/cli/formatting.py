@@ -46,6 +46,11 @@ def gibibytes(size: int) -> str:
     return seconds(size / GIB) if size else ""
 
 
+def moment(stamp: str) -> str:
+    """A stored time for people: ``2026-11-23 07:07 UTC``."""
+    return f"{stamp[:16].replace('T', ' ')} UTC"
+
+
 def clean(text: str) -> str:
     """text without the control characters that could move a terminal's cursor or change its colours.
 

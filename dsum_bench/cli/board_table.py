@@ -1,0 +1,160 @@
+"""A leaderboard for a terminal of any width."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dsum_bench.cli.formatting import clean, gibibytes, literal, params, score, seconds
+from dsum_bench.cli.ranking import Place, how, places, ranking_measure
+from dsum_bench.store.records import Board, BoardRow
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+TITLES = {"rouge1": "R1", "rouge2": "R2", "rougeL": "RL"}
+MARKS = {"C": "outputs cut by their length", "E": "empty summaries", "T": "trimmed prompts"}
+CONTROL = "*"
+REDUNDANT = 3
+KEEP = 99
+TEXT_MINIMUM = 9
+
+
+@dataclass(slots=True)
+class Column:
+    """One column.
+
+    keep: columns with the lowest go first when room is short. Those below REDUNDANT, which say what stands elsewhere
+    too, go before any text is folded; KEEP never goes.
+    least: the width a text column may be folded to; a column of numbers (0) is never folded.
+    """
+
+    title: str
+    cells: list[str]
+    keep: int = KEEP
+    least: int = 0
+    width: int = 0
+
+
+def board_view(board: Board, sort: str, width: int) -> Iterator[RenderableType]:
+    """Title, table, signature, what the marks mean, and what is not ranked and why."""
+    yield literal(board_title(board), "bold")
+    found = places(board, sort)
+    if found:
+        yield _table(_columns(board, found, sort), width, ["dim" if p.row.kind == "control" else "" for p in found])
+        yield literal(f"{board.metric}: {board.signature}", "dim")
+        yield from _legend([p.row for p in found])
+    if board.others:
+        yield literal("not ranked:" if found else "nothing ranked:")
+        yield _others(board.others, width)
+
+
+def board_title(board: Board) -> str:
+    """``samples-ko dev, all, 40 dialogues``."""
+    return f"{board.dataset} {board.split}, {board.selection}, {board.n} dialogue{'s' * (board.n != 1)}"
+
+
+def marks(row: BoardRow) -> str:
+    """A letter for each thing that went less than well on some of a run's samples."""
+    counts = {"C": row.cut, "E": row.empty, "T": row.trimmed}
+    return "".join(letter for letter, count in counts.items() if count)
+
+
+def progress(row: BoardRow) -> str:
+    """The status of a run that is not ranked, with how far it came."""
+    return f"{row.status}, {row.n} of {row.n_samples}" if row.n else row.status
+
+
+def _columns(board: Board, found: Sequence[Place], sort: str) -> list[Column]:
+    controls = any(place.row.kind == "control" for place in found)
+    mark = {"control": CONTROL, "model": " " if controls else ""}
+    rows = [place.row for place in found]
+    ranking = ranking_measure(board, sort)
+    return [
+        Column("#", [f"{place.rank}{mark[place.row.kind]}" for place in found]),
+        Column("model", [row.model for row in rows], least=TEXT_MINIMUM + 7),
+        Column("params", [params(row.params) for row in rows], keep=REDUNDANT),
+        Column("how", [place.how for place in found], keep=6, least=TEXT_MINIMUM),
+        *(
+            Column(
+                TITLES.get(m, m), [score(row.means.get(m)) for row in rows], keep=2 if m == "sum" != ranking else KEEP
+            )
+            for m in board.measures
+        ),
+        Column("n", [str(board.n) for _ in rows], keep=1),
+        Column("s each", [seconds(row.seconds_per_sample) for row in rows], keep=KEEP if sort == "seconds" else 5),
+        Column("GiB", [gibibytes(row.peak_memory) for row in rows], keep=4),
+        Column("!", [marks(row) for row in rows], keep=7),
+    ]
+
+
+def _others(rows: Sequence[BoardRow], width: int) -> Table:
+    columns = [
+        Column("model", [row.model for row in rows], least=TEXT_MINIMUM),
+        Column("how", how(rows), keep=1, least=TEXT_MINIMUM),
+        Column("status", [progress(row) for row in rows], least=TEXT_MINIMUM),
+        Column("why", [row.reason for row in rows], least=TEXT_MINIMUM + 20),
+    ]
+    return _table(columns, width, [""] * len(rows))
+
+
+def _legend(rows: Sequence[BoardRow]) -> Iterator[RenderableType]:
+    if any(row.kind == "control" for row in rows):
+        yield literal(f"{CONTROL} control: no model at work; a model below it does worse than that", "dim")
+    used = {letter for row in rows for letter in marks(row)}
+    if used:
+        told = ", ".join(f"{letter} {meaning}" for letter, meaning in MARKS.items() if letter in used)
+        yield literal(f"! some of its samples have: {told} (`dsum-bench show MODEL` counts them)", "dim")
+
+
+def _table(columns: Sequence[Column], width: int, styles: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    shown = [column for column in columns if any(column.cells)]
+    shown, gap = _fit(shown, width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, gap - 1, 0, 0))
+    for column in shown:
+        text = column.least > 0
+        table.add_column(
+            column.title,
+            justify="left" if text or column.title == "!" else "right",
+            width=column.width,
+            no_wrap=not text,
+            overflow="fold",
+        )
+    for i, style in enumerate(styles):
+        table.add_row(*(literal(column.cells[i], style) for column in shown))
+    return table
+
+
+def _fit(columns: list[Column], width: int) -> tuple[list[Column], int]:
+    """Leave out and fold columns until they fit; returns them with their widths set, and the gap between them."""
+    from rich.cells import cell_len
+
+    for column in columns:
+        lines = [line for cell in (column.title, *column.cells) for line in clean(cell).split("\n")]
+        column.width = max(cell_len(line) for line in lines)
+    for gap in (2, 1):
+        if _needed(columns, gap) <= width:
+            return columns, gap
+    _drop(columns, width, REDUNDANT, folded=False)
+    _drop(columns, width, KEEP, folded=True)
+    for column in reversed([c for c in columns if c.least]):  # the model's name, the first, is folded last
+        excess = _needed(columns, 1) - width
+        if excess > 0:
+            column.width = max(column.width - excess, min(column.least, column.width))
+    return columns, 1
+
+
+def _drop(columns: list[Column], width: int, below: int, folded: bool) -> None:
+    """Remove columns, the least needed first, until the rest fits or only those are left that must stay."""
+    while _needed(columns, 1, folded) > width and any(column.keep < below for column in columns):
+        columns.remove(min(columns, key=lambda column: column.keep))
+
+
+def _needed(columns: Sequence[Column], gap: int, folded: bool = False) -> int:
+    widths = [min(c.width, c.least) if folded and c.least else c.width for c in columns]
+    return sum(widths) + gap * (len(widths) - 1)

@@ -1,0 +1,167 @@
+"""``dsum-bench leaderboard``: rank what has been screened. It reads the database and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsum_bench.cli import formatting
+from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress
+from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.cli.ranking import DEFAULT_SORT, OTHER_SORTS, check_sort, how, places
+from dsum_bench.store import reader
+from dsum_bench.store.records import Board, BoardRow
+
+Cells = Mapping[str, Any]
+
+
+@click.command()
+@results_option
+@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@click.option("--split", metavar="NAME", help="Only this split.")
+@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="What the runs are ranked by.")
+@click.option("--all-metrics", is_flag=True, help="One table for every metric there are scores of.")
+@click.option(
+    "--sort",
+    default=DEFAULT_SORT,
+    show_default=True,
+    help=f"A measure (rouge1, rouge2, rougeL, sum, mean), or {' or '.join(OTHER_SORTS)}; ranks stay by score.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "markdown", "csv", "json"]), default="table", show_default=True
+)
+@json_option
+def leaderboard(
+    database: Path,
+    dataset: str | None,
+    split: str | None,
+    metric: str,
+    all_metrics: bool,
+    sort: str,
+    form: str,
+    as_json: bool,
+) -> None:
+    """Rank the runs that can be compared: same dialogues, same references, same metric.
+
+    Each such group is a table of its own. Below it stands what is not finished, failed or was skipped, and why.
+    """
+    chosen = reader.metrics(database) if all_metrics else [metric]
+    boards = [board for name in chosen or [metric] for board in reader.boards(database, name, dataset, split)]
+    check_sort(sort, boards)
+    FORMATS["json" if as_json else form](boards, sort)
+
+
+def print_tables(boards: Sequence[Board], sort: str) -> None:
+    """For a person at a terminal."""
+    console = formatting.console()
+    for i, board in enumerate(boards):
+        if i:
+            console.print()
+        for part in board_view(board, sort, console.width):
+            console.print(part)
+
+
+def print_markdown(boards: Sequence[Board], sort: str) -> None:
+    """For a README: two decimals, every column."""
+    for board in boards:
+        click.echo(f"### {_markdown(board_title(board))}\n")
+        ranked = list(_ranked_cells(board, sort))
+        if ranked:
+            click.echo(_markdown_table(ranked) + "\n")
+            click.echo(f"{_markdown(board.metric)}: {_markdown(board.signature)}\n")
+        if any(row.kind == "control" for row in board.rows):
+            click.echo(f"{_markdown(CONTROL)} control: no model at work\n")
+        if board.others:
+            click.echo(_markdown_table(list(_other_cells(board.others))) + "\n")
+
+
+def print_csv(boards: Sequence[Board], sort: str) -> None:
+    """For a program: one line a run, ranked or not, every field in full precision."""
+    records = [record for board in boards for record in _records(board, sort)]
+    measures = list(dict.fromkeys(m for board in boards for m in board.measures))
+    flat = [{k: v for k, v in r.items() if k != "means"} | {m: r["means"].get(m) for m in measures} for r in records]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(flat[0]) if flat else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    click.echo(text.getvalue(), nl=False)
+
+
+def print_json(boards: Sequence[Board], sort: str) -> None:
+    """For a program: a list of boards, each with its ranked rows in order and the others."""
+    formatting.print_json([_board_object(board, sort) for board in boards])
+
+
+FORMATS: Mapping[str, Callable[[Sequence[Board], str], None]] = {
+    "table": print_tables,
+    "markdown": print_markdown,
+    "csv": print_csv,
+    "json": print_json,
+}
+
+
+def _board_object(board: Board, sort: str) -> dict[str, object]:
+    found = {name: value for name, value in asdict(board).items() if name not in ("rows", "others")}
+    ranked = [{"rank": place.rank} | asdict(place.row) for place in places(board, sort)]
+    return found | {"ranked": ranked, "others": [asdict(row) for row in board.others]}
+
+
+def _records(board: Board, sort: str) -> Iterator[dict[str, Any]]:
+    whole = {
+        name: getattr(board, name)
+        for name in (
+            "dataset",
+            "language",
+            "split",
+            "selection",
+            "dataset_fingerprint",
+            "references_fingerprint",
+            "metric",
+            "signature",
+        )
+    }
+    for place in places(board, sort):
+        yield whole | {"rank": place.rank} | asdict(place.row)
+    for row in board.others:
+        yield whole | {"rank": None} | asdict(row)
+
+
+def _ranked_cells(board: Board, sort: str) -> Iterator[Cells]:
+    for place in places(board, sort):
+        row = place.row
+        yield {
+            "rank": f"{place.rank}{CONTROL if row.kind == 'control' else ''}",
+            "model": row.model,
+            "params": formatting.params(row.params),
+            "how": place.how,
+            **{TITLES.get(m, m): formatting.score(row.means.get(m)) for m in board.measures},
+            "n": str(board.n),
+            "s/sample": formatting.seconds(row.seconds_per_sample),
+            "peak GiB": formatting.gibibytes(row.peak_memory),
+            "marks": marks(row),
+        }
+
+
+def _other_cells(rows: Sequence[BoardRow]) -> Iterator[Cells]:
+    for row, label in zip(rows, how(rows), strict=True):
+        yield {"model": row.model, "how": label, "status": progress(row), "why": row.reason}
+
+
+def _markdown_table(rows: Sequence[Cells]) -> str:
+    text = {"model", "how", "marks", "status", "why"}
+    lines = [list(rows[0]), ["---" if name in text else "--:" for name in rows[0]]]
+    lines += [[_markdown(cell) for cell in row.values()] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _markdown(text: str) -> str:
+    """text on one line, with what Markdown and HTML would interpret escaped."""
+    one_line = " ".join(formatting.clean(text).split())
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", one_line)

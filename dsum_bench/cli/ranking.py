@@ -1,0 +1,81 @@
+"""The order of a leaderboard, and how its rows are told apart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dsum_bench.errors import UserError, nearest
+from dsum_bench.store.records import Board, BoardRow
+
+DEFAULT_SORT = "mean"
+OTHER_SORTS = ("seconds", "model")
+TIE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One row of a board. rank: 1 plus the number of runs that score higher. how: what was done to the model."""
+
+    rank: int
+    row: BoardRow
+    how: str
+
+
+def check_sort(sort: str, boards: Iterable[Board]) -> None:
+    """Raise UserError unless some board can be sorted so."""
+    known = {DEFAULT_SORT, *OTHER_SORTS, *(m for board in boards for m in board.measures)}
+    if sort not in known:
+        raise UserError(f"cannot sort by '{sort}'{nearest(sort, known)}")
+
+
+def ranking_measure(board: Board, sort: str) -> str:
+    """The measure that ranks: the one sorted by, else ``mean``, else the board's last."""
+    for measure in (sort, DEFAULT_SORT):
+        if measure in board.measures:
+            return measure
+    return board.measures[-1] if board.measures else ""
+
+
+def places(board: Board, sort: str) -> list[Place]:
+    """The ranked rows of a board: best score first, or by time or name; equal scores share a rank."""
+    measure = ranking_measure(board, sort)
+    by_score = sorted(board.rows, key=lambda row: (-_score(row, measure), row.model, row.finished))
+    hows = how(by_score)
+    found: list[Place] = []
+    for i, row in enumerate(by_score):
+        tied = bool(found) and _score(found[-1].row, measure) - _score(row, measure) < TIE
+        found.append(Place(found[-1].rank if tied else i + 1, row, hows[i]))
+    if sort == "seconds":
+        found.sort(key=lambda place: place.row.seconds_per_sample or 0.0)
+    if sort == "model":
+        found.sort(key=lambda place: (place.row.model, place.rank))
+    return found
+
+
+def how(rows: Sequence[BoardRow]) -> list[str]:
+    """What was done to each row's model, with as much more as tells two rows of one model apart."""
+    same: dict[tuple[str, str], list[BoardRow]] = defaultdict(list)
+    for row in rows:
+        same[row.model, row.treatment].append(row)
+    return [" ".join([row.treatment, *_difference(row, same[row.model, row.treatment])]) for row in rows]
+
+
+def _difference(row: BoardRow, group: Sequence[BoardRow]) -> list[str]:
+    if len(group) == 1:
+        return []
+    settings = [_settings(r) for r in group]
+    mine = _settings(row)
+    if settings.count(mine) > 1:
+        return [row.run_id]
+    return [value for i, value in enumerate(mine) if value and len({s[i] for s in settings}) > 1]
+
+
+def _settings(row: BoardRow) -> tuple[str, ...]:
+    device = row.device.partition(":")[0]
+    return (row.prompt or "", row.decoding or "", row.dtype, row.quantization, device)
+
+
+def _score(row: BoardRow, measure: str) -> float:
+    return row.means.get(measure, 0.0)

@@ -1,0 +1,115 @@
+"""``dsum-bench show``: one run, its settings and some of its summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsum_bench.cli import formatting
+from dsum_bench.cli.board_table import TITLES, progress
+from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.store import reader
+from dsum_bench.store.records import RunRecord, SampleRecord, SignatureScores
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LABEL_WIDTH = 12
+
+
+@click.command()
+@click.argument("run")
+@results_option
+@click.option(
+    "--samples", "limit", type=click.IntRange(min=0), default=3, show_default=True, help="How many summaries to show."
+)
+@click.option("--worst", "order", flag_value="worst", help="Begin with the lowest scores.")
+@click.option("--best", "order", flag_value="best", help="Begin with the highest scores.")
+@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Whose scores to show of a sample.")
+@json_option
+def show(run: str, database: Path, limit: int, order: reader.Order | None, metric: str, as_json: bool) -> None:
+    """Show RUN, a run's key (or its beginning) or the name of a model that has one run."""
+    record = reader.run(database, run)
+    samples = reader.samples(database, record.row.run_id, metric, order or "position", limit)
+    if as_json:
+        formatting.print_json(_without_means(asdict(record)) | {"samples": [asdict(sample) for sample in samples]})
+        return
+    console = formatting.console()
+    _print_facts(console, _facts(record))
+    for scores in record.scores:
+        _print_facts(console, _score_facts(scores))
+    if record.spec["prompt"]:
+        _print_facts(console, _prompt_facts(record.spec["prompt"]))
+    for sample in samples:
+        console.print()
+        console.print(formatting.literal(f"{sample.sample_id}  {_line(sample)}", "bold"))
+        console.print(formatting.literal(sample.summary or "(empty summary)"))
+        if sample.output.strip() != sample.summary.strip():
+            console.print(formatting.literal(f"written: {sample.output}", "dim"))
+
+
+def _without_means(record: dict[str, Any]) -> dict[str, Any]:
+    # The row's means depend on a metric; those of every metric stand in ``scores``.
+    return record | {"row": {name: value for name, value in record["row"].items() if name != "means"}}
+
+
+def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
+    row, spec = record.row, record.spec
+    model, decoding, placement = spec["model"], spec["decoding"], spec["placement"]
+    yield "run", row.run_id
+    yield "model", " ".join(filter(None, [row.model, formatting.params(row.params)]))
+    yield "source", " ".join(model["source"])
+    yield "weights", spec["weights"]
+    yield "how", f"{row.treatment}, adapter {model['adapter']}, engine {model['engine']}"
+    yield "decoding", f"{decoding['name']}: {decoding['strategy']} {_settings(decoding['params'])}" if decoding else ""
+    yield "placed on", f"{row.device}, {row.dtype}, quantization {row.quantization}: {placement['reason']}"
+    yield "data", f"{record.dataset} {record.split}, {record.selection}, dialogues {spec['dataset_fingerprint']}"
+    yield "status", f"{progress(row)}{f': {row.reason}' if row.reason else ''} ({formatting.moment(row.finished)})"
+    yield "time", f"{formatting.seconds(row.seconds_per_sample)} s a sample" if row.seconds_per_sample else ""
+    yield "memory", f"{formatting.gibibytes(row.peak_memory)} GiB at its peak" if row.peak_memory else ""
+    yield "samples", f"{row.n} finished; {row.trimmed} trimmed prompts, {row.cut} outputs cut, {row.empty} empty"
+    yield "seed", str(spec["seed"])
+    yield "versions", _settings(spec["versions"])
+
+
+def _score_facts(scores: SignatureScores) -> Iterator[tuple[str, str]]:
+    values = ", ".join(f"{TITLES.get(m, m)} {formatting.score(value)}" for m, value in scores.means.items())
+    yield scores.metric, f"{values} (n {scores.n})"
+    yield "", scores.signature
+
+
+def _prompt_facts(prompt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "prompt", prompt["name"]
+    yield "  system", prompt["system"]
+    yield "  user", prompt["user"]
+    yield "  examples", str(len(prompt["examples"])) if prompt["examples"] else ""
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _line(sample: SampleRecord) -> str:
+    scores = [f"{TITLES.get(m, m)} {formatting.score(value)}" for m, value in sample.scores.items()]
+    counts = {"turns": sample.trimmed_turns, "characters": sample.trimmed_chars}
+    trimmed = [f"{what} trimmed: {count}" for what, count in counts.items() if count]
+    cut = ["cut by its length"] if sample.finish == "length" else []
+    return ", ".join(
+        [*scores, f"{sample.new_tokens} tokens", f"{formatting.seconds(sample.seconds)} s", *trimmed, *cut]
+    )
+
+
+def _print_facts(console: Console, facts: Iterator[tuple[str, str]]) -> None:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(min_width=LABEL_WIDTH, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in facts:
+        if value:
+            grid.add_row(formatting.literal(label, "dim"), formatting.literal(value))
+    console.print(grid)

@@ -1,0 +1,358 @@
+"""What the tables are made of, read with nothing but the standard library.
+
+sqlite-utils is for writing only: importing it loads pandas, which takes longer than a whole leaderboard.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from dsum_bench.errors import UserError, nearest
+from dsum_bench.store.faults import ELSEWHERE, explain
+from dsum_bench.store.records import Board, BoardRow, RunRecord, SampleRecord, SignatureScores
+from dsum_bench.store.schema import NAME, STEPS
+
+DEFAULT_METRIC = "rouge@mecab"
+MEASURE_ORDER = ("rouge1", "rouge2", "rougeL", "sum", "mean")
+STATUS_ORDER = ("running", "partial", "done", "failed", "skipped")
+
+Order = Literal["position", "worst", "best"]
+
+# Counted from the outputs where a run is not over, since its totals are written at its end.
+PROGRESS = """
+select run_id, count(*) as n, sum(seconds) as seconds,
+    count(*) filter (where trimmed_turns > 0 or trimmed_chars > 0) as trimmed,
+    count(*) filter (where finish = 'length') as cut,
+    count(*) filter (where trim(summary, ' ' || char(9, 10, 13)) = '') as empty
+from outputs where run_id in (select id from runs where status != 'done') group by run_id
+"""
+MEANS = """
+select run_id, metric, signature, measures, measure, mean, n
+from aggregates join signatures on signatures.id = signature_id order by run_id, signature_id, measure
+"""
+SCORES = """
+select sample_id, measure, value, measures from scores join signatures on signatures.id = signature_id where run_id = :run
+and signature_id = (
+    select max(signature_id) from scores join signatures on signatures.id = signature_id
+    where run_id = :run and metric = :metric)
+"""
+
+
+class Dialogues(NamedTuple):
+    """What two runs must share before they may be ranked together, besides the signature."""
+
+    dataset: str
+    split: str
+    dataset_fingerprint: str
+    references_fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    dialogues: Dialogues
+    language: str
+    selection: str
+    row: BoardRow
+    scores: tuple[SignatureScores, ...]
+
+
+def boards(
+    path: Path, metric: str = DEFAULT_METRIC, dataset: str | None = None, split: str | None = None
+) -> list[Board]:
+    """The boards of one metric, by dataset and split, the largest first.
+
+    A finished run is ranked on the board of each signature it was scored with. What is not finished stands below the
+    boards of its dialogues, the latest attempt only, and not when the same thing is ranked there.
+
+    Raises:
+        UserError: there is no database, or it has no such dataset, split or metric.
+    """
+    with _reading(path) as db:
+        runs = _runs(db)
+        known = [row[0] for row in db.execute("select distinct metric from signatures")]
+    if known and metric not in known:
+        raise UserError(f"nothing in {path} is scored with metric '{metric}'{nearest(metric, known)}")
+    runs = _chosen(path, runs, "dataset", dataset)
+    runs = _chosen(path, runs, "split", split)
+    found = [board for group in _by_dialogues(runs).values() for board in _boards_of(group, metric)]
+    return sorted(found, key=lambda b: (not b.rows, b.dataset, b.split, -b.n, b.signature))
+
+
+def metrics(path: Path) -> list[str]:
+    """The metrics that anything in the database was scored with, sorted."""
+    with _reading(path) as db:
+        return [row[0] for row in db.execute("select distinct metric from signatures order by metric")]
+
+
+def run(path: Path, name: str) -> RunRecord:
+    """One run by its key, the beginning of its key, or its model's name.
+
+    Raises:
+        UserError: there is none, or more than one; they are named.
+    """
+    with _reading(path) as db:
+        runs = _runs(db)
+        matches = (
+            [r for r in runs if r.row.run_id == name]
+            or [r for r in runs if r.row.model == name]
+            or [r for r in runs if name and r.row.run_id.startswith(name)]
+        )
+        if len(matches) == 1:
+            spec = db.execute("select spec from runs where id = ?", [matches[0].row.run_id]).fetchone()[0]
+            return _record(matches[0], json.loads(spec))
+    if not matches:
+        raise UserError(f"no run or model '{name}' in {path}{nearest(name, {r.row.model for r in runs})}")
+    candidates = ", ".join(
+        f"{r.row.run_id} ({r.dialogues.dataset} {r.dialogues.split}, {_settings(r.row)}, {r.row.status})"
+        for r in sorted(matches, key=lambda r: r.row.finished, reverse=True)[:8]
+    )
+    raise UserError(f"'{name}' names {len(matches)} runs, give the beginning of one's key: {candidates}")
+
+
+def samples(
+    path: Path, run_id: str, metric: str = DEFAULT_METRIC, order: Order = "position", limit: int | None = None
+) -> list[SampleRecord]:
+    """Finished samples of a run, in the dataset's order or by score; unscored ones come last then.
+
+    Their scores are those of the metric's latest signature. The score that orders is the measure ``mean`` where there
+    is one, else the average of the measures.
+    """
+    with _reading(path) as db:
+        rows = db.execute("select * from outputs where run_id = ? order by position, sample_id", [run_id]).fetchall()
+        scores: dict[str, dict[str, float]] = defaultdict(dict)
+        for score in _in_order(db.execute(SCORES, {"run": run_id, "metric": metric}).fetchall()):
+            scores[score["sample_id"]][score["measure"]] = score["value"]
+    found = [_sample(row, scores.get(row["sample_id"], {})) for row in rows]
+    if order != "position":
+        sign = -1.0 if order == "best" else 1.0
+        found.sort(key=lambda s: sign * _overall(s.scores) if s.scores else float("inf"))
+    return found[:limit]
+
+
+# -- boards ---------------------------------------------------------------------------------------------------
+
+
+def _chosen(path: Path, runs: list[_Run], what: Literal["dataset", "split"], name: str | None) -> list[_Run]:
+    if name is None:
+        return runs
+    known = {getattr(r.dialogues, what) for r in runs}
+    if name not in known:
+        raise UserError(f"no run in {path} is on {what} '{name}'{nearest(name, known)}")
+    return [r for r in runs if getattr(r.dialogues, what) == name]
+
+
+def _by_dialogues(runs: Iterable[_Run]) -> dict[Dialogues, list[_Run]]:
+    groups: dict[Dialogues, list[_Run]] = defaultdict(list)
+    for r in runs:
+        groups[r.dialogues].append(r)
+    return groups
+
+
+def _boards_of(group: Sequence[_Run], metric: str) -> Iterator[Board]:
+    ranked: dict[tuple[str, int], list[tuple[_Run, SignatureScores]]] = defaultdict(list)
+    others = []
+    for r in group:
+        mine = [s for s in r.scores if s.metric == metric] if r.row.status == "done" else []
+        for s in mine:
+            ranked[s.signature, s.n].append((r, s))
+        if not mine:
+            others.append(r.row)
+    for (signature, n), found in ranked.items():
+        rows = tuple(replace(r.row, means=s.means) for r, s in found)
+        measures = tuple(dict.fromkeys(m for row in rows for m in row.means))
+        yield _board(found[0][0], metric, signature, n, measures, rows, _latest(others, rows))
+    if not ranked:
+        yield _board(group[0], metric, "", group[0].row.n_samples, (), (), _latest(others, ()))
+
+
+def _board(
+    first: _Run,
+    metric: str,
+    signature: str,
+    n: int,
+    measures: tuple[str, ...],
+    rows: tuple[BoardRow, ...],
+    others: tuple[BoardRow, ...],
+) -> Board:
+    where = first.dialogues
+    return Board(
+        where.dataset,
+        first.language,
+        where.split,
+        first.selection,
+        n,
+        where.dataset_fingerprint,
+        where.references_fingerprint,
+        metric,
+        signature,
+        measures,
+        rows,
+        others,
+    )
+
+
+def _settings(row: BoardRow) -> str:
+    return " ".join(filter(None, [row.treatment, row.decoding, row.dtype, row.quantization]))
+
+
+def _latest(others: Sequence[BoardRow], ranked: Sequence[BoardRow]) -> tuple[BoardRow, ...]:
+    """Of each thing that was tried, the latest attempt, unless it is ranked by now."""
+    settled = {key for row in ranked for key in (_attempt(row, True), _attempt(row, False))}
+    latest: dict[object, BoardRow] = {}
+    for row in sorted(others, key=lambda row: row.finished):
+        latest[_attempt(row, row.n > 0)] = row
+    left = [row for key, row in latest.items() if key not in settled]
+    return tuple(sorted(left, key=lambda row: (STATUS_ORDER.index(row.status), row.model, row.treatment)))
+
+
+def _attempt(row: BoardRow, began: bool) -> tuple[object, ...]:
+    # A run that never began may not know yet what it would have been placed as.
+    settings = (row.decoding, row.dtype, row.quantization) if began else ()
+    return (row.model, row.treatment, *settings)
+
+
+# -- rows -----------------------------------------------------------------------------------------------------
+
+
+def _runs(db: sqlite3.Connection) -> list[_Run]:
+    progress = {row["run_id"]: row for row in db.execute(PROGRESS)}
+    scores = _means(db)
+    return [
+        _Run(
+            Dialogues(row["dataset"], row["split"], row["dataset_fingerprint"], row["references_fingerprint"]),
+            row["language"],
+            row["selection"],
+            _row(row, row if row["status"] == "done" else progress.get(row["id"])),
+            scores.get(row["id"], ()),
+        )
+        for row in db.execute("select *, n_samples as n from runs order by started, id")
+    ]
+
+
+def _row(row: sqlite3.Row, totals: sqlite3.Row | None) -> BoardRow:
+    return BoardRow(
+        run_id=row["id"],
+        model=row["model"],
+        params=row["params"],
+        kind=row["kind"],
+        treatment=row["treatment"],
+        prompt=row["prompt_name"],
+        decoding=row["decoding_name"],
+        dtype=row["dtype"],
+        quantization=row["quantization"],
+        device=row["device"],
+        means={},
+        n=totals["n"] if totals else 0,
+        n_samples=row["n_samples"],
+        seconds_per_sample=totals["seconds"] / totals["n"] if totals and totals["n"] else None,
+        peak_memory=row["peak_memory"],
+        trimmed=totals["trimmed"] if totals else 0,
+        cut=totals["cut"] if totals else 0,
+        empty=totals["empty"] if totals else 0,
+        status=row["status"],
+        reason=row["reason"],
+        finished=row["finished"] or row["started"],
+    )
+
+
+def _means(db: sqlite3.Connection) -> dict[str, tuple[SignatureScores, ...]]:
+    found: dict[str, dict[str, list[sqlite3.Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in db.execute(MEANS):
+        found[row["run_id"]][row["signature"]].append(row)
+    return {
+        run_id: tuple(_signature_scores(rows) for rows in by_signature.values())
+        for run_id, by_signature in found.items()
+    }
+
+
+def _signature_scores(rows: Sequence[sqlite3.Row]) -> SignatureScores:
+    means = {row["measure"]: row["mean"] for row in _in_order(rows)}
+    return SignatureScores(rows[0]["metric"], rows[0]["signature"], means, min(row["n"] for row in rows))
+
+
+def _in_order(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
+    """Rows of one signature by the order in which its measures are shown."""
+    if not rows:
+        return []
+    order = tuple(
+        dict.fromkeys((*json.loads(rows[0]["measures"]), *MEASURE_ORDER, *sorted(r["measure"] for r in rows)))
+    )
+    return sorted(rows, key=lambda row: order.index(row["measure"]))
+
+
+def _record(found: _Run, spec: Mapping[str, Any]) -> RunRecord:
+    where = found.dialogues
+    return RunRecord(found.row, where.dataset, where.split, found.selection, spec, found.scores)
+
+
+def _sample(row: sqlite3.Row, scores: Mapping[str, float]) -> SampleRecord:
+    values = {name: row[name] for name in row.keys() if name != "run_id"}  # noqa: SIM118 (a Row iterates values)
+    return SampleRecord(**values, scores=scores)
+
+
+def _overall(scores: Mapping[str, float]) -> float:
+    return scores.get("mean", sum(scores.values()) / len(scores))
+
+
+# -- the file -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """One consistent view of the database, whether or not somebody is writing to it."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
+    if not path.exists():
+        raise UserError(f"there are no results in {path.parent}: run `dsum-bench screen` first {ELSEWHERE}")
+    try:
+        with closing(_connect(path)) as db:
+            db.row_factory = sqlite3.Row
+            db.execute("begin")
+            _check(path, db)
+            yield db
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    address = path.absolute().as_uri()
+    db = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=30)
+    try:
+        db.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        if Path(f"{path}-wal").exists():
+            raise
+        # Reading a WAL database needs a file beside it. In a folder that is read-only nobody can be writing either,
+        # so the file may be read as it is.
+        return sqlite3.connect(f"{address}?immutable=1", uri=True)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check(path: Path, db: sqlite3.Connection) -> None:
+    tables = {row[0] for row in db.execute("select name from sqlite_master where type = 'table'")}
+    empty = UserError(f"there are no results in {path} yet: run `dsum-bench screen` first {ELSEWHERE}")
+    if not tables:
+        raise empty
+    applied: set[str] = set()
+    if "_sqlite_migrations" in tables:
+        sql = "select name from _sqlite_migrations where migration_set = ?"
+        applied = {row[0] for row in db.execute(sql, [NAME])}
+    if tables == {"_sqlite_migrations"}:
+        raise empty  # its first writer has only just begun
+    if not applied:
+        raise UserError(f"{path} is a database of another program: name the folder of your results with --results")
+    if applied - {step.__name__ for step in STEPS}:
+        raise UserError(f"{path} was made by a newer dsum-bench: upgrade this one {ELSEWHERE}")
+    if db.execute("select 1 from runs limit 1").fetchone() is None:
+        raise empty

@@ -1,0 +1,101 @@
+"""What the reader hands out: boards, runs and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One run on a board.
+
+    n: samples that are finished, of n_samples. means: measure -> mean over all of them; {} when there are no scores.
+    seconds_per_sample: None before the first sample. peak_memory: bytes, 0 when not measured.
+    trimmed, cut, empty: samples whose prompt was trimmed, whose output was ended by its length, whose summary is empty.
+    finished: UTC, ISO 8601; when the run ended, or began if it has not.
+    """
+
+    run_id: str
+    model: str
+    params: int | None
+    kind: str
+    treatment: str
+    prompt: str | None
+    decoding: str | None
+    dtype: str
+    quantization: str
+    device: str
+    means: Mapping[str, float]
+    n: int
+    n_samples: int
+    seconds_per_sample: float | None
+    peak_memory: int
+    trimmed: int
+    cut: int
+    empty: int
+    status: str
+    reason: str
+    finished: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Runs that may be ranked together: the same dialogues and references, scored by the same signature.
+
+    signature: '' when nothing has been scored yet. measures: in the order they are shown. n: samples of each mean.
+    rows: finished runs, unsorted. others: what is not ranked, each with its status and reason.
+    """
+
+    dataset: str
+    language: str
+    split: str
+    selection: str
+    n: int
+    dataset_fingerprint: str
+    references_fingerprint: str
+    metric: str
+    signature: str
+    measures: tuple[str, ...]
+    rows: tuple[BoardRow, ...]
+    others: tuple[BoardRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureScores:
+    """Means of one run by one signature; n is the number of samples that have its scores."""
+
+    metric: str
+    signature: str
+    means: Mapping[str, float]
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run in full. spec: its RunSpec as stored. scores: metric, signature, means and n of each signature."""
+
+    row: BoardRow
+    dataset: str
+    split: str
+    selection: str
+    spec: Mapping[str, Any]
+    scores: tuple[SignatureScores, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """One finished sample. output: what the model wrote; summary: what was read from it; scores of one metric."""
+
+    sample_id: str
+    position: int
+    output: str
+    summary: str
+    prompt_tokens: int
+    new_tokens: int
+    finish: str
+    seconds: float
+    trimmed_turns: int
+    trimmed_chars: int
+    scores: Mapping[str, float] = field(default_factory=dict)
