@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -87,10 +87,10 @@ class Plugins:
         self.manager = pluggy.PluginManager("dsum_bench")
         self.manager.add_hookspecs(hookspecs)
         for name in BUILTIN:
-            self._add(name, __version__, True, lambda name=name: import_module(name))
+            self._add(name, __version__, True, partial(import_module, name))
         self._load_packages()
         for file in self.settings.files:
-            self._add(file, "", False, lambda file=file: _import_file(Path(file)))
+            self._add(file, "", False, partial(_import_file, Path(file)))
 
     # -- what is registered ---------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Plugins:
             info.problem = f"not loaded: {type(error).__name__}: {error}"
         info.seconds = perf_counter() - start
 
-    def _collect(self, kind: str) -> Any:
+    def _collect(self, kind: str) -> dict[str, Any]:
         things: dict[str, Any] = {}
         owners: dict[str, str] = {}
         hook = f"dsum_register_{kind}"

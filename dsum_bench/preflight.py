@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from dsum_bench import __version__
 from dsum_bench.engines.base import Plan
@@ -49,7 +50,7 @@ class Candidate:
 
     run: RunSpec
     control: bool
-    status: str = "ready"
+    status: Literal["ready", "skipped", "failed"] = "ready"
     reason: str = ""
     download_bytes: int = 0
 

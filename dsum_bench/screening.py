@@ -17,7 +17,7 @@ from dsum_bench.metrics.base import Metric
 from dsum_bench.plugins import Plugins
 from dsum_bench.preflight import Candidate
 from dsum_bench.spec import Output, RunSpec, Sample
-from dsum_bench.store.writer import ScoredOutput, Store
+from dsum_bench.store.writer import Kind, ScoredOutput, Status, Store
 
 
 class Watcher(Protocol):
@@ -106,17 +106,17 @@ class Sweep:
     # -- the steps ------------------------------------------------------------------------------------------
 
     def _refuse(self, candidate: Candidate) -> None:
-        kind = "control" if candidate.control else "model"
-        self.store.record(candidate.run, kind, candidate.status, candidate.reason)
-        self.counts[candidate.status] += 1
-        self.watcher.model_ended(candidate.run, candidate.status, candidate.reason)
+        status = "failed" if candidate.status == "failed" else "skipped"
+        self.store.record(candidate.run, _kind(candidate), status, candidate.reason)
+        self.counts[status] += 1
+        self.watcher.model_ended(candidate.run, status, candidate.reason)
 
     def _open(self, candidate: Candidate) -> tuple[Running, Job | None]:
         run = candidate.run
-        run_id = self.store.open_run(run, "control" if candidate.control else "model")
+        run_id = self.store.open_run(run, _kind(candidate))
         if self.settings.fresh:
             self.store.discard(run_id)
-            run_id = self.store.open_run(run, "control" if candidate.control else "model")
+            self.store.open_run(run, _kind(candidate))
         finished = self.store.outputs(run_id)
         self._score_again(run_id, finished)
         left = tuple(s for s in self.samples if s.id not in finished)
@@ -171,7 +171,7 @@ class Sweep:
             reason = event.reason or f"ended after {state.done} of {state.total} samples without saying why"
             self._close(state, "failed", reason)
 
-    def _close(self, state: Running, status: str, reason: str) -> None:
+    def _close(self, state: Running, status: Status, reason: str) -> None:
         run = state.candidate.run
         self.store.close_run(state.run_id, status, reason, state.peak_memory)
         self.counts[status] += 1
@@ -217,6 +217,10 @@ class Sweep:
             getattr(self.plugins.manager.hook, hook)(**arguments)
         except Exception as error:  # a plugin's fault must not end a sweep
             self.watcher.warned(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+
+
+def _kind(candidate: Candidate) -> Kind:
+    return "control" if candidate.control else "model"
 
 
 OVER_BUDGET = "over its time budget"
