@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TITLES = {"rouge1": "R1", "rouge2": "R2", "rougeL": "RL"}
-MARKS = {"C": "outputs cut by their length", "E": "empty summaries", "T": "trimmed prompts"}
+MARKS = {"C": "output cut by length", "E": "empty summary", "T": "prompt trimmed"}
 CONTROL = "*"
 REDUNDANT = 3
 KEEP = 99
@@ -93,7 +93,7 @@ def _columns(board: Board, found: Sequence[Place], sort: str) -> list[Column]:
 def _others(rows: Sequence[BoardRow], width: int) -> Table:
     columns = [
         Column("model", [row.model for row in rows], least=TEXT_MINIMUM),
-        Column("how", how(rows), keep=1, least=TEXT_MINIMUM),
+        Column("how", how(rows), keep=REDUNDANT, least=TEXT_MINIMUM),
         Column("status", [progress(row) for row in rows], least=TEXT_MINIMUM),
         Column("why", [row.reason for row in rows], least=TEXT_MINIMUM + 20),
     ]
@@ -106,7 +106,7 @@ def _legend(rows: Sequence[BoardRow]) -> Iterator[RenderableType]:
     used = {letter for row in rows for letter in marks(row)}
     if used:
         told = ", ".join(f"{letter} {meaning}" for letter, meaning in MARKS.items() if letter in used)
-        yield literal(f"! some of its samples have: {told} (`dsum-bench show MODEL` counts them)", "dim")
+        yield literal(f"! on some samples: {told}", "dim")
 
 
 def _table(columns: Sequence[Column], width: int, styles: Sequence[str]) -> Table:

@@ -38,8 +38,8 @@ select run_id, metric, signature, measures, measure, mean, n
 from aggregates join signatures on signatures.id = signature_id order by run_id, signature_id, measure
 """
 SCORES = """
-select sample_id, measure, value, measures from scores join signatures on signatures.id = signature_id where run_id = :run
-and signature_id = (
+select sample_id, measure, value, measures from scores join signatures on signatures.id = signature_id
+where run_id = :run and signature_id = (
     select max(signature_id) from scores join signatures on signatures.id = signature_id
     where run_id = :run and metric = :metric)
 """
