@@ -1,0 +1,161 @@
+"""One model's end is never another's: workers that exit, raise, crash, hang or are killed, and a killed sweep.
+
+Everything goes through the command line in processes of its own, as a user's sweep does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).with_name("faulty_engines.py")
+FAULTS = ("exits", "raises", "killed", "crashes", "hangs")
+TEXT = "#Person1#은 #Person2#에게 이야기를 합니다."
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    entries = [
+        f'[models.{name}]\nadapter = "constant"\nengine = "{name}"\nparams = {i}\noptions = {{ text = "{TEXT}" }}\n'
+        for i, name in enumerate((*FAULTS, "slow"))
+    ]
+    (tmp_path / "registry.toml").write_text(f'plugins = ["{PLUGIN}"]\n' + "\n".join(entries), encoding="utf-8")
+    return tmp_path
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dsum_bench", *arguments]
+
+
+def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "80"}
+    return subprocess.run(command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def rows(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Model, sample and summary of every stored output."""
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        sql = "select model, sample_id, summary from outputs join runs on runs.id = run_id order by 1, position"
+        yield from db.execute(sql).fetchall()
+
+
+def statuses(folder: Path) -> dict[str, tuple[str, str]]:
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        return {m: (s, r) for m, s, r in db.execute("select model, status, reason from runs")}
+
+
+def test_a_worker_that_goes_wrong_is_reported_and_the_others_finish(folder: Path) -> None:
+    done = dsum(folder, "screen", *FAULTS, "lead-3", "--limit", "6", "--hang-timeout", "4")
+    assert done.returncode == 1, done.stderr
+    found = statuses(folder)
+    assert found["lead-3"] == ("done", "")
+    assert {name: found[name][0] for name in FAULTS} == dict.fromkeys(FAULTS, "failed")
+    assert "ended with code 3" in found["exits"][1]
+    assert "ZeroDivisionError: a fault with [red]brackets[/red] in it" in found["raises"][1]
+    assert "killed by the system (SIGKILL), usually because memory ran out" in found["killed"][1]
+    assert "SIGSEGV" in found["crashes"][1]
+    assert "hung: no sign of life" in found["hangs"][1]
+    assert "Traceback" not in done.stdout + done.stderr
+    # What was finished before the fault is kept, and no failure counts as a score.
+    kept = [m for m, _, _ in rows(folder)]
+    assert {name: kept.count(name) for name in (*FAULTS, "lead-3")} == dict.fromkeys(FAULTS, 2) | {"lead-3": 6}
+    boards = json.loads(dsum(folder, "leaderboard", "--json").stdout)
+    assert "[red]brackets[/red]" in dsum(folder, "leaderboard").stdout.replace("\n", " ")
+    text = json.dumps(boards)
+    assert "ZeroDivisionError" in text
+
+
+@pytest.mark.parametrize("after", [3, 11, 17])
+def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(folder: Path, after: int) -> None:
+    sweep = ("screen", "slow", "lead-3", "--limit", "20")
+    whole = folder / "whole"
+    whole.mkdir()
+    assert dsum(folder, *sweep, "--results", str(whole / "results")).returncode == 0
+
+    process = subprocess.Popen(command(*sweep), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_rows(folder, after)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    before = [r for r in rows(folder) if r[0] == "slow"]
+    assert after <= len(before) < 20
+    wait_until_no_worker_is_left(folder)
+
+    again = dsum(folder, *sweep)
+    assert again.returncode == 0, again.stderr
+    assert f"{len(before)} of 20 samples" in again.stdout
+    assert list(rows(folder)) == list(rows(whole))
+    assert statuses(folder) == {"slow": ("done", ""), "lead-3": ("done", "")}
+    assert means(folder) == means(whole)
+
+
+def test_ctrl_c_keeps_everything_finished(folder: Path) -> None:
+    process = subprocess.Popen(
+        command("screen", "slow", "--limit", "30"),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for_rows(folder, 5)
+    os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to the whole group
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert statuses(folder)["slow"][0] == "partial"
+    kept = len(list(rows(folder)))
+    assert 5 <= kept < 30
+    assert dsum(folder, "screen", "slow", "--limit", "30").returncode == 0
+    assert len(list(rows(folder))) == 30
+
+
+def test_a_model_over_its_time_budget_stops_and_keeps_its_samples(folder: Path) -> None:
+    done = dsum(folder, "screen", "slow", "--limit", "40", "--time-budget", "2")
+    status, reason = statuses(folder)["slow"]
+    assert status == "partial"
+    assert "over its time budget" in reason and "2 s allowed" in reason
+    assert 0 < len(list(rows(folder))) < 40
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def means(folder: Path) -> list[tuple[str, str, float]]:
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        sql = """select model, signature, measure, round(mean, 9), n from aggregates join runs on runs.id = run_id
+            join signatures on signatures.id = signature_id order by 1, 2, 3"""
+        return db.execute(sql).fetchall()
+
+
+def wait_for_rows(folder: Path, count: int) -> None:
+    database = folder / "results" / "dsum.db"
+    for _ in range(300):
+        time.sleep(0.1)
+        if database.is_file():
+            try:
+                with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+                    if db.execute("select count(*) from outputs").fetchone()[0] >= count:
+                        return
+            except sqlite3.OperationalError:
+                continue  # the tables are not there yet
+    raise AssertionError(f"no {count} rows within 30 seconds")
+
+
+def wait_until_no_worker_is_left(folder: Path) -> None:
+    """Workers of a killed sweep end by themselves."""
+    psutil = pytest.importorskip("psutil")
+    for _ in range(100):
+        left = [p for p in psutil.process_iter(["cwd", "cmdline"]) if p.info["cwd"] == str(folder)]
+        if not left:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"workers outlived their sweep: {left}")
