@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from dsum_bench.errors import UserError, nearest
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.records import Board, BoardRow, RunRecord, SampleRecord, SignatureScores
-from dsum_bench.store.schema import NAME, STEPS
+from dsum_bench.store.schema import COUNTS, NAME, STEPS
 
 DEFAULT_METRIC = "rouge@mecab"
 MEASURE_ORDER = ("rouge1", "rouge2", "rougeL", "sum", "mean")
@@ -26,11 +26,8 @@ STATUS_ORDER = ("running", "partial", "done", "failed", "skipped")
 Order = Literal["position", "worst", "best"]
 
 # Counted from the outputs where a run is not over, since its totals are written at its end.
-PROGRESS = """
-select run_id, count(*) as n, sum(seconds) as seconds,
-    count(*) filter (where trimmed_turns > 0 or trimmed_chars > 0) as trimmed,
-    count(*) filter (where finish = 'length') as cut,
-    count(*) filter (where trim(summary, ' ' || char(9, 10, 13)) = '') as empty
+PROGRESS = f"""
+select run_id, count(*) as n, sum(seconds) as seconds, {COUNTS}
 from outputs where run_id in (select id from runs where status != 'done') group by run_id
 """
 MEANS = """

@@ -95,6 +95,14 @@ create table aggregates (
 """
 
 
+COUNTS = """
+    count(*) filter (where trimmed_turns > 0 or trimmed_chars > 0) as trimmed,
+    count(*) filter (where finish = 'length') as cut,
+    count(*) filter (where trim(summary, ' ' || char(9, 10, 13)) = '') as empty
+"""
+"""What a run's columns of these names say, counted from its outputs."""
+
+
 def m001_first_tables(db: Database) -> None:
     db.executescript(FIRST)
 

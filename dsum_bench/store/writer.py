@@ -15,6 +15,7 @@ from dsum_bench.spec import Output, RunSpec
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.keys import run_id
 from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
+from dsum_bench.store.schema import COUNTS, STEPS, migrations
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -33,14 +34,10 @@ AGGREGATE = """
 insert into aggregates
 select run_id, signature_id, measure, avg(value), count(*) from scores where run_id = ? group by signature_id, measure
 """
-CLOSE = """
+CLOSE = f"""
 update runs set
     (seconds, trimmed, cut, empty) = (
-        select coalesce(sum(seconds), 0),
-            count(*) filter (where trimmed_turns > 0 or trimmed_chars > 0),
-            count(*) filter (where finish = 'length'),
-            count(*) filter (where trim(summary) = '')
-        from outputs where run_id = :id),
+        select coalesce(sum(seconds), 0), {COUNTS} from outputs where run_id = :id),
     status = :status, reason = :reason, finished = :now, peak_memory = max(peak_memory, :peak)
 where id = :id
 """
@@ -220,8 +217,6 @@ class Store:
 
     def _prepare(self) -> None:
         """Check that the file is ours, bring its tables up to date and load what is cached."""
-        from dsum_bench.store.schema import STEPS, migrations
-
         chain = migrations()
         with self._explained():
             applied = {migration.name for migration in chain.applied(self._db)}
