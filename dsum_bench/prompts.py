@@ -1,0 +1,123 @@
+"""What a model is asked: which prompt fits it, and how a dialogue is shortened until it fits. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dsum_bench.errors import ModelError
+
+PLACE = "{dialogue}"
+
+SPEAKER = re.compile(
+    r"""\s*(?:
+        \#\w+\#\s*[:：]                                   # a tag: '#Person1#:'
+      | \#Person\w*\#                                     # the usual tag, its colon forgotten
+      | [^\W\d_][\w.'’()-]*(?:[ ][\w.'’()-]+){0,2}\s*[:：](?![\d/])    # a name of up to three words: '김 대리:'
+    )[ \t]*""",
+    re.VERBOSE,
+)
+"""The beginning of a turn. A clock time (``오후 3:30``) and an address (``https://``) are no names."""
+
+MASK = re.compile(r"#\w+#")
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """A dialogue that fits. trimmed_turns: turns left out; trimmed_chars: characters cut from a kept turn."""
+
+    dialogue: str
+    trimmed_turns: int = 0
+    trimmed_chars: int = 0
+
+
+def default_prompt(style: str, language: str) -> str:
+    """Name of the registry prompt for a prompt style (``chat`` or ``completion``) and a language."""
+    return f"{language}-completion" if style == "completion" else f"{language}-default"
+
+
+def fill(user: str, dialogue: str) -> str:
+    """The user text with the dialogue in its place. Braces elsewhere mean nothing."""
+    return user.replace(PLACE, dialogue)
+
+
+def split_turns(dialogue: str) -> list[str]:
+    """Turns of a dialogue, in order; joined by newlines they give the dialogue again.
+
+    A turn starts at a line that begins with a speaker (``#Person1#:``, ``민수:``); any other line goes on with the
+    turn before it. Carriage returns before newlines are dropped.
+    """
+    turns: list[list[str]] = []
+    text = dialogue.replace("\r\n", "\n")
+    for line in text.split("\n") if text else ():
+        if SPEAKER.match(line) or not turns:
+            turns.append([line])
+        else:
+            turns[-1].append(line)
+    return ["\n".join(lines) for lines in turns]
+
+
+def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> Trimmed:
+    """The most of a dialogue that fits.
+
+    Whole turns go, from the middle outwards, so that the opening and the outcome stay; the very first turn goes
+    last. Where that one turn alone is too long, its end is cut; its speaker and the tags in it stay whole.
+
+    fits: whether a dialogue fits. It may be only nearly monotone, as token counts are: what is returned fits, and
+        with one turn more it would not.
+
+    Raises:
+        ModelError: not even one turn fits.
+    """
+    dropped = _smallest(len(turns) - 1, lambda count: fits(_without_middle(turns, count)))
+    if dropped is not None:
+        return Trimmed(_without_middle(turns, dropped), trimmed_turns=dropped)
+    if not turns:
+        if fits(""):
+            return Trimmed("")
+        raise ModelError("the prompt is too long even without a dialogue")
+    first = turns[0]
+    speaker = SPEAKER.match(first)
+    ends = [len(first), *_cuts(first, speaker.end() if speaker else 0)]
+    cut = _smallest(len(ends) - 1, lambda index: fits(first[: ends[index]]))
+    if cut is None:
+        raise ModelError("the prompt is too long even with a single word of the dialogue")
+    kept = first[: ends[cut]]
+    return Trimmed(kept, trimmed_turns=len(turns) - 1, trimmed_chars=len(first) - len(kept))
+
+
+def _without_middle(turns: Sequence[str], count: int) -> str:
+    start = (len(turns) - count + 1) // 2
+    return "\n".join([*turns[:start], *turns[start + count :]])
+
+
+def _cuts(turn: str, start: int) -> list[int]:
+    """Where a turn may end, longest first: after any character of its text that is not inside a tag."""
+    inside = {i for tag in MASK.finditer(turn) for i in range(tag.start() + 1, tag.end())}
+    return [i for i in range(len(turn) - 1, start, -1) if i not in inside]
+
+
+def _smallest(last: int, holds: Callable[[int], bool]) -> int | None:
+    """The number in 0..last for which ``holds`` is true and is not for the one before; None when there is none.
+
+    Found by halving, then put right by steps, since ``holds`` may waver where it changes.
+    """
+    if last < 0:
+        return None
+    if holds(0):
+        return 0
+    low, high = 1, last
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    while low <= last and not holds(low):
+        low += 1
+    if low > last:
+        return None
+    while holds(low - 1):
+        low -= 1
+    return low
