@@ -20,6 +20,7 @@ CONTROL = "*"
 REDUNDANT = 3
 KEEP = 99
 TEXT_MINIMUM = 9
+FLOOR = 4  # where even the least width is too much
 
 
 @dataclass(slots=True)
@@ -47,7 +48,9 @@ def board_view(board: Board, sort: str, width: int) -> Iterator[RenderableType]:
         yield literal(f"{board.metric}: {board.signature}", "dim")
         yield from _legend([p.row for p in found])
     if board.others:
-        yield literal("not ranked:" if found else "nothing ranked:")
+        if found:
+            yield ""
+        yield literal("not ranked:" if found else "nothing ranked yet:")
         yield _others(board.others, width)
 
 
@@ -142,10 +145,11 @@ def _fit(columns: list[Column], width: int) -> tuple[list[Column], int]:
             return columns, gap
     _drop(columns, width, REDUNDANT, folded=False)
     _drop(columns, width, KEEP, folded=True)
-    for column in reversed([c for c in columns if c.least]):  # the model's name, the first, is folded last
-        excess = _needed(columns, 1) - width
-        if excess > 0:
-            column.width = max(column.width - excess, min(column.least, column.width))
+    texts = [column for column in reversed(columns) if column.least]  # the model's name, the first, is folded last
+    for floor in (0, FLOOR):
+        for column in texts:
+            excess = max(_needed(columns, 1) - width, 0)
+            column.width = max(column.width - excess, min(floor or column.least, column.width))
     return columns, 1
 
 

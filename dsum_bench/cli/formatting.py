@@ -22,7 +22,7 @@ def params(count: int | None) -> str:
         return "?"
     if count == 0:
         return ""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
+    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6), ("K", 10**3)):
         # 999,500 and more would be written 1000K
         if count >= size * 0.9995:
             return f"{count / size:#.3g}".rstrip(".") + unit

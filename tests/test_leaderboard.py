@@ -1,0 +1,407 @@
+"""What ``leaderboard`` and ``show`` print, compared as text at fixed widths."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from store_runs import (
+    METRIC,
+    SIGNATURE,
+    make_control,
+    make_run,
+    measures,
+    open_store,
+    positions,
+    scored,
+    store_run,
+)
+
+from dsum_bench.cli import formatting, main
+from dsum_bench.cli.ranking import places
+from dsum_bench.spec import DecodingSpec, RunSpec
+from dsum_bench.store import reader
+from dsum_bench.store.records import Board
+from dsum_bench.store.writer import ScoredOutput, Store
+
+MARKUP = "[red]x[/red]"
+CLOSING = "no memory [/] in [bold"
+MEANS = ("29.00", "22.33", "9.00", "2.33")
+
+
+def run_command(*arguments: str, width: int = 80, code: int = 0) -> str:
+    result = CliRunner(env={"COLUMNS": str(width)}).invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip("\n").split("\n")]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Controls, models with awkward names, ties, unfinished and refused ones."""
+    folder = tmp_path_factory.mktemp("results")
+    with open_store(folder / "dsum.db") as store:
+        store_run(store, make_control("constant"), 32.0, kind="control")
+        store_run(store, make_run("smollm2-135m-instruct", 134_515_008), 12.0, peak_memory=900 * 2**20)
+        store_run(store, make_run("smollm2-135m-instruct", 134_515_008, prompt_format="raw"), 2.0)
+        store_run(store, make_run(f"한국어-요약-{MARKUP}", 3_212_749_824), 42.0, peak_memory=7 * 2**30)
+        store_run(store, make_run("twin", 10_700_000_000), 12.0, peak_memory=21 * 2**30)
+        key = store.open_run(make_run("qwen3-4b", 4_020_000_000), "model")
+        store.add(key, [scored(0, 50.0)], positions(4))
+        store.close_run(key, "partial", "time budget of 10 min would be exceeded (64 min projected)")
+        store.record(make_run("solar-10.7b", 10_700_000_000), "model", "skipped", CLOSING)
+        store.record(make_run("a[/]b", None), "model", "failed", "no config.json")
+    return folder
+
+
+# -- the table ------------------------------------------------------------------------------------------------
+
+AT_80 = """\
+talks dev, all, 4 dialogues
+ # model                    params how          R1    R2    RL  mean s each  GiB
+────────────────────────────────────────────────────────────────────────────────
+ 1 한국어-요약-[red]x[/red]  3.21B zero-shot 43.50 10.88 32.62 29.00   0.50 7.00
+2* constant                        control   33.50  8.38 25.12 22.33   0.50
+ 3 smollm2-135m-instruct      135M zero-shot 13.50  3.38 10.12  9.00   0.50 0.88
+ 3 twin                      10.7B zero-shot 13.50  3.38 10.12  9.00   0.50 21.0
+ 5 smollm2-135m-instruct      135M zero-shot  3.50  0.88  2.62  2.33   0.50
+                                   raw
+rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
+* control: no model at work; a model below it does worse than that
+
+not ranked:
+model       how       status          why
+────────────────────────────────────────────────────────────────────────────────
+qwen3-4b    zero-shot partial, 1 of 4 time budget of 10 min would be exceeded
+                                      (64 min projected)
+a[/]b       zero-shot failed          no config.json
+solar-10.7b zero-shot skipped         no memory [/] in [bold
+"""
+
+AT_120 = """\
+talks dev, all, 4 dialogues
+ #  model                     params  how               R1     R2     RL    sum   mean  n  s each   GiB
+───────────────────────────────────────────────────────────────────────────────────────────────────────
+ 1  한국어-요약-[red]x[/red]   3.21B  zero-shot      43.50  10.88  32.62  87.00  29.00  4    0.50  7.00
+2*  constant                          control        33.50   8.38  25.12  67.00  22.33  4    0.50
+ 3  smollm2-135m-instruct       135M  zero-shot      13.50   3.38  10.12  27.00   9.00  4    0.50  0.88
+ 3  twin                       10.7B  zero-shot      13.50   3.38  10.12  27.00   9.00  4    0.50  21.0
+ 5  smollm2-135m-instruct       135M  zero-shot raw   3.50   0.88   2.62   7.00   2.33  4    0.50
+rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
+* control: no model at work; a model below it does worse than that
+
+not ranked:
+model        how        status           why
+───────────────────────────────────────────────────────────────────────────────────────────────────
+qwen3-4b     zero-shot  partial, 1 of 4  time budget of 10 min would be exceeded (64 min projected)
+a[/]b        zero-shot  failed           no config.json
+solar-10.7b  zero-shot  skipped          no memory [/] in [bold
+"""
+
+
+def test_table_at_80_columns(results: Path) -> None:
+    text = run_command("leaderboard", "--results", str(results))
+    assert lines(text) == lines(AT_80)
+
+
+def test_table_at_120_columns(results: Path) -> None:
+    text = run_command("leaderboard", "--results", str(results), width=120)
+    assert lines(text) == lines(AT_120)
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 99, 100, 120, 200])
+def test_no_line_is_wider_than_the_terminal_and_no_number_is_broken(results: Path, width: int) -> None:
+    text = run_command("leaderboard", "--results", str(results), width=width)
+    assert max(cell_len(line) for line in lines(text)) <= width
+    for mean in MEANS:
+        assert sum(mean in line.split() for line in lines(text)) >= 1, mean
+
+
+def test_columns_stay_aligned_beside_wide_characters(results: Path) -> None:
+    for width in (80, 120):
+        text = lines(run_command("leaderboard", "--results", str(results), width=width))
+        rows = [line for line in text if any(f" {mean} " in f"{line} " for mean in MEANS)]
+        assert len(rows) == 5
+        ends = {cell_len(row[: row.index(mean) + len(mean)]) for row in rows for mean in MEANS if f" {mean} " in row}
+        header = next(line for line in text if " mean" in line)
+        assert ends == {cell_len(header[: header.index(" mean") + 5])}
+
+
+def test_a_control_is_marked_without_colour_and_dimmed_with_it(results: Path) -> None:
+    plain = run_command("leaderboard", "--results", str(results))
+    assert "2* constant" in plain
+    env = os.environ | {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm-256color"}
+    env.pop("NO_COLOR", None)
+    command = [sys.executable, "-m", "dsum_bench", "leaderboard", "--results", str(results)]
+    cwd = Path(__file__).parents[1]
+    coloured = subprocess.run(command, env=env, capture_output=True, text=True, check=True, cwd=cwd).stdout
+    (control,) = [line for line in coloured.split("\n") if "constant" in line]
+    (model,) = [line for line in coloured.split("\n") if "twin" in line]
+    assert "\x1b[2m" in control
+    assert "\x1b" not in model
+
+
+def test_column_that_is_sorted_by_is_never_left_out(results: Path) -> None:
+    header = lines(run_command("leaderboard", "--results", str(results), "--sort", "sum", width=60))[1]
+    assert " sum" in header
+    assert "s each" in lines(run_command("leaderboard", "--results", str(results), "--sort", "seconds", width=60))[1]
+
+
+def test_rows_of_one_model_that_differ_in_a_setting_say_so(tmp_path: Path) -> None:
+    beam = DecodingSpec("beam4", "beam", {"beams": 4})
+    with open_store(tmp_path / "dsum.db") as store:
+        store_run(store, make_run("m"), 40.0)
+        store_run(store, make_run("m", decoding=beam), 30.0)
+        same = [store_run(store, make_run("n", seed=seed), 10.0 + seed) for seed in (1, 2)]
+    text = run_command("leaderboard", "--results", str(tmp_path), width=120)
+    assert "zero-shot greedy" in text
+    assert "zero-shot beam4" in text
+    assert all(f"zero-shot {key}" in text for key in same)
+
+
+def test_samples_that_went_wrong_are_marked(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        key = store.open_run(make_run("m", n=2), "model")
+        store.add(key, [scored(0, finish="length"), scored(1, summary="")], positions(2))
+        store.close_run(key, "done")
+    text = run_command("leaderboard", "--results", str(tmp_path))
+    assert "! on some samples: C output cut by length, E empty summary\n" in text
+    assert lines(text)[3].endswith(" CE")
+
+
+def test_nothing_ranked(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        store.record(make_run("m"), "model", "skipped", "no GPU")
+    text = lines(run_command("leaderboard", "--results", str(tmp_path)))
+    assert text[:2] == ["talks dev, all, 4 dialogues", "nothing ranked yet:"]
+    assert text[-1].split() == ["m", "zero-shot", "skipped", "no", "GPU"]
+
+
+# -- order ----------------------------------------------------------------------------------------------------
+
+
+def one_board(folder: Path, scores: dict[str, dict[str, float]], seconds: dict[str, float] | None = None) -> Board:
+    with open_store(folder / "dsum.db") as store:
+        for name, values in scores.items():
+            key = store.open_run(make_run(name, n=1), "model")
+            sample = scored(0, seconds=(seconds or {}).get(name, 1.0))
+            store.add(key, [ScoredOutput(sample.output, {SIGNATURE: values})], positions(1))
+            store.close_run(key, "done")
+    (board,) = reader.boards(folder / "dsum.db")
+    return board
+
+
+def test_equal_scores_share_a_rank_and_the_next_is_skipped(tmp_path: Path) -> None:
+    scores = {"a": measures(10), "b": measures(30), "c": measures(10), "d": measures(5), "e": measures(30)}
+    board = one_board(tmp_path, scores)
+    assert [(p.rank, p.row.model) for p in places(board, "mean")] == [(1, "b"), (1, "e"), (3, "a"), (3, "c"), (5, "d")]
+
+
+def test_ranks_stay_by_score_when_sorted_by_time_or_name(tmp_path: Path) -> None:
+    board = one_board(
+        tmp_path, {"b": measures(10), "a": measures(30), "c": measures(20)}, {"a": 3.0, "b": 1.0, "c": 2.0}
+    )
+    assert [(p.rank, p.row.model) for p in places(board, "seconds")] == [(3, "b"), (2, "c"), (1, "a")]
+    assert [(p.rank, p.row.model) for p in places(board, "model")] == [(1, "a"), (3, "b"), (2, "c")]
+
+
+@pytest.mark.parametrize("sort", ["rouge1", "rouge2", "rougeL", "sum", "mean"])
+def test_each_measure_sorts_and_ranks(tmp_path: Path, sort: str) -> None:
+    flat = dict.fromkeys(("rouge1", "rouge2", "rougeL", "sum", "mean"), 50.0)
+    board = one_board(tmp_path, {"low": flat | {sort: 1.0}, "high": flat | {sort: 99.0}, "middle": flat})
+    assert [(p.rank, p.row.model) for p in places(board, sort)] == [(1, "high"), (2, "middle"), (3, "low")]
+
+
+def test_board_of_another_metric_shows_its_measures_in_their_order(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "dsum.db") as store:
+        store.declare_signature("bert:v1", "bertscore", ("recall", "f1"))
+        key = store.open_run(make_run("m", n=1), "model")
+        store.add(key, [ScoredOutput(scored(0).output, {"bert:v1": {"f1": 70.0, "recall": 60.0}})], positions(1))
+        store.close_run(key, "done")
+    text = run_command("leaderboard", "--results", str(tmp_path), "--metric", "bertscore")
+    assert text.index("recall") < text.index("f1")
+    assert run_command("leaderboard", "--results", str(tmp_path), "--all-metrics") == text
+    assert "unknown" not in run_command("leaderboard", "--results", str(tmp_path), "--all-metrics", "--sort", "recall")
+
+
+# -- for programs ---------------------------------------------------------------------------------------------
+
+
+def test_json_holds_every_field_in_full_precision(results: Path) -> None:
+    (board,) = json.loads(run_command("leaderboard", "--results", str(results), "--json"))
+    assert board["signature"] == SIGNATURE
+    assert [(row["rank"], row["model"]) for row in board["ranked"]] == [
+        (1, f"한국어-요약-{MARKUP}"),
+        (2, "constant"),
+        (3, "smollm2-135m-instruct"),
+        (3, "twin"),
+        (5, "smollm2-135m-instruct"),
+    ]
+    exact = {name: sum(measures(42.0 + i)[name] for i in range(4)) / 4 for name in measures(0)}
+    assert board["ranked"][0]["means"] == pytest.approx(exact, abs=1e-12)
+    assert [row["reason"] for row in board["others"]][1:] == ["no config.json", CLOSING]
+    assert run_command("leaderboard", "--results", str(results), "--format", "json") == run_command(
+        "leaderboard", "--results", str(results), "--json"
+    )
+
+
+def test_csv_agrees_with_json(results: Path) -> None:
+    (board,) = json.loads(run_command("leaderboard", "--results", str(results), "--json"))
+    records = list(
+        csv.DictReader(io.StringIO(run_command("leaderboard", "--results", str(results), "--format", "csv")))
+    )
+    expected = [*board["ranked"], *board["others"]]
+    assert [r["run_id"] for r in records] == [row["run_id"] for row in expected]
+    for record, row in zip(records, expected, strict=True):
+        assert record["dataset"] == "talks"
+        for name in ("model", "reason", "treatment", "status"):
+            assert record[name] == row[name]
+        for name in ("params", "peak_memory", "n", "seconds_per_sample", "rank"):
+            assert record[name] == ("" if row.get(name) is None else str(row[name]))
+        assert {m: float(record[m]) for m in row["means"]} == row["means"]
+
+
+def test_csv_keeps_awkward_text_in_its_field(tmp_path: Path) -> None:
+    reason = 'first, "quoted"\nsecond; 한글'
+    with open_store(tmp_path / "dsum.db") as store:
+        store.record(make_run("a,b"), "model", "failed", reason)
+    text = run_command("leaderboard", "--results", str(tmp_path), "--format", "csv")
+    (record,) = csv.DictReader(io.StringIO(text))
+    assert (record["model"], record["reason"]) == ("a,b", reason)
+
+
+def test_markdown_is_a_table_whatever_the_names_are(results: Path, tmp_path: Path) -> None:
+    text = run_command("leaderboard", "--results", str(results), "--format", "markdown")
+    table = [line for line in lines(text) if line.startswith("| ")]
+    assert {line.replace("\\|", "").count("|") for line in table[:7]} == {14}
+    assert "| 1 | 한국어-요약-\\[red\\]x\\[/red\\] | 3.21B | zero-shot | 43.50 | 10.88 |" in text
+    assert "| 2\\* | constant |" in text
+    with open_store(tmp_path / "dsum.db") as store:
+        store.record(make_run("a|b"), "model", "failed", "one\n<b>two</b> | three")
+    text = run_command("leaderboard", "--results", str(tmp_path), "--format", "markdown")
+    assert "| a\\|b | zero-shot | failed | one \\<b\\>two\\</b\\> \\| three |" in text
+
+
+# -- show -----------------------------------------------------------------------------------------------------
+
+
+def test_show_prints_settings_scores_and_samples_as_they_are(tmp_path: Path) -> None:
+    summary = "#Person1#은 [bold]웃었다[/bold] \x1b[31m[/]"
+    with open_store(tmp_path / "dsum.db") as store:
+        key = store.open_run(make_run("m[/]", n=2), "model")
+        store.add(key, [scored(0, 10.0, summary), scored(1, 4.0, finish="length")], positions(2))
+        store.close_run(key, "done", peak_memory=2**30)
+    text = run_command("show", "m[/]", "--results", str(tmp_path))
+    assert key in text
+    assert "m[/] 135M" in text
+    assert "요약: {dialogue}" in text
+    assert "#Person1#은 [bold]웃었다[/bold] \ufffd[31m[/]" in text
+    assert "s1  R1 4.00, R2 1.00, RL 3.00, sum 8.00, mean 2.67, 20 tokens, 0.50 s, cut by" in text
+    assert "2 finished; 0 trimmed prompts, 1 outputs cut, 0 empty" in text
+    assert SIGNATURE in text
+
+
+def test_show_worst_and_best(results: Path) -> None:
+    def first(*options: str) -> str:
+        text = run_command("show", "twin", "--results", str(results), "--json", "--samples", "1", *options)
+        sample: str = json.loads(text)["samples"][0]["sample_id"]
+        return sample
+
+    assert (first(), first("--worst"), first("--best")) == ("s0", "s0", "s3")
+
+
+def test_show_json_holds_the_whole_specification(results: Path) -> None:
+    found = json.loads(run_command("show", "twin", "--results", str(results), "--json"))
+    spec: RunSpec = make_run("twin", 10_700_000_000)
+    assert found["spec"]["model"]["params"] == spec.model.params
+    assert found["spec"]["prompt"]["user"] == "요약: {dialogue}"
+    assert [s["output"] for s in found["samples"]] == ["출력: 요약"] * 3
+    assert found["scores"][0]["metric"] == METRIC
+
+
+# -- mistakes -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("leaderboard", "--sort", "rouge"), "'rouge1'"),
+        (("leaderboard", "--dataset", "talk"), "'talks'"),
+        (("leaderboard", "--metric", "rouge@mecap"), "'rouge@mecab'"),
+        (("leaderboard", "--split", "train"), "dev"),
+        (("show", "qwen3"), "'qwen3-4b'"),
+        (("show", "smollm2-135m-instruct"), "names 2 runs"),
+    ],
+)
+def test_mistakes_are_one_sentence_with_the_nearest_name(results: Path, arguments: tuple[str, ...], told: str) -> None:
+    text = run_command(*arguments, "--results", str(results), code=2)
+    assert text.startswith("Error: ")
+    assert text.count("\n") == 1
+    assert told in text
+
+
+def test_no_results_yet(tmp_path: Path) -> None:
+    text = run_command("leaderboard", "--results", str(tmp_path / "none"), code=2)
+    assert "dsum-bench screen" in text
+
+
+# -- numbers and texts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (None, "?"), (0, ""), (5, "5"), (123_456, "123K"), (134_515_008, "135M"), (999_600, "1.00M"),
+        (3_212_749_824, "3.21B"), (10_700_000_000, "10.7B"), (70_600_000_000, "70.6B"), (405_000_000_000, "405B"),
+    ],
+)  # fmt: skip
+def test_parameters(count: int | None, text: str) -> None:
+    assert formatting.params(count) == text
+
+
+@given(st.integers(1, 10**14))
+def test_parameters_are_right_to_three_digits(count: int) -> None:
+    text = formatting.params(count)
+    size: dict[str, Any] = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+    value = float(text[:-1]) * size[text[-1]] if text[-1] in size else float(text)
+    assert value == pytest.approx(count, rel=0.0051)
+    assert len(text) <= 5
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0.00"), (9.994, "9.99"), (9.996, "10.0"), (99.96, "100"), (1234.5, "1234"), (None, "")]
+)
+def test_seconds(value: float | None, text: str) -> None:
+    assert formatting.seconds(value) == text
+
+
+def test_text_cannot_move_the_cursor_or_turn_the_line() -> None:
+    assert formatting.clean("a\tb\nc\x1b[2J\r\u202ed\x9b") == "a b\nc\ufffd[2J\ufffd\ufffdd\ufffd"
+
+
+# -- cost -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [("leaderboard",), ("leaderboard", "--json"), ("show", "twin")])
+def test_reading_results_imports_nothing_heavy(results: Path, command: tuple[str, ...]) -> None:
+    code = (
+        "import sys; from dsum_bench.cli import main; main(sys.argv[1:], standalone_mode=False); "
+        "print(sorted({'torch', 'pandas', 'numpy', 'sqlite_utils', 'transformers', 'MeCab'} & set(sys.modules)))"
+    )
+    call = [sys.executable, "-c", code, *command, "--results", str(results)]
+    out = subprocess.run(call, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout
+    assert lines(out)[-1] == "[]"
