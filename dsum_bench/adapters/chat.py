@@ -1,0 +1,107 @@
+"""The adapter ``chat``: any decoder-only model whose tokenizer has a chat template. Families build on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from dsum_bench.adapters.base import AdapterContext
+from dsum_bench.adapters.families import not_a_decoder, not_of
+from dsum_bench.adapters.parsing import without_thoughts
+from dsum_bench.adapters.text import Encoded, TextAdapter
+from dsum_bench.errors import ModelError
+from dsum_bench.prompts import fill
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """template_arguments: further variables for the tokenizer's chat template."""
+
+    template_arguments: Mapping[str, object] = field(default_factory=dict)
+
+
+class ChatAdapter(TextAdapter):
+    """Prompts through the tokenizer's own chat template.
+
+    family: matches the model types this adapter is for; None for any decoder-only model.
+    always_bos: whether a prompt begins with BOS even where the tokenizer itself would add none.
+    """
+
+    name = "chat"
+    architecture = "decoder"
+    prompt_style = "chat"
+    Options = ChatOptions
+    family: ClassVar[re.Pattern[str] | None] = None
+    always_bos: ClassVar[bool] = False
+
+    def __init__(self, context: AdapterContext, options: Any) -> None:
+        super().__init__(context, options)
+        if context.prompt is None:
+            raise ModelError(f"adapter '{self.name}' needs a prompt")
+        self.asked = context.prompt
+        if context.prompt_format == "template" and not self.tokenizer.chat_template:
+            raise ModelError("its tokenizer has no chat template; use adapter completion or --prompt-format raw")
+
+    @classmethod
+    def refuses(cls, config: Mapping[str, Any]) -> str | None:
+        return not_a_decoder(config) if cls.family is None else not_of(cls.family, config)
+
+    # -- what a family may change -----------------------------------------------------------------------------
+
+    def template_arguments(self) -> dict[str, object]:
+        """Variables for the chat template; what the registry entry says wins."""
+        return dict(self.options.template_arguments)
+
+    def messages(self, dialogue: str) -> Messages:
+        """The conversation: system text, worked examples as pairs of user and assistant, then the question."""
+        said = []
+        if self.asked.system:
+            said.append({"role": "system", "content": self.asked.system})
+        for example in self.asked.examples:
+            said.append({"role": "user", "content": fill(self.asked.user, example.dialogue)})
+            said.append({"role": "assistant", "content": example.summary})
+        said.append({"role": "user", "content": fill(self.asked.user, dialogue)})
+        return said
+
+    # -- prompts and outputs ----------------------------------------------------------------------------------
+
+    def encode(self, dialogue: str) -> Encoded:
+        if self.context.prompt_format == "raw":
+            return self.with_bos("\n\n".join(m["content"] for m in self.messages(dialogue)))
+        return self._with_one_bos(self.render(dialogue))
+
+    def render(self, dialogue: str) -> str:
+        """The text that the tokenizer's chat template makes of the messages.
+
+        Raises:
+            ModelError: the template refuses them, with its own words.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                self.messages(dialogue), tokenize=False, add_generation_prompt=True, **self.template_arguments()
+            )
+        except TemplateError as error:
+            raise ModelError(f"its chat template refuses the prompt: {error}") from error
+        return text
+
+    def _with_one_bos(self, text: str) -> Encoded:
+        """A templated text and its ids with exactly one BOS where the family has one."""
+        bos: str | None = self.tokenizer.bos_token
+        if not bos:
+            return text, self.plain_ids(text)
+        if text.startswith(bos):
+            while text.startswith(bos + bos):
+                text = text.removeprefix(bos)
+            return text, self.plain_ids(text)
+        if self.always_bos or self.own_bos is not None:
+            return bos + text, [self.tokenizer.bos_token_id, *self.plain_ids(text)]
+        return text, self.plain_ids(text)
+
+    def summary(self, text: str) -> str:
+        return without_thoughts(text)

@@ -1,0 +1,56 @@
+"""The adapter ``completion``: base models, which go on with a text instead of answering."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from dsum_bench.adapters.base import AdapterContext
+from dsum_bench.adapters.families import not_a_decoder
+from dsum_bench.adapters.text import Encoded, TextAdapter
+from dsum_bench.errors import ModelError
+from dsum_bench.prompts import PLACE, fill
+
+BLANK_LINE = re.compile(r"\n[ \t]*\n")
+
+
+class CompletionAdapter(TextAdapter):
+    """A text with worked examples that breaks off where the summary belongs."""
+
+    name = "completion"
+    architecture = "decoder"
+    prompt_style = "completion"
+
+    def __init__(self, context: AdapterContext, options: Any) -> None:
+        super().__init__(context, options)
+        if context.prompt is None:
+            raise ModelError(f"adapter '{self.name}' needs a prompt")
+        self.asked = context.prompt
+
+    @classmethod
+    def refuses(cls, config: Mapping[str, Any]) -> str | None:
+        return not_a_decoder(config)
+
+    def encode(self, dialogue: str) -> Encoded:
+        parts = [self.asked.system] if self.asked.system else []
+        parts += [self._answered(e.dialogue, e.summary) for e in self.asked.examples]
+        return self.with_bos("\n\n".join([*parts, fill(self.asked.user, dialogue)]))
+
+    def _answered(self, dialogue: str, summary: str) -> str:
+        # A cue such as '요약:' has its answer on the same line; tokens then split as they do in ordinary text.
+        gap = " " if self.asked.user.partition(PLACE)[2].strip() else "\n"
+        return f"{fill(self.asked.user, dialogue)}{gap}{summary}"
+
+    def summary(self, text: str) -> str:
+        """The first paragraph, up to where the model begins another example."""
+        paragraph = BLANK_LINE.split(text.strip(), maxsplit=1)[0]
+        return self._another.split(paragraph, maxsplit=1)[0]
+
+    @cached_property
+    def _another(self) -> re.Pattern[str]:
+        """Matches a later line that begins like the prompt: with its cue, or with its opening words."""
+        before, _, after = self.asked.user.partition(PLACE)
+        marks = [*before.strip().splitlines()[:1], *after.strip().splitlines()[-1:]]
+        return re.compile("|".join(rf"\n\s*{re.escape(mark.strip())}" for mark in marks) or r"(?!)")

@@ -1,0 +1,85 @@
+"""Controls: answers without any model. A model that does not beat them has not read the dialogue."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dsum_bench.adapters.base import Adapter
+from dsum_bench.adapters.parsing import clean
+from dsum_bench.prompts import split_turns
+from dsum_bench.spec import Generation, Prompt, Sample
+
+
+class Control(Adapter):
+    """Answers from the turns of the dialogue; the answer stands in ``Prompt.text``."""
+
+    architecture = "none"
+    prompt_style = "none"
+
+    @abstractmethod
+    def answer(self, turns: Sequence[str]) -> str:
+        """The summary."""
+
+    def prompt(self, sample: Sample) -> Prompt:
+        turns = split_turns(sample.dialogue)
+        return Prompt(sample.id, self.answer(turns), turns=len(turns))
+
+    def parse(self, generation: Generation) -> str:
+        return generation.text
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantOptions:
+    """text: the answer to every dialogue."""
+
+    text: str
+
+
+class Constant(Control):
+    """The same sentence for every dialogue."""
+
+    name = "constant"
+    Options = ConstantOptions
+
+    def answer(self, turns: Sequence[str]) -> str:
+        text: str = self.options.text
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class TurnsOptions:
+    """turns: how many turns make the answer."""
+
+    turns: int = 3
+
+    def __post_init__(self) -> None:
+        if self.turns < 1:
+            raise ValueError(f"turns is {self.turns}, but must be 1 or more")
+
+
+def joined(turns: Sequence[str]) -> str:
+    """Turns on one line, their speakers kept: the form in which LEAD-3 has its published score."""
+    return " ".join(map(clean, turns))
+
+
+class Lead(Control):
+    """The first turns of the dialogue."""
+
+    name = "lead"
+    Options = TurnsOptions
+
+    def answer(self, turns: Sequence[str]) -> str:
+        return joined(turns[: self.options.turns])
+
+
+class Longest(Control):
+    """The longest turns, counted in characters, in the order of the dialogue; the earlier of two equal ones."""
+
+    name = "longest"
+    Options = TurnsOptions
+
+    def answer(self, turns: Sequence[str]) -> str:
+        by_length = sorted(range(len(turns)), key=lambda i: -len(turns[i]))
+        return joined([turns[i] for i in sorted(by_length[: self.options.turns])])

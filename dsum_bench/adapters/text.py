@@ -1,0 +1,100 @@
+"""What all adapters share whose model reads tokens: trimming, decoding, end tokens."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+from dsum_bench.adapters.base import Adapter
+from dsum_bench.adapters.parsing import clean, control_ids, until
+from dsum_bench.errors import ModelError
+from dsum_bench.prompts import Trimmed, split_turns, trim
+from dsum_bench.spec import Generation, Prompt, Sample
+
+Encoded = tuple[str, list[int]]
+"""A prompt as text with its control tokens visible, and as token ids."""
+
+
+class TextAdapter(Adapter):
+    """A model with a tokenizer.
+
+    ends: texts of tokens that end an output, where the vocabulary has them.
+    """
+
+    ends: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def encode(self, dialogue: str) -> Encoded:
+        """The whole prompt for a dialogue, however long it gets."""
+
+    def prompt(self, sample: Sample) -> Prompt:
+        turns = split_turns(sample.dialogue)
+        made: dict[str, Encoded] = {}
+
+        def fits(dialogue: str) -> bool:
+            made.clear()
+            made[dialogue] = self.encode(dialogue)
+            limit = self.context.max_prompt_tokens
+            return limit is None or len(made[dialogue][1]) <= limit
+
+        trimmed = self._trim(turns, fits)
+        text, ids = made.get(trimmed.dialogue) or self.encode(trimmed.dialogue)
+        return Prompt(sample.id, text, tuple(ids), len(turns), trimmed.trimmed_turns, trimmed.trimmed_chars)
+
+    def _trim(self, turns: Sequence[str], fits: Any) -> Trimmed:
+        try:
+            return trim(turns, fits)
+        except ModelError as error:
+            bare = len(self.encode("")[1])
+            raise ModelError(
+                f"{error}: its prompt takes {bare} tokens without a dialogue, and there is room for "
+                f"{self.context.max_prompt_tokens}; shorten the prompt or raise max_prompt_tokens"
+            ) from None
+
+    def parse(self, generation: Generation) -> str:
+        return clean(self.summary(until(generation.text, self.ends)))
+
+    def summary(self, text: str) -> str:
+        """The part of an output that is the summary, its line breaks still there."""
+        return text
+
+    def end_ids(self) -> tuple[int, ...]:
+        return tuple(i for i in map(self.token_id, self.ends) if i is not None)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        kept = [i for i in token_ids if i not in self._control_ids]
+        text: str = self.tokenizer.decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        return control_ids(self.tokenizer)
+
+    # -- for families -----------------------------------------------------------------------------------------
+
+    def plain_ids(self, text: str) -> list[int]:
+        """Ids of a text with nothing put around it; control tokens spelled out in it become single tokens."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
+    def token_id(self, token: str) -> int | None:
+        """Id of a single token, None when the vocabulary lacks it."""
+        found = self.tokenizer.convert_tokens_to_ids(token)
+        if found is None or self.tokenizer.convert_ids_to_tokens(found) != token:
+            return None
+        return int(found)
+
+    @cached_property
+    def own_bos(self) -> int | None:
+        """Id of the token that this tokenizer puts before every text by itself, None when it puts none."""
+        bos = self.tokenizer.bos_token_id
+        return bos if bos is not None and self.tokenizer("x")["input_ids"][:1] == [bos] else None
+
+    def with_bos(self, text: str) -> Encoded:
+        """A plain text with the tokenizer's own beginning-of-sequence token before it, if it has that habit."""
+        ids = self.plain_ids(text)
+        if self.own_bos is None:
+            return text, ids
+        return f"{self.tokenizer.bos_token}{text}", [self.own_bos, *ids]
