@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -53,6 +55,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, TextIOWrapper):
+            # A name in Korean on a terminal that has no Korean is a question mark, not a traceback.
+            sys.stdout.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except UserError as error:
