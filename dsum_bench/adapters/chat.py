@@ -28,7 +28,6 @@ class ChatAdapter(TextAdapter):
     """Prompts through the tokenizer's own chat template.
 
     family: matches the model types this adapter is for; None for any decoder-only model.
-    always_bos: whether a prompt begins with BOS even where the tokenizer itself would add none.
     """
 
     name = "chat"
@@ -36,7 +35,6 @@ class ChatAdapter(TextAdapter):
     prompt_style = "chat"
     Options = ChatOptions
     family: ClassVar[re.Pattern[str] | None] = None
-    always_bos: ClassVar[bool] = False
 
     def __init__(self, context: AdapterContext, options: Any) -> None:
         super().__init__(context, options)
@@ -91,16 +89,12 @@ class ChatAdapter(TextAdapter):
         return text
 
     def _with_one_bos(self, text: str) -> Encoded:
-        """A templated text and its ids with exactly one BOS where the family has one."""
+        """A templated text and its ids, with exactly one BOS where the family has one."""
         bos: str | None = self.tokenizer.bos_token
-        if not bos:
-            return text, self.plain_ids(text)
-        if text.startswith(bos):
-            while text.startswith(bos + bos):
-                text = text.removeprefix(bos)
-            return text, self.plain_ids(text)
-        if self.always_bos or self.own_bos is not None:
-            return bos + text, [self.tokenizer.bos_token_id, *self.plain_ids(text)]
+        if not bos or not text.startswith(bos):
+            return self.with_bos(text)
+        while text.startswith(bos + bos):
+            text = text.removeprefix(bos)
         return text, self.plain_ids(text)
 
     def summary(self, text: str) -> str:

@@ -21,9 +21,11 @@ class TextAdapter(Adapter):
     """A model with a tokenizer.
 
     ends: texts of tokens that end an output, where the vocabulary has them.
+    always_bos: whether a prompt begins with BOS even where the tokenizer puts none before a text.
     """
 
     ends: ClassVar[tuple[str, ...]] = ()
+    always_bos: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, dialogue: str) -> Encoded:
@@ -87,14 +89,15 @@ class TextAdapter(Adapter):
         return int(found)
 
     @cached_property
-    def own_bos(self) -> int | None:
-        """Id of the token that this tokenizer puts before every text by itself, None when it puts none."""
-        bos = self.tokenizer.bos_token_id
-        return bos if bos is not None and self.tokenizer("x")["input_ids"][:1] == [bos] else None
+    def bos_id(self) -> int | None:
+        """Id of the token a plain text begins with, None where this tokenizer puts none before a text."""
+        bos: int | None = self.tokenizer.bos_token_id
+        wanted = bos is not None and (self.always_bos or self.tokenizer("x")["input_ids"][:1] == [bos])
+        return bos if wanted else None
 
     def with_bos(self, text: str) -> Encoded:
-        """A plain text with the tokenizer's own beginning-of-sequence token before it, if it has that habit."""
+        """A text and its ids with BOS before it, where there is to be one."""
         ids = self.plain_ids(text)
-        if self.own_bos is None:
+        if self.bos_id is None:
             return text, ids
-        return f"{self.tokenizer.bos_token}{text}", [self.own_bos, *ids]
+        return f"{self.tokenizer.bos_token}{text}", [self.bos_id, *ids]

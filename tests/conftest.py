@@ -1,0 +1,65 @@
+"""What many tests share: real tokenizers, the research data, adapters made as a run makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from assets import need, template, tokenizer_folder
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+FETCHING = {"tokenizer", "chat_template"}
+READING = {"shared_data", "kobart_folder"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever fetches packages or reads the research data is marked so, and cannot forget it."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & FETCHING:
+            item.add_marker(pytest.mark.network)
+        if fixtures & READING:
+            item.add_marker(pytest.mark.data)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Callable[[str], Any]:
+    """``tokenizer(name)``: a real tokenizer (llama3, llama3_1, qwen2_5, qwen3, gemma3), one object per session.
+
+    Do not change it; a test that must asks for ``tokenizer_folder`` and opens its own.
+    """
+    return cache(_open)
+
+
+def _open(name: str) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(need(tokenizer_folder, name))
+
+
+@pytest.fixture(scope="session")
+def chat_template() -> Callable[[str], str]:
+    """``chat_template(name)``: the text of a family's published template, ``llama3_2`` for one."""
+    return lambda name: need(template, name)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the research data, which is no part of the project."""
+    return _shared("data")
+
+
+@pytest.fixture(scope="session")
+def kobart_folder() -> Path:
+    """Folder of koBART's real tokenizer and configuration, without weights."""
+    return _shared("fixtures") / "kobart-tokenizer"
+
+
+def _shared(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the research data is not here: no folder '{name}' in a folder 'shared' beside the repository")
+    return folder
