@@ -131,7 +131,13 @@ def test_command_of_a_plugin_runs(plugin: dict[str, str]) -> None:
 
 
 def test_plugin_cannot_replace_a_built_in_command(plugin: dict[str, str]) -> None:
-    assert "not the real one" not in dsum_bench("screen", "--help", **plugin).stdout
+    code = (
+        "from dsum_bench.cli import main; main(['greet', 'you'], standalone_mode=False); "
+        "print(main.commands['screen'].callback.__module__, main.get_command(None, 'screen').callback.__module__)"
+    )
+    call = [sys.executable, "-c", code]
+    out = subprocess.run(call, cwd=ROOT, env=os.environ | plugin, capture_output=True, text=True, check=True).stdout
+    assert out == "hello you\ngreeter dsum_bench.cli.screen\n"
 
 
 def test_mistake_reported_by_a_plugin_is_one_sentence(plugin: dict[str, str]) -> None:
