@@ -34,3 +34,21 @@ def results_option(command: F) -> F:
 def json_option(command: F) -> F:
     """``--json``; the command is given ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, with every field.")(command)
+
+
+def registry_option(command: F) -> F:
+    """``--registry FILE``, any number; the command is given ``registry``, a tuple of paths."""
+    return click.option(
+        "--registry",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Your own registry; extends the shipped one. registry.toml in this folder is read by itself.",
+    )(command)
+
+
+def plugin_option(command: F) -> F:
+    """``--plugin FILE``, any number; the command is given ``plugin``, a tuple of texts."""
+    return click.option(
+        "--plugin", multiple=True, metavar="FILE", help="Python file to load as a plugin (its code runs)."
+    )(command)
