@@ -214,7 +214,7 @@ def _is_plain(kind: type, value: object) -> bool:
     if isinstance(value, bool):  # Python counts True as an int; whoever writes true for a number made a mistake
         return kind is bool
     if kind is float:
-        return isinstance(value, int | float) and not math.isnan(value)
+        return isinstance(value, int | float) and math.isfinite(value)
     return isinstance(value, kind)
 
 

@@ -1,0 +1,75 @@
+"""Bytes of a data file as text, in the encodings that Korean data comes in."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable
+
+from dsum_bench.errors import UserError, nearest
+
+USUAL = ("auto", "utf-8", "utf-16", "cp949", "euc-kr", "johab", "latin-1")
+
+CountRows = Callable[[str], int]
+"""How many whole records a text holds, header included."""
+
+
+def decode(data: bytes, encoding: str, file: str, count_rows: CountRows) -> str:
+    """The text of a file, without a byte order mark.
+
+    encoding: a codec of Python, or ``auto``: UTF-8, and CP949 for a file that is clearly not UTF-8. A file that
+        is UTF-8 but for a few bytes is refused, since CP949 would read it into other words without complaint.
+
+    Raises:
+        UserError: bytes that are not of this encoding (names file, row, line and byte), or no such encoding.
+    """
+    if encoding == "auto":
+        return _auto(data, file, count_rows)
+    try:
+        text = data.decode("utf-8" if _is_utf8(encoding) else encoding)
+    except LookupError:
+        raise UserError(f"{file}: unknown encoding '{encoding}'{nearest(encoding, USUAL)}") from None
+    except UnicodeDecodeError as error:
+        place = _place(data, error, encoding, count_rows)
+        raise UserError(
+            f"{file}, {place} is not {encoding}; repair the file or name another encoding in the dataset's entry"
+        ) from None
+    return text.removeprefix("\ufeff")
+
+
+def _auto(data: bytes, file: str, count_rows: CountRows) -> str:
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        wrong = error
+    if _hardly_utf8(data):
+        try:
+            return data.decode("cp949")
+        except UnicodeDecodeError as error:
+            wrong = error if error.start > wrong.start else wrong
+    place = _place(data, wrong, wrong.encoding, count_rows)
+    raise UserError(
+        f"{file}, {place} is neither UTF-8 nor CP949; save the file as UTF-8 or name its encoding in the dataset's "
+        f'entry, such as encoding = "utf-16"'
+    )
+
+
+def _hardly_utf8(data: bytes) -> bool:
+    """More bytes that are wrong in UTF-8 than characters beyond ASCII that are right."""
+    text = data.decode("utf-8", "replace")
+    wrong = text.count("\ufffd")
+    return wrong > sum(c > "\x7f" for c in text) - wrong
+
+
+def _is_utf8(encoding: str) -> bool:
+    try:
+        return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+    except LookupError:
+        return False
+
+
+def _place(data: bytes, error: UnicodeDecodeError, encoding: str, count_rows: CountRows) -> str:
+    before = data[: error.start].decode(encoding, "replace")
+    row = count_rows(before)
+    line = before.count("\n") + 1
+    at = f"row {row} (line {line})" if row else f"line {line}"
+    return f"{at}: byte 0x{data[error.start]:02X} at offset {error.start}"

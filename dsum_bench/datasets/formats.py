@@ -1,0 +1,113 @@
+"""Records of one file, each with the place it came from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import PurePath
+
+from dsum_bench.datasets.base import Row
+from dsum_bench.datasets.decode import decode
+from dsum_bench.errors import UserError
+
+LONGEST_FIELD = 2**31 - 1
+"""The csv module stops at 131,072 characters by default; a transcript of a meeting may be longer."""
+
+Records = Callable[[bytes, str, str], Iterator[Row]]
+"""From the bytes of a file, its name and its encoding."""
+
+
+def csv_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
+    """Records of a CSV file with a header, fields cut by commas, or by tabs in a ``.tsv``.
+
+    A column without a name (an index that pandas wrote) is left out. Quoted fields may hold line breaks.
+
+    Raises:
+        UserError: a header with a column twice, a record with more or fewer fields, a quote that is not closed.
+    """
+    delimiter = "\t" if PurePath(file).suffix.lower() == ".tsv" else ","
+    text = decode(data, encoding, file, lambda before: _csv_rows_before(before, delimiter))
+    records = _numbered(text, delimiter, file)
+    header = next((fields for _, _, fields in records), None)
+    if header is None:
+        raise UserError(f"{file} is empty; its first line must name the columns")
+    names = [name.strip() for name in header]
+    twice = next((n for n in names if n and names.count(n) > 1), None)
+    if twice:
+        raise UserError(f"{file}, line 1: column '{twice}' occurs {names.count(twice)} times; give each its own name")
+    for row, line, fields in records:
+        where = f"{file}, row {row} (line {line})"
+        if len(fields) != len(names):
+            raise UserError(
+                f"{where}: {_count(len(fields), 'field')} under a header of {_count(len(names), 'column')}; a field "
+                "that holds a separator, a quote or a line break must stand in quotes"
+            )
+        yield Row(where, {n: v for n, v in zip(names, fields, strict=True) if n})
+
+
+def _numbered(text: str, delimiter: str, file: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Number (the header is 0), first line and fields of each record; blank lines are passed over."""
+    csv.field_size_limit(LONGEST_FIELD)
+    # Strict, because otherwise a quote that is not closed swallows the rest of the file without a word.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    row = 0
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            at = f"row {row} (line {line})" if row else f"line {line}"
+            raise UserError(f"{file}, {at}: not valid CSV: {error}") from None
+        if fields:
+            yield row, line, fields
+            row += 1
+
+
+def _csv_rows_before(text: str, delimiter: str) -> int:
+    """Records that end in text: the number of the record that goes on after it, the header being 0."""
+    reader = csv.reader(io.StringIO(text + "x", newline=""), delimiter=delimiter)
+    rows = 0
+    with suppress(csv.Error):
+        rows = sum(1 for fields in reader if fields)
+    return max(rows - 1, 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def jsonl_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
+    """Records of a file with one JSON object on each line; empty lines are passed over.
+
+    Raises:
+        UserError: a line that is not JSON, or not an object.
+    """
+    text = decode(data, encoding, file, lambda before: _filled(before + "x"))
+    row = 0
+    # Only \n ends a line: JSON texts may hold other line separators, which splitlines would cut at.
+    for line, record in enumerate(text.split("\n"), start=1):
+        if not record.strip():
+            continue
+        row += 1
+        where = f"{file}, row {row} (line {line})"
+        try:
+            values = json.loads(record)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from None
+        except RecursionError:
+            raise UserError(f"{where}: JSON nested too deeply") from None
+        if not isinstance(values, dict):
+            raise UserError(f'{where}: each line must be an object such as {{"id": "...", "dialogue": "..."}}')
+        yield Row(where, values)
+
+
+def _filled(text: str) -> int:
+    return sum(1 for line in text.split("\n") if line.strip())
+
+
+BY_SUFFIX: dict[str, Records] = {".csv": csv_records, ".tsv": csv_records, ".jsonl": jsonl_records}

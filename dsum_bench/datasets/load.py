@@ -1,0 +1,169 @@
+"""Samples of a dataset, checked row by row, and the choice of some of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dsum_bench.datasets.base import Row
+from dsum_bench.errors import UserError, nearest
+from dsum_bench.spec import DatasetSpec, Sample
+
+if TYPE_CHECKING:
+    from dsum_bench.plugins import Plugins
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Samples chosen from a split. label: ``all``, ``first 50`` or ``50 of 499, seed 42``."""
+
+    samples: tuple[Sample, ...]
+    label: str
+
+
+def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = True) -> tuple[Sample, ...]:
+    """The samples of a split, in file order.
+
+    ``\\r\\n`` becomes ``\\n`` and whitespace around a field goes; nothing else is changed.
+
+    references: every sample must have one; otherwise those there are are taken.
+
+    Raises:
+        UserError: unknown format or split, missing column, two rows with one id, empty dialogue, empty
+            reference, a value that is no text, no rows; names file, row and column.
+    """
+    reader = plugins.pick("dataset format", plugins.datasets, spec.format, f"{spec.origin}: dataset '{spec.name}'")
+    samples: list[Sample] = []
+    places: dict[str, str] = {}
+    for row in reader(spec).rows(split):
+        sample = _sample(row, spec, split, references)
+        if sample.id in places:
+            column = _columns(spec, "id")[0]
+            raise UserError(
+                f"{row.where}, column '{column}': id '{sample.id}' is taken by {places[sample.id]}; ids must differ"
+            )
+        places[sample.id] = row.where
+        samples.append(sample)
+    if not samples:
+        raise UserError(f"{spec.path.replace('{split}', split)} has no rows (dataset '{spec.name}', split '{split}')")
+    return tuple(samples)
+
+
+def _sample(row: Row, spec: DatasetSpec, split: str, references: bool) -> Sample:
+    (id_column,), (dialogue_column,) = _columns(spec, "id"), _columns(spec, "dialogue")
+    found = row.values.get(id_column)
+    number = isinstance(found, int) and not isinstance(found, bool)  # JSON data often numbers its rows
+    sample_id = str(found) if number else _text(row, id_column, spec, "id")
+    dialogue = _text(row, dialogue_column, spec, "dialogue")
+    return Sample(sample_id, dialogue, _references(row, spec, split, references), _topic(row, spec))
+
+
+def _columns(spec: DatasetSpec, ours: str) -> tuple[str, ...]:
+    named = spec.columns.get(ours, ours)
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def _text(row: Row, column: str, spec: DatasetSpec, ours: str) -> str:
+    if column not in row.values:
+        raise _missing(row, column, spec, ours)
+    return _checked(row.values[column], row, column)
+
+
+def _missing(row: Row, column: str, spec: DatasetSpec, ours: str, advice: str = "") -> UserError:
+    near = nearest(column, row.values)
+    hint = f" ({near.removeprefix('; ').removesuffix('?')}?)" if near.startswith("; did") else ""
+    there = ", ".join(f"'{name}'" for name in row.values) or "none"
+    advice = advice or f'; name the right one in the dataset\'s entry: columns = {{ {ours} = "..." }}'
+    return UserError(f"{row.where}: no column '{column}'{hint}; there are {there}{advice}")
+
+
+def _checked(value: object, row: Row, column: str) -> str:
+    where = f"{row.where}, column '{column}'"
+    if not isinstance(value, str):
+        shown = json.dumps(value, ensure_ascii=False, default=str)
+        raise UserError(f"{where}: must be a text, not {shown if len(shown) < 40 else shown[:37] + '...'}")
+    text = value.replace("\r\n", "\n").strip()
+    if not text:
+        raise UserError(f"{where}: empty; fill it in or remove the row")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UserError(f"{where}: holds half of a surrogate pair, which is no character") from None
+    return text
+
+
+def _references(row: Row, spec: DatasetSpec, split: str, needed: bool) -> tuple[str, ...]:
+    found: list[str] = []
+    for column in _columns(spec, "summary"):
+        value = row.values.get(column)
+        if not needed and _absent(value):
+            continue
+        if column not in row.values:
+            raise _missing(row, column, spec, "summary", _without_references(spec, split))
+        if value == []:
+            raise UserError(f"{row.where}, column '{column}': empty{_without_references(spec, split)}")
+        texts = value if isinstance(value, list) else [value]
+        found += [_checked(text, row, column) for text in texts]
+    return tuple(found)
+
+
+def _absent(value: object) -> bool:
+    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+
+
+def _without_references(spec: DatasetSpec, split: str) -> str:
+    return (
+        f"; scores need reference summaries: choose another split than '{split}', or name the right column in the "
+        f"entry of dataset '{spec.name}': columns = {{ summary = \"...\" }}"
+    )
+
+
+def _topic(row: Row, spec: DatasetSpec) -> str | None:
+    (column,) = _columns(spec, "topic")
+    if column not in row.values and "topic" in spec.columns:
+        raise _missing(row, column, spec, "topic")
+    value = row.values.get(column)
+    return None if _absent(value) else _checked(value, row, column)
+
+
+# -- choosing -----------------------------------------------------------------------------------------------
+
+
+def select(samples: Sequence[Sample], limit: int | None, sample: int | None, seed: int) -> Selection:
+    """The first ``limit`` samples, or ``sample`` of them drawn without replacement and kept in file order.
+
+    A number that reaches the size of the split takes all of it, and says so.
+
+    Raises:
+        UserError: both numbers given, or one below 1.
+    """
+    if limit is not None and sample is not None:
+        raise UserError("--limit and --sample are two ways to choose samples; give one of them")
+    number = limit if limit is not None else sample
+    if number is not None and number < 1:
+        raise UserError(f"--{'limit' if sample is None else 'sample'} must be at least 1, not {number}")
+    if number is None or number >= len(samples):
+        return Selection(tuple(samples), "all")
+    if sample is None:
+        return Selection(tuple(samples[:number]), f"first {number}")
+    drawn = sorted(random.Random(seed).sample(range(len(samples)), number))
+    return Selection(tuple(samples[i] for i in drawn), f"{number} of {len(samples)}, seed {seed}")
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """16 hexadecimal digits of a SHA-256 over ids and dialogues, in order."""
+    return _digest([[s.id, s.dialogue] for s in samples])
+
+
+def references_fingerprint(samples: Sequence[Sample]) -> str:
+    """16 hexadecimal digits of a SHA-256 over ids and references, in order."""
+    return _digest([[s.id, *s.references] for s in samples])
+
+
+def _digest(rows: Sequence[Sequence[str]]) -> str:
+    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]

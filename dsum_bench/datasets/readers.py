@@ -1,0 +1,150 @@
+"""The built-in dataset formats: where the file of a split is, and which splits there are."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePath
+
+from dsum_bench.datasets.base import DatasetReader, Row
+from dsum_bench.datasets.formats import BY_SUFFIX, Records, csv_records, jsonl_records
+from dsum_bench.errors import UserError, nearest
+from dsum_bench.spec import DatasetSpec
+
+SPLIT = "{split}"
+
+
+def split_pattern(pattern: str) -> re.Pattern[str]:
+    """What a path pattern fits. The group ``split`` is the split's name, which holds no separator."""
+    first, *others = (re.escape(part) for part in pattern.split(SPLIT))
+    if not others:
+        return re.compile(first)
+    again = r"(?P=split)".join(others)
+    return re.compile(rf"{first}(?P<split>[^/\\]+){again}")
+
+
+class _OneFileASplit(DatasetReader):
+    """A dataset whose path names one file for each split, or one file that is the default split."""
+
+    def splits(self) -> tuple[str, ...]:
+        found = self._files()
+        if not found:
+            raise UserError(f"dataset '{self.spec.name}': {self._nothing()}")
+        return tuple(sorted(found))
+
+    def rows(self, split: str) -> Iterator[Row]:
+        known = self.splits()
+        if split not in known:
+            close = nearest(split, known)
+            raise UserError(
+                f"dataset '{self.spec.name}' has no split '{split}'; there are {', '.join(known)}"
+                + (close if close.startswith("; did") else "")
+            )
+        file = self._files()[split]
+        name = str(file)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise UserError(f"{name} cannot be read: {error.strerror or error}") from None
+        yield from self._records(name)(data, name, self.spec.encoding)
+
+    @abstractmethod
+    def _files(self) -> dict[str, Path] | dict[str, Traversable]:
+        """The file of each split there is."""
+
+    @abstractmethod
+    def _nothing(self) -> str:
+        """Why there is no file."""
+
+    @abstractmethod
+    def _records(self, file: str) -> Records:
+        """How such a file is cut into records."""
+
+
+class _LocalFiles(_OneFileASplit):
+    def _files(self) -> dict[str, Path]:
+        path = os.path.normpath(self.spec.path)
+        pattern = split_pattern(path)
+        anywhere = "*".join(glob.escape(part) for part in path.split(SPLIT))
+        fits = [(pattern.fullmatch(p), Path(p)) for p in glob.glob(anywhere)]  # noqa: PTH207  # it is absolute
+        return {
+            m.groupdict().get("split") or self.spec.default_split: p for m, p in fits if m is not None and p.is_file()
+        }
+
+    def _nothing(self) -> str:
+        before = self.spec.path.partition(SPLIT)[0]
+        folder = Path(before if before.endswith(("/", os.sep)) else str(Path(before).parent))
+        if not folder.is_dir():
+            return f"folder {folder} does not exist"
+        return f"no file {self.spec.path}" if SPLIT not in self.spec.path else f"no file fits {self.spec.path}"
+
+
+class CsvReader(_LocalFiles):
+    """CSV files with a header line, or tab-separated ones whose names end in ``.tsv``."""
+
+    name = "csv"
+
+    def _records(self, file: str) -> Records:
+        return csv_records
+
+
+class JsonlReader(_LocalFiles):
+    """Files with one JSON object on each line."""
+
+    name = "jsonl"
+
+    def _records(self, file: str) -> Records:
+        return jsonl_records
+
+
+class EmbeddedReader(_OneFileASplit):
+    """Files inside an installed package: the path is ``PACKAGE:inner/{split}.jsonl``, or ``.csv``, ``.tsv``.
+
+    The package is imported, as a plugin's is.
+    """
+
+    name = "embedded"
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        super().__init__(spec)
+        self.package, colon, self.inner = spec.path.partition(":")
+        if not (colon and self.package and self.inner):
+            raise UserError(f"dataset '{spec.name}': path '{spec.path}' must be PACKAGE:inner/{SPLIT}.jsonl")
+
+    def _files(self) -> dict[str, Traversable]:
+        try:
+            root = files(self.package)
+        except (ImportError, TypeError):
+            raise UserError(f"dataset '{self.spec.name}': package '{self.package}' is not installed") from None
+        pattern = split_pattern(self.inner)
+        fits = [(pattern.fullmatch(name), file) for name, file in _inside(root, PurePath(self.inner).parts)]
+        return {m.groupdict().get("split") or self.spec.default_split: f for m, f in fits if m is not None}
+
+    def _nothing(self) -> str:
+        return f"package '{self.package}' holds no file {self.inner}"
+
+    def _records(self, file: str) -> Records:
+        suffix = PurePath(file).suffix.lower()
+        if suffix not in BY_SUFFIX:
+            raise UserError(f"dataset '{self.spec.name}': {file} must end in {', '.join(BY_SUFFIX)}")
+        return BY_SUFFIX[suffix]
+
+
+def _inside(folder: Traversable, parts: tuple[str, ...], above: str = "") -> Iterator[tuple[str, Traversable]]:
+    """Files below a folder of a package that may fit the parts of a pattern, with their names from the top."""
+    part, rest = parts[0], parts[1:]
+    if SPLIT in part:
+        children = sorted(folder.iterdir(), key=lambda child: child.name) if folder.is_dir() else []
+    else:
+        children = [folder.joinpath(part)]
+    for child in children:
+        name = f"{above}{child.name}"
+        if rest:
+            yield from _inside(child, rest, f"{name}/")
+        elif child.is_file():
+            yield name, child
