@@ -1,0 +1,31 @@
+"""Metrics and the tokenizers they count on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dsum_bench import hookimpl
+from dsum_bench.metrics.base import Metric, MetricTokenizer
+
+
+@hookimpl
+def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
+    from dsum_bench.metrics.rouge import Rouge, RougeScore
+
+    register(Rouge)
+    register(RougeScore)
+
+
+@hookimpl
+def dsum_register_tokenizers(register: Callable[[type[MetricTokenizer]], None]) -> None:
+    from dsum_bench.metrics import tokenizers
+
+    for tokenizer in (
+        tokenizers.Mecab,
+        tokenizers.MecabTags,
+        tokenizers.MecabKo,
+        tokenizers.MecabKoTags,
+        tokenizers.Whitespace,
+        tokenizers.Characters,
+    ):
+        register(tokenizer)

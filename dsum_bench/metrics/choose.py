@@ -1,0 +1,44 @@
+"""From ``rouge@mecab`` to a metric."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dsum_bench.errors import UserError
+
+if TYPE_CHECKING:
+    from dsum_bench.metrics.base import Metric
+    from dsum_bench.plugins import Plugins
+
+
+@dataclass(frozen=True, slots=True)
+class MetricChoice:
+    """A metric and the tokenizer it counts on; None for a metric that needs none."""
+
+    metric: str
+    tokenizer: str | None
+
+
+def parse_metric(text: str) -> MetricChoice:
+    """``METRIC`` or ``METRIC@TOKENIZER``."""
+    metric, at, tokenizer = text.partition("@")
+    return MetricChoice(metric, tokenizer if at else None)
+
+
+def build(plugins: Plugins, text: str) -> Metric:
+    """The metric that text names.
+
+    Raises:
+        UserError: no such metric or tokenizer, a tokenizer too many or too few, or one that cannot be opened.
+    """
+    choice = parse_metric(text)
+    metric = plugins.pick("metric", plugins.metrics, choice.metric, f"metric '{text}'")
+    if not metric.needs_tokenizer:
+        if choice.tokenizer is not None:
+            raise UserError(f"metric '{text}': {choice.metric} counts on no tokenizer; write '{choice.metric}'")
+        return metric(None)
+    if choice.tokenizer is None:
+        known = ", ".join(f"{choice.metric}@{name}" for name in plugins.tokenizers)
+        raise UserError(f"metric '{text}' needs a tokenizer: {known}")
+    return metric(plugins.pick("tokenizer", plugins.tokenizers, choice.tokenizer, f"metric '{text}'")())
