@@ -29,7 +29,7 @@ def models(as_json: bool, registry: tuple[Path, ...], plugin: tuple[str, ...]) -
     from rich.table import Table
     from rich.text import Text
 
-    from dsum_bench.cli.formatting import parameters
+    from dsum_bench.cli.formatting import params
 
     table = Table()
     table.add_column("model", no_wrap=True)
@@ -41,7 +41,7 @@ def models(as_json: bool, registry: tuple[Path, ...], plugin: tuple[str, ...]) -
         about = Text(" + ".join(m.source) if len(m.source) < 2 else f"{m.source[0]} + {len(m.source) - 1} more")
         if m.note:
             about.append(f"\n{m.note}" if m.source else m.note, "dim")
-        table.add_row(Text(m.name), parameters(m.params), Text(m.adapter), about, Text(_short(m.origin)))
+        table.add_row(Text(m.name), params(m.params), Text(m.adapter), about, Text(_short(m.origin)))
     session.console().print(table)
 
 

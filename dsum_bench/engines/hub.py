@@ -46,7 +46,8 @@ def unreachable() -> str | None:
     try:
         get_session().head(constants.ENDPOINT, timeout=TIMEOUT / 2)
     except Exception as error:  # whatever the HTTP client of the day raises
-        return f"hub unreachable ({str(error) or type(error).__name__})"
+        why = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+        return f"hub unreachable ({why})"
     return None
 
 
@@ -62,7 +63,7 @@ def look(model: ModelSpec) -> HubModel:
         return cached
     reason = unreachable()
     if reason is not None:
-        raise ModelSkipped(f"{reason} and {model.source[0]} is not in its cache")
+        raise ModelSkipped(f"{reason}, and the model is not in its cache")
     return _ask(model)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class RougeScores:
 
     rouge1: Score
     rouge2: Score
-    rougeL: Score  # noqa: N815  # its name in the field
+    rougeL: Score
 
 
 EMPTY = RougeScores(NOTHING, NOTHING, NOTHING)
@@ -52,9 +53,7 @@ def rouge_scores(summary: Sequence[str], reference: Sequence[str]) -> RougeScore
     flat_theirs = [word for sentence in theirs for word in sentence]
     return RougeScores(
         _set_overlap(set(flat_ours), set(flat_theirs)),
-        _set_overlap(
-            set(zip(flat_ours, flat_ours[1:], strict=False)), set(zip(flat_theirs, flat_theirs[1:], strict=False))
-        ),
+        _set_overlap(set(pairwise(flat_ours)), set(pairwise(flat_theirs))),
         _union_lcs(ours, theirs, len(set(flat_ours)), len(set(flat_theirs))),
     )
 
@@ -131,7 +130,7 @@ def rouge_score_scores(summary: Sequence[str], reference: Sequence[str]) -> Roug
 
 
 def _bigrams(tokens: Sequence[str]) -> Counter[tuple[str, str]]:
-    return Counter(zip(tokens, tokens[1:], strict=False))
+    return Counter(pairwise(tokens))
 
 
 def _multiset_overlap(ours: Counter[Hashable] | Counter[str], theirs: Counter[Hashable] | Counter[str]) -> Score:
