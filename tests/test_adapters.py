@@ -10,7 +10,7 @@ import pytest
 from dialogues import dialogues, half_tags, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import builtins, generation, make, shipped
+from making import builtins, generation, make, shipped, small
 
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.errors import ModelError, UserError
@@ -23,25 +23,6 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 ALPHABET = sorted(set("".join(chr(c) for c in range(33, 127)) + DIALOGUE + "요약:대화\n "))
-
-
-def small(template: str | None = None, bos: str | None = "<s>", adds_bos: bool = True, **special: Any) -> Any:
-    """A byte-level tokenizer without merges: every byte is a token, and nothing is unknown."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    letters = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    inner = Tokenizer(models.BPE(letters, []))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    inner.add_special_tokens([t for t in (bos, "</s>", "<|im_start|>", "<|im_end|>") if t])
-    if bos and adds_bos:
-        inner.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", special_tokens=[(bos, inner.token_to_id(bos))]
-        )
-    made = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=bos, eos_token="</s>", **special)
-    made.chat_template = template
-    return made
 
 
 # -- which checkpoint is for which adapter ----------------------------------------------------------------------

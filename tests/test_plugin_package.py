@@ -1,0 +1,106 @@
+"""The example plugin as a user gets it: built, installed in an environment of its own, and run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+from making import small
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = (
+    "{% for m in messages %}[|{{ m.role }}|]\n{{ m.content }}[|endofturn|]\n{% endfor %}"
+    "{% if add_generation_prompt %}[|assistant|]\n{% endif %}"
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("packages")]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter that sees what this one sees, and the plugin besides."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    inside = sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
+    outside = sysconfig.get_path("purelib")
+    Path(inside, "outside.pth").write_text(f"import site; site.addsitedir({outside!r})\n", encoding="utf-8")
+    made = folder / "bin" / "python"
+    # Building takes hatchling from PyPI.
+    pip = [str(made), "-m", "pip", "install", "--quiet", "--no-deps", str(ROOT / "plugins" / "dsum-bench-exaone")]
+    done = subprocess.run(pip, check=False, capture_output=True, text=True)
+    if done.returncode and os.environ.get("CI") != "true":
+        pytest.skip(f"the plugin could not be built: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def run(python: Path, folder: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [str(python), "-m", "dsum_bench", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def checkpoint(folder: Path) -> Path:
+    import torch
+    from transformers import AutoModelForCausalLM, Exaone4Config
+
+    tokenizer = small(TEMPLATE, None, more=("[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]"))
+    tokenizer.eos_token = "[|endofturn|]"
+    config = Exaone4Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=4096,
+        layer_types=["full_attention"] * 2,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def named(rows: Any, name: str) -> Any:
+    (row,) = [row for row in rows if name in row.values()]
+    return row
+
+
+def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -> None:
+    plugin = named(json.loads(run(python, tmp_path, "plugins", "--json")), "dsum-bench-exaone")
+    assert plugin["version"] == "0.1.0"
+    models = json.loads(run(python, tmp_path, "models", "--json"))
+    assert named(models, "exaone4-1.2b")["origin"] == "dsum-bench-exaone"
+
+    checkpoint(tmp_path / "tiny")
+    (tmp_path / "registry.toml").write_text(
+        '[models.exaone-tiny]\nsource = "tiny"\nadapter = "exaone"\ndtype = "float32"\nquantization = "none"\n',
+        encoding="utf-8",
+    )
+    run(
+        python,
+        tmp_path,
+        "screen",
+        "exaone-tiny",
+        "--dataset",
+        "samples-ko",
+        "--limit",
+        "3",
+        "--set",
+        "max_new_tokens=8",
+    )
+    (board,) = json.loads(run(python, tmp_path, "leaderboard", "--json"))
+    (row,) = board["ranked"]
+    assert (row["model"], row["status"], row["n"], row["prompt"]) == ("exaone-tiny", "done", 3, "ko-default")
