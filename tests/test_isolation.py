@@ -137,13 +137,15 @@ def means(folder: Path) -> list[tuple[str, str, float]]:
 
 
 def wait_for_rows(folder: Path, count: int) -> None:
+    """Return once the slow model has that many."""
     database = folder / "results" / "dsum.db"
     for _ in range(300):
         time.sleep(0.1)
         if database.is_file():
             try:
                 with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
-                    if db.execute("select count(*) from outputs").fetchone()[0] >= count:
+                    sql = "select count(*) from outputs join runs on runs.id = run_id where model = 'slow'"
+                    if db.execute(sql).fetchone()[0] >= count:
                         return
             except sqlite3.OperationalError:
                 continue  # the tables are not there yet

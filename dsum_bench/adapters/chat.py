@@ -27,6 +27,7 @@ class ChatOptions:
 class ChatAdapter(TextAdapter):
     """Prompts through the tokenizer's own chat template.
 
+    ends: what ends a turn in ChatML and in HyperCLOVA X, whose configuration names only one of its end tokens.
     family: matches the model types this adapter is for; None for any decoder-only model.
     """
 

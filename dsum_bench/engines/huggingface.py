@@ -143,6 +143,8 @@ class HuggingFace(Engine):
                 self.folder, trust_remote_code=self._remote_code, local_files_only=True
             )
         except ValueError as error:
+            if self.config["model_type"] in transformers.CONFIG_MAPPING:
+                raise ModelError(f"transformers refuses its config.json: {_first_line(error)}") from error
             hint = ' or allow its own code with allow = ["remote-code"]' if "auto_map" in self.config else ""
             raise ModelError(
                 f"transformers {transformers.__version__} does not know model type '{self.config['model_type']}'; "
@@ -150,9 +152,8 @@ class HuggingFace(Engine):
             ) from error
         if getattr(config, "is_encoder_decoder", False):
             return transformers.AutoModelForSeq2SeqLM
-        architecture = str((getattr(config, "architectures", None) or [""])[0])
-        vision = type(config) in transformers.AutoModelForImageTextToText._model_mapping
-        if vision and architecture.endswith("ForConditionalGeneration"):
+        # A vision-language model is used with text: where there is a class without the vision tower, it is loaded.
+        if type(config) not in transformers.AutoModelForCausalLM._model_mapping:
             return transformers.AutoModelForImageTextToText
         return transformers.AutoModelForCausalLM
 
