@@ -263,12 +263,11 @@ def test_bytes_that_fit_no_encoding_are_named_with_row_line_and_offset(tmp_path:
 
 
 def test_one_bad_byte_does_not_turn_utf8_into_other_korean_words(tmp_path: Path) -> None:
-    # "요약문" and a lone continuation byte: read as CP949 this is valid, and nonsense.
-    data = "id,dialogue,summary\na,요약문입니다,".encode() + b"\x80\x80\n"
-    bad = data.replace("입".encode(), "입".encode()[:-1], 1)
+    data = "id,dialogue,summary\na,전화친구,s\n".encode().replace("전".encode(), "전".encode()[:1])
+    assert "日솕移쒓뎄" in data.decode("cp949")  # valid, and nonsense
     file = tmp_path / "dev.csv"
-    file.write_bytes(bad)
-    assert "row 1 (line 2): byte 0x" in refused(spec(file))
+    file.write_bytes(data)
+    assert refused(spec(file)).startswith(f"{file}, row 1 (line 2): byte 0xEC at offset 22 is neither UTF-8 nor CP949")
 
 
 def test_a_wrong_encoding_in_a_jsonl_file_names_the_line(tmp_path: Path) -> None:
