@@ -170,7 +170,7 @@ def test_every_command_is_shown(command: str) -> None:
 
 
 def test_every_command_shown_exists() -> None:
-    shown = {name for p in (*PAGES, *READMES) for name in re.findall(r"(?:^|`)\s*dsum-bench ([a-z]+)", read(p), re.M)}
+    shown = {name for p in (*PAGES, *READMES) for name in re.findall(r"(?:^ {4}|`)dsum-bench ([a-z]+)", read(p), re.M)}
     assert shown <= set(COMMANDS)
 
 
