@@ -87,7 +87,7 @@ def from_plugins(plugins: Plugins) -> dict[str, ModelSpec]:
 
 def _from_plugin(spec: object, owner: str, where: Where) -> ModelSpec:
     if not isinstance(spec, ModelSpec):
-        raise where.error(f"a {type(spec).__name__} was registered, not a ModelSpec")
+        raise where.error(f"an object of type {type(spec).__name__} was registered, not a ModelSpec")
     if not NAME.fullmatch(spec.name):
         raise where.error("a name is lower-case letters, digits and . _ @ + - (not first)")
     model(spec, where)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -182,6 +185,15 @@ def test_the_shipped_file_is_not_read_twice(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_shipped_file_of_a_checkout_is_the_one_at_its_root() -> None:
     assert shipped_registry() == ROOT / "registry.toml"
+
+
+def test_an_installed_package_finds_the_file_inside_itself(tmp_path: Path) -> None:
+    package = tmp_path / "dsum_bench"
+    shutil.copytree(ROOT / "dsum_bench", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "registry.toml", package / "registry.toml")
+    code = "from dsum_bench.registry import load, shipped_registry; print(shipped_registry(), len(load().models))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(package / "registry.toml"), str(len(load().models))]
 
 
 def test_a_registry_builds_without_plugins_and_checks_none_of_their_names(here: Path) -> None:
