@@ -101,7 +101,8 @@ def _cuts(turn: str, start: int) -> list[int]:
 def _smallest(last: int, holds: Callable[[int], bool]) -> int | None:
     """The number in 0..last for which ``holds`` is true and is not for the one before; None when there is none.
 
-    Found by halving, then put right by steps, since ``holds`` may waver where it changes.
+    Found by halving, then put right by steps, since ``holds`` may waver where it changes. All along it is known
+    not to hold just below ``low``.
     """
     if last < 0:
         return None
@@ -116,8 +117,4 @@ def _smallest(last: int, holds: Callable[[int], bool]) -> int | None:
             low = middle + 1
     while low <= last and not holds(low):
         low += 1
-    if low > last:
-        return None
-    while holds(low - 1):
-        low -= 1
-    return low
+    return low if low <= last else None
