@@ -47,7 +47,28 @@ _PUBLIC = {
     "Sample": "dsum_bench.spec",
 }
 
-__all__ = ["__version__", "hookimpl", *_PUBLIC]
+__all__ = [
+    "Adapter",
+    "AdapterContext",
+    "Batch",
+    "ChatAdapter",
+    "DatasetReader",
+    "Decoding",
+    "Engine",
+    "Executor",
+    "Generation",
+    "Metric",
+    "MetricTokenizer",
+    "ModelError",
+    "ModelSkipped",
+    "ModelSpec",
+    "Prompt",
+    "Row",
+    "Sample",
+    "UserError",
+    "__version__",
+    "hookimpl",
+]
 
 
 def __getattr__(name: str) -> Any:

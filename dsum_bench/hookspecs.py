@@ -102,7 +102,7 @@ def dsum_samples_done(run_id: str, run: RunSpec, rows: Sequence[Output]) -> None
 
 @hookspec
 def dsum_run_finished(run_id: str, run: RunSpec, status: str, reason: str) -> None:
-    """A run ended; status is ``done``, ``partial`` or ``failed``, reason says why where it is not done."""
+    """A run ended; status is ``done``, ``partial``, ``failed`` or ``skipped``, reason says why where it is not done."""
 
 
 def registration_hooks() -> tuple[str, ...]:

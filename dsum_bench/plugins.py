@@ -90,6 +90,8 @@ class Plugins:
             self._add(name, __version__, True, partial(import_module, name))
         self._load_packages()
         for file in self.settings.files:
+            if not Path(file).is_file():
+                raise UserError(f"plugin file {file} does not exist")
             self._add(file, "", False, partial(_import_file, Path(file)))
 
     # -- what is registered ---------------------------------------------------------------------------------
@@ -166,11 +168,13 @@ class Plugins:
         key = name if name not in self.info else f"{name} ({len(self.info)})"
         info = self.info[key] = PluginInfo(key, version, builtin, 0.0)
         try:
-            self.manager.register(load(), key)
-        except Exception as error:  # a plugin is somebody else's code: anything may happen
+            plugin = load()
+            self.manager.register(plugin, key)
+            _note(info, *_misspelt(plugin))
+        except (Exception, SystemExit) as error:  # a plugin is somebody else's code: anything may happen
             if builtin:
                 raise
-            info.problem = f"not loaded: {type(error).__name__}: {error}"
+            _note(info, f"not loaded: {type(error).__name__}: {error}")
         info.seconds = perf_counter() - start
 
     def _collect(self, kind: str) -> dict[str, Any]:
@@ -188,7 +192,7 @@ class Plugins:
             except Exception as error:
                 if info.builtin:
                     raise
-                info.problem = str(error) if isinstance(error, UserError) else f"{hook} failed: {error!r}"
+                _note(info, str(error) if isinstance(error, UserError) else f"{hook} failed: {error!r}")
             info.registers[kind] = [n for n, o in owners.items() if o == owner]
         return things
 
@@ -203,9 +207,20 @@ def _register(thing: Any, kind: str, owner: str, things: dict[str, Any], owners:
     things[name], owners[name] = thing, owner
 
 
+def _note(info: PluginInfo, *problems: str) -> None:
+    """Add problems to what is known of a plugin, as one line."""
+    told = [info.problem] if info.problem else []
+    info.problem = "; ".join([*told, *(" ".join(p.split()) for p in problems)])
+
+
+def _misspelt(plugin: object) -> list[str]:
+    """Implementations of hooks that do not exist: nothing would ever call them."""
+    hooks = [n for n in vars(hookspecs) if n.startswith("dsum_")]
+    implemented = [n for n, thing in vars(plugin).items() if hasattr(thing, "dsum_bench_impl")]
+    return [f"implements unknown hook '{n}'{nearest(n, hooks)}" for n in implemented if n not in hooks]
+
+
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise UserError(f"plugin file {path} does not exist")
     name = f"dsum_plugin_{abs(hash(str(path.resolve()))):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -304,3 +304,30 @@ def test_a_wrong_model_of_a_package_is_left_out_and_named(
     assert not {"bad", "Bad", "odd"} & set(found.models) and "kobart" in found.models
     (said,) = plugins.problems
     assert said.startswith(f"plugin dsum-bench-testzoo: left out {problem}")
+
+
+def test_a_hook_that_does_not_exist_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "typo.py"
+    file.write_text("import dsum_bench\n@dsum_bench.hookimpl\ndef dsum_register_adapter(register):\n    pass\n")
+    (problem,) = Plugins(PluginSettings((), (str(file),))).problems
+    assert "implements unknown hook 'dsum_register_adapter'; did you mean 'dsum_register_adapters'" in problem
+
+
+def test_a_plugin_file_that_is_not_there_is_a_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"plugin file .*nothing\.py does not exist"):
+        Plugins(PluginSettings((), (str(tmp_path / "nothing.py"),)))
+
+
+def test_a_plugin_that_leaves_is_skipped_and_every_problem_is_told_in_one_line(tmp_path: Path) -> None:
+    leaves, two = tmp_path / "leaves.py", tmp_path / "two.py"
+    leaves.write_text("raise SystemExit(3)\n")
+    two.write_text(
+        "import dsum_bench\n"
+        "@dsum_bench.hookimpl\ndef dsum_register_metrics(register):\n    raise OSError('one\\ntwo')\n"
+        "@dsum_bench.hookimpl\ndef dsum_register_engines(register):\n    raise KeyError('three')\n"
+    )
+    plugins = Plugins(PluginSettings((), (str(leaves), str(two))))
+    plugins.collect_all()
+    first, second = plugins.problems
+    assert "leaves.py: not loaded: SystemExit: 3" in first
+    assert "one" in second and "three" in second and "\n" not in second

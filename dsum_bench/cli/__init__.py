@@ -75,7 +75,10 @@ class LazyGroup(click.Group):
         from dsum_bench.plugins import Plugins
 
         plugins = Plugins()
-        plugins.manager.hook.dsum_register_commands(cli=self)
+        try:
+            plugins.manager.hook.dsum_register_commands(cli=self)
+        except Exception as error:  # a plugin is somebody else's code
+            raise UserError(f"a plugin failed in dsum_register_commands: {type(error).__name__}: {error}") from error
         if name not in self.commands:
             broken = "".join(f"; {problem}" for problem in plugins.problems)
             raise UserError(f"unknown command '{name}'{nearest(name, {*COMMANDS, *self.commands})}{broken}")

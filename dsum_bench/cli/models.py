@@ -35,12 +35,11 @@ def models(as_json: bool, registry: tuple[Path, ...], plugin: tuple[str, ...]) -
     table.add_column("model", no_wrap=True)
     table.add_column("params", justify="right", no_wrap=True)
     table.add_column("adapter", no_wrap=True)
-    table.add_column("source, note", overflow="fold")
+    table.add_column("source, licence, note", overflow="fold")
     table.add_column("from", overflow="fold")
     for m in zoo:
-        about = Text(" + ".join(m.source) if len(m.source) < 2 else f"{m.source[0]} + {len(m.source) - 1} more")
-        if m.note:
-            about.append(f"\n{m.note}" if m.source else m.note, "dim")
+        source = m.source[0] + (f" + {len(m.source) - 1} more" if len(m.source) > 1 else "") if m.source else ""
+        about = Text("\n").join(Text(t, style) for t, style in ((source, ""), (m.license, ""), (m.note, "dim")) if t)
         table.add_row(Text(m.name), params(m.params), Text(m.adapter), about, Text(_short(m.origin)))
     session.console().print(table)
 

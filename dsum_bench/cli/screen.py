@@ -96,7 +96,7 @@ def screen(
     A run that was broken off goes on where it stopped. Each model has a process of its own: one that fails is
     reported, and the others finish.
 
-    Exit code: 0 all done, 1 a model failed or one you named could not run, 2 wrong usage or input.
+    Exit code: 0 all done, 1 a model failed or stopped early or one you named could not run, 2 wrong usage or input.
     """
     from dsum_bench.cli.session import Session
 
@@ -188,7 +188,7 @@ def _finish(choices: Choices, candidates: Sequence[Candidate], counts: Mapping[s
     if all(c.status == "failed" for c in candidates):
         return 2  # nothing could even begin, and every reason is a fault of the input
     named_but_not_run = not choices.all_models and counts["skipped"]
-    return 1 if counts["failed"] or named_but_not_run else 0
+    return 1 if counts["failed"] or counts["partial"] or named_but_not_run else 0
 
 
 def _show_plan(candidates: Sequence[Candidate], as_json: bool) -> None:
