@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.decoding.base import Decoding
-from dsum_bench.engines.base import Engine, Loaded, Tell
+from dsum_bench.engines.base import Engine, Loaded
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
 from dsum_bench.executors.base import Ended, Event, Job, Rows, Told
 from dsum_bench.plugins import Plugins
@@ -27,14 +27,18 @@ def main(job: Job, connection: Connection) -> None:
     """Entry of the process: run the job, send its events, never print to the terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _log_to(Path(job.log))
     lock = threading.Lock()
 
     def emit(event: Event) -> None:
         with lock:
             connection.send(event)
 
-    emit(_ended(job, emit))
+    try:
+        _log_to(Path(job.log))
+    except OSError as error:
+        emit(Ended(job.id, f"its log {job.log} cannot be written: {error.strerror}"))
+    else:
+        emit(_ended(job, emit))
     connection.close()
 
 
@@ -133,6 +137,3 @@ def _room(spec: RunSpec, loaded: Loaded, shared: bool, decoding: Decoding | None
     new = int(str(decoding.config()["max_new_tokens"])) if decoding and shared else 0
     limits = [spec.model.max_prompt_tokens, loaded.max_tokens - new if loaded.max_tokens else None]
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-__all__ = ["Tell", "main", "run"]
