@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
+from typing import Literal, Protocol
 
 from dsum_bench.errors import UserError
 from dsum_bench.executors.base import Ended, Event, Executor, Job, Rows, Told
@@ -106,7 +106,7 @@ class Sweep:
     # -- the steps ------------------------------------------------------------------------------------------
 
     def _refuse(self, candidate: Candidate) -> None:
-        status = "failed" if candidate.status == "failed" else "skipped"
+        status: Literal["failed", "skipped"] = "failed" if candidate.status == "failed" else "skipped"
         self.store.record(candidate.run, _kind(candidate), status, candidate.reason)
         self.counts[status] += 1
         self.watcher.model_ended(candidate.run, status, candidate.reason)

@@ -89,7 +89,7 @@ class Choices:
 @results_option
 @click.pass_context
 def screen(
-    context: click.Context, database: Path, registry: tuple[Path, ...], plugin: tuple[str, ...], **typed: Any
+    context: click.Context, /, database: Path, registry: tuple[Path, ...], plugin: tuple[str, ...], **typed: Any
 ) -> None:
     """Summarise a dataset with MODELs and store the scores.
 

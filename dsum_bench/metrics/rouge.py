@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from statistics import fmean
 from typing import ClassVar
 
 from dsum_bench.metrics.base import Metric, MetricTokenizer
@@ -14,23 +16,28 @@ VERSION = 1
 """Raise when a value can change for the same text."""
 
 
-class Rouge(Metric):
-    """ROUGE-1, -2 and -L F1 x 100 by the definition of package ``rouge`` 1.0.1, their sum and their mean.
+class Definition(Metric):
+    """ROUGE-1, -2 and -L F1 x 100, their sum and their mean; what is counted is the subclass's ``compare``.
 
     Several references are scored one by one and averaged. A summary without any token, or of full stops alone,
     scores 0.
+
+    profile: name and version of the package whose definition it is.
     """
 
-    name = "rouge"
     measures = ("rouge1", "rouge2", "rougeL", "sum", "mean")
-    profile: ClassVar[str] = "rouge-1.0.1"
-    definition: ClassVar[Callable[[Sequence[str], Sequence[str]], RougeScores]] = staticmethod(rouge_scores)
+    profile: ClassVar[str]
 
     def __init__(self, tokenizer: MetricTokenizer | None) -> None:
         super().__init__(tokenizer)
         assert tokenizer is not None
-        # References come again with every model, and the same one with every batch.
+        # References come again with every model.
         self._tokens = lru_cache(maxsize=4096)(tokenizer)
+
+    @staticmethod
+    @abstractmethod
+    def compare(summary: Sequence[str], reference: Sequence[str]) -> RougeScores:
+        """The scores of a summary's tokens against those of one reference."""
 
     @property
     def signature(self) -> str:
@@ -39,21 +46,23 @@ class Rouge(Metric):
 
     def score(self, summary: str, sample: Sample) -> Mapping[str, float]:
         ours = self._tokens(summary)
-        found = [type(self).definition(ours, self._tokens(reference)) for reference in sample.references]
-        values = [
-            100 * sum(f1) / len(found) if found else 0.0
-            for f1 in (
-                [s.rouge1.f1 for s in found],
-                [s.rouge2.f1 for s in found],
-                [s.rougeL.f1 for s in found],
-            )
-        ]
+        found = [self.compare(ours, self._tokens(reference)) for reference in sample.references]
+        f1 = zip(*((s.rouge1.f1, s.rouge2.f1, s.rougeL.f1) for s in found), strict=True)
+        values = [100 * fmean(of_all) for of_all in f1] or [0.0, 0.0, 0.0]
         return dict(zip(self.measures, [*values, sum(values), sum(values) / 3], strict=True))
 
 
-class RougeScore(Rouge):
-    """The same by the definition of package ``rouge-score``: multisets of n-grams, one plain common subsequence."""
+class Rouge(Definition):
+    """ROUGE by package ``rouge`` 1.0.1: sets of n-grams, union of common subsequences over sentences."""
+
+    name = "rouge"
+    profile = "rouge-1.0.1"
+    compare = staticmethod(rouge_scores)
+
+
+class RougeScore(Definition):
+    """ROUGE by package ``rouge-score``: multisets of n-grams, one plain common subsequence."""
 
     name = "rouge-score"
     profile = "rouge-score-0.1.2"
-    definition = staticmethod(rouge_score_scores)
+    compare = staticmethod(rouge_score_scores)

@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
+
+Token = TypeVar("Token", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def _sentences(tokens: Sequence[str]) -> list[list[str]]:
     return [piece.split() or [""] for piece in " ".join(tokens).split(".") if piece]
 
 
-def _set_overlap(ours: set[Hashable], theirs: set[Hashable]) -> Score:
+def _set_overlap(ours: set[Token], theirs: set[Token]) -> Score:
     return _package_score(len(ours & theirs), len(ours), len(theirs))
 
 
@@ -133,9 +136,8 @@ def _bigrams(tokens: Sequence[str]) -> Counter[tuple[str, str]]:
     return Counter(pairwise(tokens))
 
 
-def _multiset_overlap(ours: Counter[Hashable] | Counter[str], theirs: Counter[Hashable] | Counter[str]) -> Score:
-    shared = (ours & theirs).total()  # type: ignore[operator]
-    return _plain_score(shared, ours.total(), theirs.total())
+def _multiset_overlap(ours: Counter[Token], theirs: Counter[Token]) -> Score:
+    return _plain_score((ours & theirs).total(), ours.total(), theirs.total())
 
 
 def _plain_lcs(summary: Sequence[str], reference: Sequence[str]) -> Score:

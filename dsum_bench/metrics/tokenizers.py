@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -112,7 +113,7 @@ class MecabKoTags(MecabKo):
         return around_tags(text, super().__call__)
 
 
-def around_tags(text: str, cut: Any) -> list[str]:
+def around_tags(text: str, cut: Callable[[str], list[str]]) -> list[str]:
     """Tags as one token each, and what ``cut`` makes of the text between them."""
     tokens: list[str] = []
     start = 0
