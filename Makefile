@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# The demo must end in minutes, so it leaves the hub alone; `make demo OFFLINE=0` screens the whole zoo.
+# The demo must end in minutes on a laptop, so it leaves the hub alone and takes few dialogues; for all of the zoo
+# and of the dialogues: make demo OFFLINE=0 DEMO=
 OFFLINE ?= 1
+DEMO ?= --limit 16 --set max_new_tokens=64
 
 .PHONY: demo test test-fast lint clean
 
@@ -26,7 +28,7 @@ $(VENV)/.test: $(VENV)/.package
 	@touch $@
 
 demo: $(VENV)/.package
-	HF_HUB_OFFLINE=$(OFFLINE) $(VENV)/bin/dsum-bench screen --all --dataset samples-ko
+	HF_HUB_OFFLINE=$(OFFLINE) $(VENV)/bin/dsum-bench screen --all --dataset samples-ko $(DEMO)
 	$(VENV)/bin/dsum-bench leaderboard
 
 lint: $(VENV)/.test

@@ -38,7 +38,9 @@ def command(*arguments: str) -> list[str]:
 
 def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"COLUMNS": "80"}
-    return subprocess.run(command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def rows(folder: Path) -> Iterator[tuple[str, str, str]]:

@@ -240,14 +240,14 @@ class HuggingFace(Engine):
         width = 1 if seq2seq else ids.shape[1]
         info = Batch(tuple(p.sample_id for p in batch), width, self._tag_ids())
         arguments = {**decoding.config(), **adapter.generate_arguments()}
-        with torch.inference_mode():
+        with torch.inference_mode(), Pulse(tell, len(batch), width).inside(self.network) as pulse:
             written = self.network.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 eos_token_id=list(ends),
                 pad_token_id=self._pad(ends),
                 logits_processor=decoding.processors(info),
-                stopping_criteria=[Pulse(tell, len(batch), width)],
+                stopping_criteria=[pulse],
                 **arguments,
             )
         rows = written[:, width:].tolist()

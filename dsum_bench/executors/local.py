@@ -40,15 +40,15 @@ class Local(Executor):
     def __init__(self, silence: float = 900.0, machine: Machine | None = None) -> None:
         super().__init__(silence)
         found = machine or detect()
-        self._slots = ["cpu", *(g.index for g in found.gpus)]
+        self._free = {gpu.index: gpu.free_bytes for gpu in found.gpus}
+        self._slots = ["cpu", *self._free]
         self._running: dict[str, Worker] = {}
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
         waiting = list(jobs)
-        if len(self._slots) == 1:
-            for job in [j for j in waiting if j.run.placement.device.startswith("cuda")]:
-                waiting.remove(job)
-                yield Ended(job.id, "planned for a GPU, but this machine shows none", skipped=True)
+        for job in [j for j in waiting if not any(self._fits(j, slot) for slot in self._slots)]:
+            waiting.remove(job)
+            yield Ended(job.id, "planned for a GPU that is no longer there or no longer free", skipped=True)
         try:
             while waiting or self._running:
                 self._start_all(waiting)
@@ -69,11 +69,17 @@ class Local(Executor):
         for slot in self._slots:
             if any(w.slot == slot for w in self._running.values()):
                 continue
-            wants_gpu = slot != "cpu"
-            job = next((j for j in waiting if j.run.placement.device.startswith("cuda") == wants_gpu), None)
+            job = next((j for j in waiting if self._fits(j, slot)), None)
             if job is not None:
                 waiting.remove(job)
                 self._running[job.id] = _start(job, slot)
+
+    def _fits(self, job: Job, slot: str) -> bool:
+        """Whether a job may run there: GPUs of one machine may differ, and it was planned for the freest."""
+        wants_gpu = job.run.placement.device.startswith("cuda")
+        if not wants_gpu or slot == "cpu":
+            return wants_gpu == (slot != "cpu")
+        return job.run.placement.needs_bytes <= self._free[slot]
 
     def _listen(self) -> Iterator[Event]:
         by_connection = {w.connection: w for w in self._running.values()}
