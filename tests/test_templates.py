@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from assets import need, tokenizer_folder
 from dialogues import dialogues, half_tags, sample
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from making import make, shipped
+from making import generation, make, shipped
 
 from dsum_bench.adapters.chat import ChatAdapter
 from dsum_bench.errors import ModelError
@@ -293,3 +294,21 @@ def test_thinking_marks_that_are_special_tokens_can_still_be_cut(tokenizer: Open
     assert isinstance(adapter, ChatAdapter)
     ids = opened("<think>\n어디 보자\n</think>\n\n#Person1#은 갑니다.<|im_end|>", add_special_tokens=False)["input_ids"]
     assert adapter.summary(adapter.decode(ids)).strip() == "#Person1#은 갑니다."
+
+
+def test_a_character_cut_between_its_bytes_is_left_off(tokenizer: Callable[[str], Any]) -> None:
+    real = tokenizer("qwen3")
+    adapter = make("qwen", real, shipped("ko-default"))
+    ids = next(found for text in ("뷁", "똠", "쀍") if len(found := real(text)["input_ids"]) > 1)
+    written = adapter.decode([*real("끝")["input_ids"], *ids[:-1]])
+    assert written.endswith("\ufffd")
+    cut = replace(generation(written), finish="length")
+    assert adapter.parse(cut) == "끝"
+    assert adapter.parse(generation(written)) == written
+
+
+@pytest.mark.parametrize("name", ["gemma3", "llama3_1", "qwen3"])
+def test_a_blank_line_ends_a_completion(tokenizer: Callable[[str], Any], name: str) -> None:
+    real = tokenizer(name)
+    ends = make("completion", real, shipped("ko-completion")).end_ids()
+    assert [real.decode([i]) for i in ends][:1] == ["\n\n"]

@@ -43,6 +43,11 @@ class CompletionAdapter(TextAdapter):
         gap = " " if self.asked.user.partition(PLACE)[2].strip() else "\n"
         return f"{fill(self.asked.user, dialogue)}{gap}{summary}"
 
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that are blank lines: what comes after one is another example, which nobody reads."""
+        lines = (self.plain_ids("\n" * count) for count in (2, 3, 4))
+        return tuple(ids[0] for ids in lines if len(ids) == 1)
+
     def summary(self, text: str) -> str:
         """The first paragraph, up to where the model begins another example."""
         paragraph = BLANK_LINE.split(text.strip(), maxsplit=1)[0]

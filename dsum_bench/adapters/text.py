@@ -56,7 +56,10 @@ class TextAdapter(Adapter):
             ) from None
 
     def parse(self, generation: Generation) -> str:
-        return clean(self.summary(until(generation.text, self.ends)))
+        text = generation.text
+        if generation.finish == "length":
+            text = text.rstrip("\ufffd")  # the last character was cut between its bytes
+        return clean(self.summary(until(text, self.ends)))
 
     def summary(self, text: str) -> str:
         """The part of an output that is the summary, its line breaks still there."""
