@@ -106,13 +106,13 @@ class Lines:
             self._line(f"{run.model.name}: {done} of {total} samples")
 
     def model_ended(self, run: RunSpec, status: str, reason: str) -> None:
-        self.console.print(ended(run, status, reason))
+        self._line(ended(run, status, reason))
 
     def warned(self, text: str) -> None:
         self._line(f"warning: {text}")
 
-    def _line(self, text: str) -> None:
-        self.console.print(Text(text))
+    def _line(self, text: str | Text) -> None:
+        self.console.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
 
 STYLES = {"done": "green", "partial": "yellow", "failed": "red", "skipped": "dim"}
