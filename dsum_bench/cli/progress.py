@@ -34,7 +34,7 @@ class Bars:
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
             Rate(),
-            TextColumn("{task.fields[said]}", markup=False),
+            TextColumn("{task.fields[said]}", style="dim", markup=False),
             console=console,
             refresh_per_second=4,
             transient=True,
@@ -65,7 +65,7 @@ class Bars:
         began, before = self.started[run.model.name]
         rate = (done - before) / max(1e-6, monotonic() - began)
         left = (total - done) / rate if rate else 0.0
-        self.progress.update(self.tasks[run.model.name], completed=done, rate=rate, left=left)
+        self.progress.update(self.tasks[run.model.name], completed=done, rate=rate, left=left, said="")
 
     def model_ended(self, run: RunSpec, status: str, reason: str) -> None:
         if run.model.name in self.tasks:
