@@ -405,3 +405,14 @@ def test_reading_results_imports_nothing_heavy(results: Path, command: tuple[str
     call = [sys.executable, "-c", code, *command, "--results", str(results)]
     out = subprocess.run(call, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout
     assert lines(out)[-1] == "[]"
+
+
+def test_models_of_one_fate_share_a_line(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        for name in ("kobart", "llama32-3b"):
+            store.record(make_run(name), "model", "skipped", "hub unreachable")
+        store.record(make_run("solar-10.7b"), "model", "skipped", "needs 25 GB")
+    text = run_command("leaderboard", "--results", str(tmp_path))
+    told = [line.split() for line in lines(text)]
+    assert ["kobart,", "llama32-3b", "zero-shot", "skipped", "hub", "unreachable"] in told
+    assert ["solar-10.7b", "zero-shot", "skipped", "needs", "25", "GB"] in told

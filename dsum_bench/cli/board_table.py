@@ -94,13 +94,17 @@ def _columns(board: Board, found: Sequence[Place], sort: str) -> list[Column]:
 
 
 def _others(rows: Sequence[BoardRow], width: int) -> Table:
+    """What is not ranked; models of one fate share a line, since without a hub it is most of a zoo."""
+    fates: dict[tuple[str, str, str], list[str]] = {}
+    for row, treated in zip(rows, how(rows), strict=True):
+        fates.setdefault((treated, progress(row), row.reason), []).append(row.model)
     columns = [
-        Column("model", [row.model for row in rows], least=TEXT_MINIMUM),
-        Column("how", how(rows), keep=REDUNDANT, least=TEXT_MINIMUM),
-        Column("status", [progress(row) for row in rows], least=TEXT_MINIMUM),
-        Column("why", [row.reason for row in rows], least=TEXT_MINIMUM + 20),
+        Column("model", [", ".join(models) for models in fates.values()], least=TEXT_MINIMUM + 7),
+        Column("how", [treated for treated, _, _ in fates], keep=REDUNDANT, least=TEXT_MINIMUM),
+        Column("status", [status for _, status, _ in fates], least=TEXT_MINIMUM),
+        Column("why", [reason for _, _, reason in fates], least=TEXT_MINIMUM + 20),
     ]
-    return _table(columns, width, [""] * len(rows))
+    return _table(columns, width, [""] * len(fates))
 
 
 def _legend(rows: Sequence[BoardRow]) -> Iterator[RenderableType]:
