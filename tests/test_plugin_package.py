@@ -104,3 +104,14 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
     (board,) = json.loads(run(python, tmp_path, "leaderboard", "--json"))
     (row,) = board["ranked"]
     assert (row["model"], row["status"], row["n"], row["prompt"]) == ("exaone-tiny", "done", 3, "ko-default")
+
+
+def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path) -> None:
+    tests = ROOT / "plugins" / "dsum-bench-exaone" / "tests"
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "12 passed" in done.stdout
