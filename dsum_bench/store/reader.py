@@ -65,8 +65,8 @@ def boards(
 ) -> list[Board]:
     """The boards of one metric, by dataset and split, the largest first.
 
-    A finished run is ranked on the board of each signature it was scored with. What is not finished stands below the
-    boards of its dialogues, the latest attempt only, and not when the same thing is ranked there.
+    A finished run is ranked on the board of each signature that all its samples have scores of. What is not finished,
+    or not scored in full, stands below the boards of its dialogues, the latest attempt only, and not when the same thing is ranked there.
 
     Raises:
         UserError: there is no database, or it has no such dataset, split or metric.
@@ -153,18 +153,19 @@ def _by_dialogues(runs: Iterable[_Run]) -> dict[Dialogues, list[_Run]]:
 
 
 def _boards_of(group: Sequence[_Run], metric: str) -> Iterator[Board]:
-    ranked: dict[tuple[str, int], list[tuple[_Run, SignatureScores]]] = defaultdict(list)
+    ranked: dict[str, list[tuple[_Run, SignatureScores]]] = defaultdict(list)
     others = []
     for r in group:
         mine = [s for s in r.scores if s.metric == metric] if r.row.status == "done" else []
-        for s in mine:
-            ranked[s.signature, s.n].append((r, s))
-        if not mine:
-            others.append(r.row)
-    for (signature, n), found in ranked.items():
+        whole = [s for s in mine if s.n == r.row.n_samples]
+        for s in whole:
+            ranked[s.signature].append((r, s))
+        if not whole:
+            others.append(replace(r.row, reason=r.row.reason or _unscored(r.row, metric, mine)))
+    for signature, found in ranked.items():
         rows = tuple(replace(r.row, means=s.means) for r, s in found)
         measures = tuple(dict.fromkeys(m for row in rows for m in row.means))
-        yield _board(found[0][0], metric, signature, n, measures, rows, _latest(others, rows))
+        yield _board(found[0][0], metric, signature, rows[0].n_samples, measures, rows, _latest(others, rows))
     if not ranked:
         yield _board(group[0], metric, "", group[0].row.n_samples, (), (), _latest(others, ()))
 
@@ -193,6 +194,14 @@ def _board(
         rows,
         others,
     )
+
+
+def _unscored(row: BoardRow, metric: str, scores: Sequence[SignatureScores]) -> str:
+    """Why a finished run is on no board of a metric."""
+    if row.status != "done":
+        return ""
+    most = max((s.n for s in scores), default=0)
+    return f"{most} of {row.n_samples} samples have scores of {metric}; screen it again with --metric {metric}"
 
 
 def _settings(row: BoardRow) -> str:
