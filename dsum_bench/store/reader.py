@@ -66,7 +66,8 @@ def boards(
     """The boards of one metric, by dataset and split, the largest first.
 
     A finished run is ranked on the board of each signature that all its samples have scores of. What is not finished,
-    or not scored in full, stands below the boards of its dialogues, the latest attempt only, and not when the same thing is ranked there.
+    or not scored in full, stands below the boards of its dialogues, the latest attempt only, and not when the same
+    thing is ranked there.
 
     Raises:
         UserError: there is no database, or it has no such dataset, split or metric.
