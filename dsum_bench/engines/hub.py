@@ -93,9 +93,10 @@ def _ask(model: ModelSpec) -> HubModel:
     try:
         info = HfApi().model_info(name, revision=model.revision, timeout=TIMEOUT, files_metadata=True)
         commit = str(info.sha)
-        config = json.loads(
-            Path(hf_hub_download(name, "config.json", revision=commit, etag_timeout=TIMEOUT)).read_text("utf-8")
-        )
+        # By the name of the branch, not by the commit: only so does the cache learn which commit the branch is at,
+        # and finds the model again without the hub.
+        file = hf_hub_download(name, "config.json", revision=model.revision, etag_timeout=TIMEOUT)
+        config = json.loads(Path(file).read_text("utf-8"))
     except GatedRepoError:
         raise ModelSkipped(
             f"{name} is gated: accept its terms on the hub and set HF_TOKEN to a token of that account"

@@ -1,0 +1,124 @@
+"""Models from a hub on the loopback address: found, downloaded, pinned, gated, missing, freed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from hub_server import COMMIT, serving
+
+REGISTRY = """
+[models.good]
+source = "someone/good"
+adapter = "encoder_decoder"
+options = { wrap = true }
+
+[models.misfit]
+source = "someone/good"
+adapter = "qwen"
+
+[models.behind-a-gate]
+source = "someone/gated"
+adapter = "encoder_decoder"
+
+[models.gone]
+source = "someone/gone"
+adapter = "chat"
+
+[models.wrong-revision]
+source = "someone/good"
+revision = "v9"
+adapter = "encoder_decoder"
+
+[models.pickles]
+source = "someone/pickles"
+adapter = "encoder_decoder"
+"""
+
+
+class Sweeps:
+    """The command in a folder of its own, with a hub that can be switched off."""
+
+    def __init__(self, folder: Path, address: str, asked: list[str]) -> None:
+        self.folder = folder
+        self.asked = asked
+        self.environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(folder / "hf"), "COLUMNS": "80"}
+        self.environment.pop("HF_HUB_OFFLINE", None)
+
+    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "dsum_bench", *arguments],
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+
+    def rows(self, sql: str) -> list[Any]:
+        with sqlite3.connect(self.folder / "results" / "dsum.db") as db:
+            return db.execute(sql).fetchall()
+
+
+@pytest.fixture
+def dsum(tmp_path: Path, kobart_folder: Path) -> Iterator[Sweeps]:
+    from transformers import AutoTokenizer
+
+    good = tiny.bart(tmp_path / "models" / "good", AutoTokenizer.from_pretrained(kobart_folder))
+    pickles = shutil.copytree(good, tmp_path / "models" / "pickles")
+    (pickles / "model.safetensors").rename(pickles / "pytorch_model.bin")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    models = {"someone/good": good, "someone/gated": good, "someone/pickles": pickles}
+    with serving(models, gated={"someone/gated"}) as (address, asked):
+        yield Sweeps(tmp_path / "work", address, asked)
+
+
+SWEEP = ("screen", "good", "--limit", "2", "--set", "max_new_tokens=4")
+
+
+def test_a_model_is_downloaded_once_pinned_to_its_commit_and_then_needs_no_hub(dsum: Sweeps) -> None:
+    done = dsum(*SWEEP)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert dsum.rows("select status, revision, n_samples from runs") == [("done", COMMIT, 2)]
+    assert any(line == f"GET /someone/good/resolve/{COMMIT}/model.safetensors" for line in dsum.asked)
+    dsum.asked.clear()
+    again = dsum(*SWEEP[:3], "3", *SWEEP[4:], HF_HUB_OFFLINE="1")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert dsum.asked == []
+    assert dsum.rows("select count(*) from runs where status = 'done'") == [(2,)]
+
+
+def test_free_cache_deletes_the_models_files_once_its_run_is_done(dsum: Sweeps) -> None:
+    assert dsum(*SWEEP, "--free-cache").returncode == 0
+    assert not list((dsum.folder / "hf").rglob("model.safetensors"))
+    assert dsum.rows("select status from runs") == [("done",)]
+
+
+def test_what_is_wrong_is_told_before_anything_is_downloaded(dsum: Sweeps) -> None:
+    models = ("behind-a-gate", "gone", "wrong-revision", "pickles", "misfit")
+    done = dsum("screen", *models, "--dry-run", "--json")
+    told = {m["model"]: (m["status"], m["reason"]) for m in json.loads(done.stdout)}
+    assert told["behind-a-gate"][0] == "skipped"
+    assert "someone/gated is gated: accept its terms on the hub and set HF_TOKEN" in told["behind-a-gate"][1]
+    assert told["gone"] == ("failed", "someone/gone is not on the hub (or is private and HF_TOKEN may not read it)")
+    assert told["wrong-revision"] == ("failed", "someone/good has no revision 'v9' on the hub")
+    assert told["pickles"][0] == "failed" and 'add allow = ["pickle"]' in told["pickles"][1]
+    assert told["misfit"][0] == "failed" and "does not fit its checkpoint" in told["misfit"][1]
+    assert not any("model.safetensors" in line or ".bin" in line for line in dsum.asked)
+
+
+def test_a_hub_that_is_not_there_is_told_in_seconds(dsum: Sweeps) -> None:
+    done = dsum("screen", "good", "--dry-run", "--json", HF_ENDPOINT="http://127.0.0.1:9")
+    (told,) = json.loads(done.stdout)
+    assert told["status"] == "skipped" and told["reason"].startswith("hub unreachable (")
