@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -91,11 +92,12 @@ def test_a_model_is_downloaded_once_pinned_to_its_commit_and_then_needs_no_hub(d
     done = dsum(*SWEEP)
     assert done.returncode == 0, done.stdout + done.stderr
     assert dsum.rows("select status, revision, n_samples from runs") == [("done", COMMIT, 2)]
+    assert re.search(r"to be downloaded: \d+ MB for 1 model$", done.stderr, re.MULTILINE)
     assert any(line == f"GET /someone/good/resolve/{COMMIT}/model.safetensors" for line in dsum.asked)
     dsum.asked.clear()
     again = dsum(*SWEEP[:3], "3", *SWEEP[4:], HF_HUB_OFFLINE="1")
     assert again.returncode == 0, again.stdout + again.stderr
-    assert dsum.asked == []
+    assert dsum.asked == [] and "to be downloaded" not in again.stderr
     assert dsum.rows("select count(*) from runs where status = 'done'") == [(2,)]
 
 

@@ -141,8 +141,20 @@ def run(choices: Choices, session: Session, database: Path) -> int:
     if choices.dry_run:
         _show_plan(candidates, choices.as_json)
         return 0
+    _announce(candidates)
     counts, broken = _sweep(choices, session, database, candidates, selection.samples, metrics)
     return _finish(choices, candidates, counts, database) or int(bool(broken))
+
+
+def _announce(candidates: Sequence[Candidate]) -> None:
+    """Say what a sweep is about to fetch: a whole zoo is more than many disks and evenings hold."""
+    from dsum_bench.engines.placement import size
+
+    fetched = [c.download_bytes for c in candidates if c.status == "ready" and c.download_bytes]
+    if fetched:
+        click.echo(
+            f"to be downloaded: {size(sum(fetched))} for {len(fetched)} model{'s' * (len(fetched) > 1)}", err=True
+        )
 
 
 def _models(choices: Choices, session: Session) -> list[ModelSpec]:
