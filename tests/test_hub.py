@@ -17,6 +17,9 @@ import pytest
 import tiny
 from hub_server import COMMIT, serving
 
+from dsum_bench.engines.hub import check_disk
+from dsum_bench.errors import ModelSkipped
+
 REGISTRY = """
 [models.good]
 source = "someone/good"
@@ -124,3 +127,10 @@ def test_a_hub_that_is_not_there_is_told_in_seconds(dsum: Sweeps) -> None:
     done = dsum("screen", "good", "--dry-run", "--json", HF_ENDPOINT="http://127.0.0.1:9")
     (told,) = json.loads(done.stdout)
     assert told["status"] == "skipped" and told["reason"].startswith("hub unreachable (")
+
+
+def test_a_download_larger_than_the_disk_is_not_begun(tmp_path: Path) -> None:
+    cache = tmp_path / "not" / "there" / "yet"
+    check_disk(1, cache)
+    with pytest.raises(ModelSkipped, match=r"its download is 1000000000\.0 GB, and .* are free in .*not/there/yet"):
+        check_disk(10**18, cache)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from shutil import disk_usage
 from threading import Event, Thread
 from typing import Any
 
@@ -55,7 +56,7 @@ def look(model: ModelSpec) -> HubModel:
     """Find the model in the cache or on the hub, in seconds.
 
     Raises:
-        ModelSkipped: not cached and the hub is unreachable, or gated for this user.
+        ModelSkipped: not cached and the hub is unreachable, gated for this user, or larger than the disk has room for.
         ModelError: no such repository or revision, or only weights that the entry does not allow.
     """
     cached = _cached(model)
@@ -80,7 +81,7 @@ def _cached(model: ModelSpec) -> HubModel | None:
 
 
 def _ask(model: ModelSpec) -> HubModel:
-    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub import HfApi, constants, hf_hub_download
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -108,7 +109,9 @@ def _ask(model: ModelSpec) -> HubModel:
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelSkipped(f"the hub did not answer for {name}: {str(error).splitlines()[0]}") from None
     sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
-    return HubModel(commit, config, _download_size(model, sizes), None)
+    download = _download_size(model, sizes)
+    check_disk(download, Path(constants.HF_HUB_CACHE))
+    return HubModel(commit, config, download, None)
 
 
 def _download_size(model: ModelSpec, sizes: Mapping[str, int]) -> int:
@@ -124,6 +127,14 @@ def _download_size(model: ModelSpec, sizes: Mapping[str, int]) -> int:
             )
         weights = pickled
     return sum(sizes[n] for n in weights)
+
+
+def check_disk(download_bytes: int, folder: Path) -> None:
+    """Raise ModelSkipped when a download does not fit where it would go. folder need not exist yet."""
+    there = next(f for f in (folder, *folder.parents) if f.exists())
+    free = disk_usage(there).free
+    if download_bytes > free:
+        raise ModelSkipped(f"its download is {size(download_bytes)}, and {size(free)} are free in {folder}")
 
 
 def fetch(model: ModelSpec, revision: str, tell: Tell) -> Path:
