@@ -16,6 +16,7 @@ from dsum_bench.errors import UserError, nearest
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "screen": ("dsum_bench.cli.screen:screen", "Let models summarise a dataset and score them."),
     "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank what has been screened."),
+    "compare": ("dsum_bench.cli.compare:compare", "Test whether two runs differ."),
     "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),

@@ -72,7 +72,7 @@ def boards(
     Raises:
         UserError: there is no database, or it has no such dataset, split or metric.
     """
-    with _reading(path) as db:
+    with reading(path) as db:
         runs = _runs(db)
         known = [row[0] for row in db.execute("select distinct metric from signatures")]
     if known and metric not in known:
@@ -85,7 +85,7 @@ def boards(
 
 def metrics(path: Path) -> list[str]:
     """The metrics that anything in the database was scored with, sorted."""
-    with _reading(path) as db:
+    with reading(path) as db:
         return [row[0] for row in db.execute("select distinct metric from signatures order by metric")]
 
 
@@ -95,7 +95,7 @@ def run(path: Path, name: str) -> RunRecord:
     Raises:
         UserError: there is none, or more than one; they are named.
     """
-    with _reading(path) as db:
+    with reading(path) as db:
         runs = _runs(db)
         matches = (
             [r for r in runs if r.row.run_id == name]
@@ -122,7 +122,7 @@ def samples(
     Their scores are those of the metric's latest signature. The score that orders is the measure ``mean`` where there
     is one, else the average of the measures.
     """
-    with _reading(path) as db:
+    with reading(path) as db:
         rows = db.execute("select * from outputs where run_id = ? order by position, sample_id", [run_id]).fetchall()
         scores: dict[str, dict[str, float]] = defaultdict(dict)
         for score in _in_order(db.execute(SCORES, {"run": run_id, "metric": metric}).fetchall()):
@@ -312,7 +312,7 @@ def _overall(scores: Mapping[str, float]) -> float:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """One consistent view of the database, whether or not somebody is writing to it."""
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
