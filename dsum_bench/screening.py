@@ -151,9 +151,9 @@ class Sweep:
 
     def _keep(self, event: Rows, state: Running) -> None:
         rows = [ScoredOutput(o, self._scores(o.summary, self.by_id[o.generation.sample_id])) for o in event.outputs]
-        self.store.add(state.run_id, rows, self.positions)
+        added = self.store.add(state.run_id, rows, self.positions)
         weight = sum(len(self.by_id[o.generation.sample_id].dialogue) for o in event.outputs)
-        state.done += len(rows)
+        state.done += added
         state.weight_done += weight
         state.weight_left -= weight
         state.seconds += sum(o.generation.seconds for o in event.outputs)

@@ -7,10 +7,12 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from math import isfinite
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import get_args
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.decoding.base import Decoding
@@ -18,7 +20,7 @@ from dsum_bench.engines.base import Engine, Loaded
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
 from dsum_bench.executors.base import Ended, Event, Job, Rows, Told
 from dsum_bench.plugins import Plugins
-from dsum_bench.spec import Output, RunSpec
+from dsum_bench.spec import Finish, Generation, Output, Prompt, RunSpec
 
 Emit = Callable[[Event], None]
 
@@ -52,7 +54,7 @@ def _end_with_parent() -> None:
 
 def _log_to(log: Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
-    file = log.open("a", encoding="utf-8")
+    file = log.open("a", encoding="utf-8", errors="backslashreplace")  # half a character must not end a run
     for stream in (1, 2):
         os.dup2(file.fileno(), stream)
     sys.stdout = sys.stderr = file
@@ -93,12 +95,44 @@ def run(job: Job, emit: Emit) -> None:
     tell("building prompts")
     prompts = {s.id: adapter.prompt(s) for s in job.samples}
     engine.load(tell)
+    left = set(prompts)
     for batch in engine.generate(list(prompts.values()), adapter, decoding, tell):
-        outputs = []
-        for made in batch:
-            prompt = prompts[made.sample_id]
-            outputs.append(Output(made, adapter.parse(made), prompt.trimmed_turns, prompt.trimmed_chars))
-        emit(Rows(job.id, tuple(outputs), engine.peak_memory()))
+        outputs: list[Output] = []
+        try:
+            for made in batch:
+                _check(made, left)
+                outputs.append(_read(made, adapter, prompts[made.sample_id]))
+                left.remove(made.sample_id)
+        finally:  # one output that cannot be read must not cost those before it
+            if outputs:
+                emit(Rows(job.id, tuple(outputs), engine.peak_memory()))
+
+
+def _check(made: Generation, left: Container[str]) -> None:
+    """Refuse what an engine, which may be a plugin, should not have written; it could not be stored."""
+    fault = ""
+    if made.sample_id not in left:
+        fault = "an output that it was not asked for, or a second one"
+    elif not isinstance(made.text, str):
+        fault = f"{type(made.text).__name__} instead of a text"
+    elif made.finish not in get_args(Finish):
+        fault = f"finish '{made.finish}' instead of {' or '.join(get_args(Finish))}"
+    elif not isfinite(made.seconds):
+        fault = f"{made.seconds} seconds"
+    if fault:
+        raise ModelError(f"its engine gave for sample '{made.sample_id}' what cannot be stored: {fault}")
+
+
+def _read(made: Generation, adapter: Adapter, prompt: Prompt) -> Output:
+    try:
+        summary = adapter.parse(made)
+    except Exception as error:
+        where = f"its adapter cannot read the output for sample '{made.sample_id}'"
+        raise ModelError(f"{where}: {type(error).__name__}: {error}") from error
+    if not isinstance(summary, str):
+        where = f"its adapter gave for the output of sample '{made.sample_id}'"
+        raise ModelError(f"{where} {type(summary).__name__} instead of a text")
+    return Output(made, summary, prompt.trimmed_turns, prompt.trimmed_chars)
 
 
 def build_decoding(spec: RunSpec, plugins: Plugins) -> Decoding | None:
