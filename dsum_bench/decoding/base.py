@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dsum_bench.spec import Sample
+
 if TYPE_CHECKING:
     from transformers import LogitsProcessor
 
@@ -52,3 +54,7 @@ class Decoding(ABC):
     def processors(self, batch: Batch) -> list[LogitsProcessor]:
         """Logits processors for one batch, applied in order after those of ``config``."""
         return []
+
+    def forbids(self, text: str, sample: Sample, tokenizer: Any) -> str:
+        """The characters of text that no output for this sample may hold, each once; '' when it can be written."""
+        return ""
