@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import click
 
     from dsum_bench.adapters.base import Adapter
+    from dsum_bench.checks.base import Check
     from dsum_bench.datasets.base import DatasetReader
     from dsum_bench.decoding.base import Decoding
     from dsum_bench.engines.base import Engine
@@ -68,6 +69,11 @@ def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
 @hookspec
 def dsum_register_tokenizers(register: Callable[[type[MetricTokenizer]], None]) -> None:
     """Register tokenizers that metrics count on, the part after ``@`` in ``rouge@mecab``."""
+
+
+@hookspec
+def dsum_register_checks(register: Callable[[type[Check]], None]) -> None:
+    """Register protocol checks: ways in which a run's numbers could be wrong."""
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from dsum_bench.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from dsum_bench.adapters.base import Adapter
+    from dsum_bench.checks.base import Check
     from dsum_bench.datasets.base import DatasetReader
     from dsum_bench.decoding.base import Decoding
     from dsum_bench.engines.base import Engine
@@ -38,6 +39,7 @@ BUILTIN = (
     "dsum_bench.engines",
     "dsum_bench.decoding",
     "dsum_bench.metrics",
+    "dsum_bench.checks",
     "dsum_bench.datasets",
     "dsum_bench.executors",
 )
@@ -119,6 +121,10 @@ class Plugins:
     @cached_property
     def datasets(self) -> Mapping[str, type[DatasetReader]]:
         return self._collect("datasets")
+
+    @cached_property
+    def checks(self) -> Mapping[str, type[Check]]:
+        return self._collect("checks")
 
     @cached_property
     def executors(self) -> Mapping[str, type[Executor]]:

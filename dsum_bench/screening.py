@@ -12,8 +12,10 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal, Protocol
 
+from dsum_bench.checks import look
+from dsum_bench.checks.base import Finding, Written
 from dsum_bench.errors import UserError
-from dsum_bench.executors.base import Ended, Event, Executor, Job, Rows, Told
+from dsum_bench.executors.base import Checked, Ended, Event, Executor, Job, Rows, Told
 from dsum_bench.metrics.base import Metric
 from dsum_bench.plugins import Plugins
 from dsum_bench.preflight import Candidate
@@ -27,6 +29,7 @@ class Watcher(Protocol):
     def model_started(self, run: RunSpec, done: int, total: int) -> None: ...
     def model_told(self, run: RunSpec, text: str) -> None: ...
     def samples_done(self, run: RunSpec, done: int, total: int) -> None: ...
+    def found(self, run: RunSpec, finding: Finding) -> None: ...
     def model_ended(self, run: RunSpec, status: str, reason: str) -> None: ...
     def warned(self, text: str) -> None: ...
 
@@ -44,7 +47,8 @@ class Settings:
 
 @dataclass(slots=True)
 class Running:
-    """A run in progress. weight: characters of dialogue, a stand-in for work; seconds: spent generating."""
+    """A run in progress. weight: characters of dialogue, a stand-in for work; seconds: spent generating.
+    looked: whether the early outputs were checked; told: names of the checks whose findings were told."""
 
     candidate: Candidate
     run_id: str
@@ -55,6 +59,8 @@ class Running:
     seconds: float = 0.0
     began: float = 0.0
     peak_memory: int = 0
+    looked: bool = False
+    told: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -122,19 +128,23 @@ class Sweep:
         finished = self.store.outputs(run_id)
         self._score_again(run_id, finished)
         left = tuple(s for s in self.samples if s.id not in finished)
+        there = tuple(s for s in self.samples if s.id in finished)
         state = Running(candidate, run_id, len(self.samples), len(finished), sum(len(s.dialogue) for s in left))
         if finished:
             self.watcher.model_told(run, f"{len(finished)} of {len(self.samples)} samples are there already")
         if not left:
             return state, None
         log = self.settings.log_folder / f"{run.model.name}-{run_id}.log"
-        return state, Job(run_id, run, left, self.plugins.settings, str(log))
+        return state, Job(run_id, run, left, self.plugins.settings, str(log), there)
 
     def _take(self, event: Event, state: Running, executor: Executor) -> None:
         if not state.began:
             self._begin(state)
         if isinstance(event, Rows):
             self._keep(event, state)
+        elif isinstance(event, Checked):
+            self.store.keep_findings(state.run_id, "before", event.findings)
+            self._tell_findings(state, event.findings, event.faults)
         elif isinstance(event, Told):
             self.watcher.model_told(state.candidate.run, event.text)
         else:
@@ -159,6 +169,7 @@ class Sweep:
         state.seconds += sum(o.generation.seconds for o in event.outputs)
         state.peak_memory = max(state.peak_memory, event.peak_memory)
         self.watcher.samples_done(state.candidate.run, state.done, state.total)
+        self._look_early(state)
         self._event("dsum_samples_done", run_id=state.run_id, run=state.candidate.run, rows=event.outputs)
 
     def _ended(self, event: Ended, state: Running) -> None:
@@ -176,11 +187,49 @@ class Sweep:
     def _close(self, state: Running, status: Status, reason: str) -> None:
         run = state.candidate.run
         self.store.close_run(state.run_id, status, reason, state.peak_memory)
+        self._look(state, complete=status == "done")
         self.counts[status] += 1
         self.watcher.model_ended(run, status, reason)
         if status == "done" and self.settings.free_cache:
             self.plugins.engines[run.model.engine].free(run.model)
         self._event("dsum_run_finished", run_id=state.run_id, run=run, status=status, reason=reason)
+
+    # -- checks ---------------------------------------------------------------------------------------------
+
+    def _look_early(self, state: Running) -> None:
+        """Warn of what the first outputs already show, while the run can still be stopped."""
+        if state.looked or state.done < EARLY or state.candidate.control:
+            return
+        state.looked = True
+        faults: list[str] = []
+        written = Written(state.candidate.run, self.by_id, self.store.outputs(state.run_id), complete=False)
+        self._tell_findings(state, look.early(self.plugins, written, faults.append), faults)
+
+    def _look(self, state: Running, complete: bool) -> None:
+        """Check everything a run has written, and keep what is found with it."""
+        run = state.candidate.run
+        constant = self.store.constant_run(run)
+        written = Written(
+            run,
+            self.by_id,
+            self.store.outputs(state.run_id),
+            complete,
+            tuple(self.metrics.values()),
+            self.store.values(state.run_id),
+            self.store.values(constant) if constant and not state.candidate.control else {},
+        )
+        faults: list[str] = []
+        findings = look.after(self.plugins, written, state.candidate.control, faults.append)
+        self.store.keep_findings(state.run_id, "after", findings)
+        self._tell_findings(state, findings, faults)
+
+    def _tell_findings(self, state: Running, findings: Sequence[Finding], faults: Sequence[str]) -> None:
+        for fault in faults:
+            self.watcher.warned(fault)
+        for finding in findings:
+            if finding.level != "note" and finding.check not in state.told:
+                state.told.add(finding.check)
+                self.watcher.found(state.candidate.run, finding)
 
     # -- scores ---------------------------------------------------------------------------------------------
 
@@ -248,6 +297,9 @@ def _checked(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]
 def _kind(candidate: Candidate) -> Kind:
     return "control" if candidate.control else "model"
 
+
+EARLY = 8
+"""Finished samples from which on a run's outputs are checked for the first time."""
 
 OVER_BUDGET = "over its time budget"
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import get_args
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
+from dsum_bench.checks import look
+from dsum_bench.checks.base import Setup
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines.base import Engine, Loaded
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
-from dsum_bench.executors.base import Ended, Event, Job, Rows, Told
+from dsum_bench.executors.base import Checked, Ended, Event, Job, Rows, Told
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import Finish, Generation, Output, Prompt, RunSpec
 
@@ -93,10 +95,14 @@ def run(job: Job, emit: Emit) -> None:
     decoding = build_decoding(spec, plugins)
     adapter = build_adapter(spec, plugins, loaded, decoding)
     tell("building prompts")
-    prompts = {s.id: adapter.prompt(s) for s in job.samples}
+    samples = (*job.samples, *job.finished)
+    prompts = {s.id: adapter.prompt(s) for s in samples}
+    setup = Setup(spec, samples, prompts, adapter, decoding, engine, loaded)
+    faults: list[str] = []
+    emit(Checked(job.id, tuple(look.before(plugins, setup, faults.append)), tuple(faults)))
     engine.load(tell)
-    left = set(prompts)
-    for batch in engine.generate(list(prompts.values()), adapter, decoding, tell):
+    left = {s.id for s in job.samples}
+    for batch in engine.generate([prompts[s.id] for s in job.samples], adapter, decoding, tell):
         outputs: list[Output] = []
         try:
             for made in batch:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from dsum_bench.checks.base import Finding
 from dsum_bench.screening import duration
 from dsum_bench.spec import RunSpec
 
@@ -74,6 +75,9 @@ class Bars:
         if status != "skipped" or not reason.startswith("made for"):
             self.progress.console.print(ended(run, status, reason))
 
+    def found(self, run: RunSpec, finding: Finding) -> None:
+        self.progress.console.print(told(run, finding))
+
     def warned(self, text: str) -> None:
         self.progress.console.print(Text(f"warning: {text}", style="yellow"))
 
@@ -108,6 +112,9 @@ class Lines:
     def model_ended(self, run: RunSpec, status: str, reason: str) -> None:
         self._line(ended(run, status, reason))
 
+    def found(self, run: RunSpec, finding: Finding) -> None:
+        self._line(told(run, finding))
+
     def warned(self, text: str) -> None:
         self._line(f"warning: {text}")
 
@@ -116,6 +123,16 @@ class Lines:
 
 
 STYLES = {"done": "green", "partial": "yellow", "failed": "red", "skipped": "dim"}
+
+
+LEVELS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+
+
+def told(run: RunSpec, finding: Finding) -> Text:
+    """One line on what a check found."""
+    text = Text(f"{run.model.name}: ")
+    text.append(f"{finding.level} [{finding.check}]", LEVELS[finding.level])
+    return text.append(f" {finding.text}")
 
 
 def ended(run: RunSpec, status: str, reason: str) -> Text:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
-from dsum_bench.adapters.base import Adapter
+from dsum_bench.adapters.base import Adapter, Architecture
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.machine import Machine
 from dsum_bench.spec import Generation, ModelSpec, Placement, Prompt
@@ -35,11 +36,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What ``prepare`` found: the tokenizer, the configuration, the longest sequence the model can take."""
+    """What ``prepare`` found.
+
+    max_tokens: the longest sequence the model can take. end_ids: what the checkpoint itself says ends an output.
+    folder: where its files lie, None when there are none.
+    """
 
     tokenizer: Any
     config: Mapping[str, Any]
     max_tokens: int | None
+    end_ids: tuple[int, ...] = ()
+    folder: Path | None = None
 
 
 class Engine(ABC):
@@ -82,6 +89,10 @@ class Engine(ABC):
         self, prompts: Sequence[Prompt], adapter: Adapter, decoding: Decoding | None, tell: Tell
     ) -> Iterator[list[Generation]]:
         """Yield finished batches, in any order; every prompt exactly once."""
+
+    def padding_side(self, architecture: Architecture) -> Literal["left", "right", ""]:
+        """Where shorter prompts of a batch are filled up; '' when they are not."""
+        return ""
 
     def peak_memory(self) -> int:
         """Largest memory used so far on the device that bounds it, in bytes."""

@@ -31,6 +31,24 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     return config
 
 
+def end_ids(folder: Path, config: Mapping[str, Any]) -> tuple[int, ...]:
+    """Ids that end an output, by ``generation_config.json`` and ``config.json``."""
+    try:
+        generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        generation = {}  # most checkpoints have one, none needs one
+    text = config.get("text_config") or config
+    named = (generation.get("eos_token_id"), config.get("eos_token_id"), text.get("eos_token_id"))
+    return tuple(i for value in named for i in as_ids(value))
+
+
+def as_ids(value: Any) -> tuple[int, ...]:
+    """A token id, a list of them or none, as a tuple."""
+    if value is None:
+        return ()
+    return tuple(int(v) for v in value) if isinstance(value, list | tuple) else (int(value),)
+
+
 def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
     """The files that hold the weights, complete and in order.
 

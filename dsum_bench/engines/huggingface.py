@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from dsum_bench.adapters.base import TAG, Adapter
+from dsum_bench.adapters.base import TAG, Adapter, Architecture
 from dsum_bench.decoding.base import Batch, Decoding
 from dsum_bench.engines import checkpoint, hub, pypi
 from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
@@ -89,7 +89,9 @@ class HuggingFace(Engine):
         checkpoint.check_size(self.model.params, checkpoint.count_weights(files), str(self.model.source[0]))
         tell("opening the tokenizer")
         self.tokenizer = self._open_tokenizer()
-        return Loaded(self.tokenizer, self.config, _longest(self.config))
+        ends = (*checkpoint.as_ids(self.tokenizer.eos_token_id), *checkpoint.end_ids(self.folder, self.config))
+        self.checkpoint_ends = tuple(sorted(set(ends)))
+        return Loaded(self.tokenizer, self.config, _longest(self.config), self.checkpoint_ends, self.folder)
 
     def _open_tokenizer(self) -> Any:
         from transformers import AutoTokenizer
@@ -130,7 +132,6 @@ class HuggingFace(Engine):
         except (ValueError, OSError, KeyError, AttributeError) as error:
             raise ModelError(f"its weights cannot be loaded: {_first_line(error)}") from error
         own = self.network.generation_config
-        self.checkpoint_ends = _ids(own.eos_token_id) + _ids(self.network.config.get_text_config().eos_token_id)
         # A checkpoint's own sampling settings must not leak into the decoding that the registry names.
         keep = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id")
         self.network.generation_config = GenerationConfig(**{k: getattr(own, k, None) for k in keep})
@@ -187,6 +188,10 @@ class HuggingFace(Engine):
             done += len(batch)
             yield finished
 
+    def padding_side(self, architecture: Architecture) -> Literal["left", "right", ""]:
+        """A decoder writes on after its prompt, so its prompts must end together."""
+        return "left" if architecture == "decoder" else "right"
+
     def peak_memory(self) -> int:
         import resource
         import sys
@@ -236,7 +241,8 @@ class HuggingFace(Engine):
         start = perf_counter()
         ends = self._ends(adapter)
         seq2seq = adapter.architecture == "encoder_decoder"
-        ids, mask = self._tensors(batch, left=not seq2seq, pad=self._pad(ends))
+        left = self.padding_side(adapter.architecture) == "left"
+        ids, mask = self._tensors(batch, left, pad=self._pad(ends))
         width = 1 if seq2seq else ids.shape[1]
         info = Batch(tuple(p.sample_id for p in batch), width, self._tag_ids())
         arguments = {**decoding.config(), **adapter.generate_arguments()}
@@ -268,7 +274,7 @@ class HuggingFace(Engine):
         return ids.to(self.network.device), mask.to(self.network.device)
 
     def _ends(self, adapter: Adapter) -> tuple[int, ...]:
-        found = (*_ids(self.tokenizer.eos_token_id), *self.checkpoint_ends, *adapter.end_ids())
+        found = (*self.checkpoint_ends, *adapter.end_ids())
         if not found:
             raise ModelError("nothing says which token ends an output: no eos_token_id in tokenizer or configuration")
         return tuple(sorted(set(found)))
@@ -332,12 +338,6 @@ def _longest(config: Mapping[str, Any]) -> int | None:
         if isinstance(text.get(key), int):
             return int(text[key])
     return None
-
-
-def _ids(value: Any) -> tuple[int, ...]:
-    if value is None:
-        return ()
-    return tuple(int(v) for v in value) if isinstance(value, (list, tuple)) else (int(value),)
 
 
 def _read(prompt: Prompt, row: list[int], ends: tuple[int, ...], adapter: Adapter, seconds: float) -> Generation:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dsum_bench.checks.base import Finding
 from dsum_bench.plugins import PluginSettings
 from dsum_bench.spec import Output, RunSpec, Sample
 
@@ -15,6 +16,7 @@ from dsum_bench.spec import Output, RunSpec, Sample
 class Job:
     """One model and the samples it has still to do. It crosses to another process, so it holds data only.
 
+    finished: samples that an earlier attempt has done; checks look at them too.
     log: file that takes what the worker's libraries print.
     """
 
@@ -23,6 +25,7 @@ class Job:
     samples: tuple[Sample, ...]
     plugins: PluginSettings
     log: str
+    finished: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,15 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """What the checks found before anything was generated, and which checks failed themselves."""
+
+    job: str
+    findings: tuple[Finding, ...]
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A job is over. reason is empty when all went well; skipped: the fault is this machine's, not the model's."""
 
@@ -51,7 +63,7 @@ class Ended:
     skipped: bool = False
 
 
-Event = Told | Rows | Ended
+Event = Told | Checked | Rows | Ended
 
 
 class Executor(ABC):

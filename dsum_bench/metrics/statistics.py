@@ -48,16 +48,34 @@ def bootstrap_interval(
     Args:
         values: one per sample, shape (samples,), at least one.
     """
-    data = np.asarray(values, dtype=np.float64)
+    return bootstrap_intervals([values], resamples, seed, level)[0]
+
+
+def bootstrap_intervals(
+    runs: Sequence[Sequence[float]], resamples: int = RESAMPLES, seed: int = SEED, level: float = LEVEL
+) -> list[Interval]:
+    """The intervals of several means over the same samples, resampled by the same draws.
+
+    How often each sample is drawn is multinomial, so that a resample of all runs is one row of a matrix product.
+
+    Args:
+        runs: shape (runs, samples), at least one sample.
+    """
+    data = np.asarray(runs, dtype=np.float64)
+    samples = data.shape[1]
+    # Centred, so that a constant has an interval of no width in spite of rounding.
+    centre = data.mean(axis=1)
+    spread = (data - centre[:, None]).T / samples
+    even = np.full(samples, 1 / samples)
     means = np.concatenate(
         [
-            data[rows].mean(axis=1)
-            for rows in _chunks(resamples, data.size, seed, lambda r, s: r.integers(data.size, size=s))
+            counts.astype(np.float64) @ spread
+            for counts in _chunks(resamples, samples, seed, lambda r, s: r.multinomial(samples, even, size=s[0]))
         ]
     )
     tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(data.mean()), float(low), float(high))
+    low, high = np.quantile(means, [tail, 1 - tail], axis=0)
+    return [Interval(float(m), float(m + a), float(m + b)) for m, a, b in zip(centre, low, high, strict=True)]
 
 
 def permutation_p(differences: Sequence[float], resamples: int = RESAMPLES, seed: int = SEED) -> float:

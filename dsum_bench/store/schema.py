@@ -107,7 +107,31 @@ def m001_first_tables(db: Database) -> None:
     db.executescript(FIRST)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_first_tables,)
+CHECKS = """
+create table findings (
+    run_id text not null references runs (id) on delete cascade,
+    stage text not null check (stage in ('before', 'after')),
+    position integer not null,
+    code text not null,
+    level text not null check (level in ('error', 'warning', 'note')),
+    mark text not null,
+    text text not null,
+    hit integer not null,
+    total integer not null,
+    primary key (run_id, stage, code)
+) without rowid;
+"""
+
+
+def m002_findings(db: Database) -> None:
+    db.executescript(CHECKS)
+
+
+def m003_intervals(db: Database) -> None:
+    db.executescript("alter table aggregates add column low real; alter table aggregates add column high real;")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m001_first_tables, m002_findings, m003_intervals)
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from dsum_bench.checks.base import Finding
 from dsum_bench.errors import UserError
 from dsum_bench.spec import Output, RunSpec
 from dsum_bench.store.faults import ELSEWHERE, explain
@@ -21,18 +22,27 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
     from sqlite_utils import Database
 
-__all__ = ["Kind", "ScoredOutput", "Status", "Store"]
+__all__ = ["Kind", "ScoredOutput", "Stage", "Status", "Store"]
 
 Kind = Literal["model", "control"]
+Stage = Literal["before", "after"]
 Status = Literal["running", "done", "partial", "failed", "skipped"]
 
 BUSY_SECONDS = 30.0
 
 ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_SCORE = "insert or ignore into scores values (?, ?, ?, ?, ?)"
-AGGREGATE = """
-insert into aggregates
-select run_id, signature_id, measure, avg(value), count(*) from scores where run_id = ? group by signature_id, measure
+ADD_AGGREGATE = (
+    "insert into aggregates (run_id, signature_id, measure, mean, n, low, high) values (?, ?, ?, ?, ?, ?, ?)"
+)
+ADD_FINDING = "insert into findings values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+VALUES = """
+select signature_id, sample_id, measure, value from scores join outputs using (run_id, sample_id)
+where run_id = ? order by signature_id, position, sample_id
+"""
+CONSTANTS = """
+select max(id) from runs where kind = 'control' and adapter = 'constant' and status = 'done'
+    and dataset_fingerprint = ? and references_fingerprint = ?
 """
 CLOSE = f"""
 update runs set
@@ -118,7 +128,8 @@ class Store:
         return key
 
     def close_run(self, key: str, status: Status, reason: str = "", peak_memory: int = 0) -> None:
-        """End a run: its time is the sum of its samples', its means those of all scores of each signature.
+        """End a run: its time is the sum of its samples', its means and their 95 % intervals those of all scores of
+        each signature.
 
         peak_memory: bytes; the largest of all attempts is kept.
 
@@ -133,7 +144,7 @@ class Store:
             if status == "done" and finished != row[0]:
                 raise ValueError(f"run {key} has {finished} of {row[0]} samples and cannot be done")
             self._db.execute("delete from aggregates where run_id = ?", [key])
-            self._db.execute(AGGREGATE, [key])
+            self._db.conn.executemany(ADD_AGGREGATE, self._aggregates(key))
             values = {"id": key, "status": status, "reason": reason, "now": now(), "peak": peak_memory}
             self._db.execute(CLOSE, values)
 
@@ -213,6 +224,33 @@ class Store:
         with self._transaction():
             self._drop_scores(key)
 
+    def values(self, key: str) -> dict[str, dict[str, dict[str, float]]]:
+        """All scores of a run: signature -> sample id -> measure -> value."""
+        names = {number: signature for signature, number in self._signatures.items()}
+        found: dict[str, dict[str, dict[str, float]]] = {}
+        with self._explained():
+            for signature, sample_id, measure, value in self._db.execute(VALUES, [key]):
+                found.setdefault(names[signature], {}).setdefault(sample_id, {})[measure] = value
+        return found
+
+    def constant_run(self, run: RunSpec) -> str | None:
+        """Key of the finished run of a constant control on a run's dialogues and references, if there is one."""
+        with self._explained():
+            row = self._db.execute(CONSTANTS, [run.dataset_fingerprint, run.references_fingerprint]).fetchone()
+        return row[0] if row else None
+
+    # -- findings -------------------------------------------------------------------------------------------
+
+    def keep_findings(self, key: str, stage: Stage, findings: Sequence[Finding]) -> None:
+        """Replace what the checks of a stage found in a run."""
+        rows = [
+            (key, stage, i, f.check, f.level, f.mark, f.text, f.hit, f.total)
+            for i, f in enumerate({f.check: f for f in findings}.values())
+        ]
+        with self._transaction():
+            self._db.execute("delete from findings where run_id = ? and stage = ?", [key, stage])
+            self._db.conn.executemany(ADD_FINDING, rows)
+
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
@@ -241,6 +279,20 @@ class Store:
                 and status != 'running' and not exists (select 1 from outputs where run_id = runs.id)""",
             [key, run.model.name, run.dataset_fingerprint, run.prompt_format],
         )
+
+    def _aggregates(self, key: str) -> list[tuple[object, ...]]:
+        """Rows of ``aggregates``: all measures of a signature are resampled by the same draws."""
+        from dsum_bench.metrics.statistics import bootstrap_intervals
+
+        columns: dict[tuple[int, str], list[float]] = {}
+        for signature, _, measure, value in self._db.execute(VALUES, [key]):
+            columns.setdefault((signature, measure), []).append(value)
+        rows: list[tuple[object, ...]] = []
+        for n in {len(values) for values in columns.values()}:
+            alike = {place: values for place, values in columns.items() if len(values) == n}
+            intervals = bootstrap_intervals(list(alike.values()))
+            rows += [(key, *place, i.mean, n, i.low, i.high) for place, i in zip(alike, intervals, strict=True)]
+        return rows
 
     def _drop_scores(self, key: str) -> None:
         self._db.execute("delete from scores where run_id = ?", [key])

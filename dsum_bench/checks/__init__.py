@@ -1,0 +1,20 @@
+"""Protocol checks: ways in which a run's numbers could be wrong, each looked for on every run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dsum_bench import hookimpl
+
+if TYPE_CHECKING:
+    from dsum_bench.checks.base import Check
+
+
+@hookimpl
+def dsum_register_checks(register: Callable[[type[Check]], None]) -> None:
+    from dsum_bench.checks import data, outputs, prompts, reach, scores, vocabulary
+
+    for module in (prompts, vocabulary, reach, data, outputs, scores):
+        for check in module.CHECKS:
+            register(check)

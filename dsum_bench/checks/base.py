@@ -1,0 +1,101 @@
+"""What a protocol check is: it looks at a run for one way in which its numbers could be wrong."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from dsum_bench.adapters.base import Adapter
+from dsum_bench.decoding.base import Decoding
+from dsum_bench.engines.base import Engine, Loaded
+from dsum_bench.metrics.base import Metric
+from dsum_bench.spec import Output, Prompt, RunSpec, Sample
+
+Level = Literal["error", "warning", "note"]
+"""error: the numbers of this run are not those of this model. warning: they may mislead. note: good to know."""
+
+Values = Mapping[str, Mapping[str, float]]
+"""Sample id -> measure -> value, of one signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found. check: its name; text: a sentence with what to do; hit of total: samples concerned."""
+
+    check: str
+    level: Level
+    text: str
+    hit: int = 0
+    total: int = 0
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A run before anything is generated: its tokenizer is open, its weights are not loaded.
+
+    prompts: by sample id, of all samples.
+    """
+
+    run: RunSpec
+    samples: Sequence[Sample]
+    prompts: Mapping[str, Prompt]
+    adapter: Adapter
+    decoding: Decoding | None
+    engine: Engine
+    loaded: Loaded
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a run has written so far.
+
+    outputs: by sample id. values: signature -> scores of its samples. constants: the same of the finished run of the
+    constant control on the same dialogues, {} when there is none. complete: whether all samples are there.
+    """
+
+    run: RunSpec
+    samples: Mapping[str, Sample]
+    outputs: Mapping[str, Output]
+    complete: bool
+    metrics: Collection[Metric] = ()
+    values: Mapping[str, Values] = field(default_factory=dict)
+    constants: Mapping[str, Values] = field(default_factory=dict)
+
+
+class Check(ABC):
+    """One way to be wrong. A subclass has ``before`` or ``after``, or both.
+
+    name: stable; what users see, search the documentation for and filter by.
+    mark: one letter for the leaderboard.
+    level: of its findings, unless one says otherwise.
+    meaning: what the mark says, in a few words.
+    controls: whether it also looks at controls, which have no model.
+    early: whether ``after`` is also asked once a first batch of outputs is there, to warn while there is time.
+    """
+
+    name: ClassVar[str]
+    mark: ClassVar[str]
+    level: ClassVar[Level]
+    meaning: ClassVar[str]
+    controls: ClassVar[bool] = False
+    early: ClassVar[bool] = False
+
+    def before(self, setup: Setup) -> Finding | None:
+        """Look at prompts, tokenizer and settings; nothing has been generated."""
+        return None
+
+    def after(self, written: Written) -> Finding | None:
+        """Look at outputs and scores; some may be missing."""
+        return None
+
+    def found(self, text: str, hit: int = 0, total: int = 0, level: Level | None = None) -> Finding:
+        """A finding of this check. Newlines in text become spaces, so that it is one line."""
+        return Finding(self.name, level or self.level, " ".join(text.split()), hit, total, self.mark)
+
+
+def share(hit: int, total: int) -> str:
+    """``12 of 499 samples (2 %)``."""
+    return f"{hit} of {total} samples ({100 * hit / total:.0f} %)" if total else f"{hit} samples"

@@ -1,0 +1,98 @@
+"""Checks of the dialogues: against each other, and against what the model was trained on or shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dsum_bench.checks.base import Check, Finding, Setup, share
+from dsum_bench.provenance import dialogue_digest, prompt_fingerprint, read
+
+
+class Duplicates(Check):
+    """A dialogue occurs more than once."""
+
+    name = "duplicates"
+    mark = "D"
+    level = "note"
+    meaning = "dialogues occur twice"
+
+    def before(self, setup: Setup) -> Finding | None:
+        counts = Counter(dialogue_digest(s.dialogue) for s in setup.samples)
+        again = sum(n for n in counts.values() if n > 1)
+        if not again:
+            return None
+        return self.found(
+            f"{share(again, len(setup.samples))} share their dialogue with another: they count twice, and intervals "
+            "are narrower than they should be",
+            again,
+            len(setup.samples),
+        )
+
+
+class Overlap(Check):
+    """Evaluated dialogues were trained on, or stand in the prompt as examples."""
+
+    name = "overlap"
+    mark = "O"
+    level = "error"
+    meaning = "evaluated on training data"
+
+    def before(self, setup: Setup) -> Finding | None:
+        ours = {s.id: dialogue_digest(s.dialogue) for s in setup.samples}
+        shown = {dialogue_digest(e.dialogue) for e in (setup.run.prompt.examples if setup.run.prompt else ())}
+        seen = [i for i, digest in ours.items() if digest in shown]
+        if seen:
+            return self.found(
+                f"{share(len(seen), len(ours))} stand in the prompt as examples, with their summary: take them out of "
+                "the prompt or of the split",
+                len(seen),
+                len(ours),
+            )
+        record = read(setup.loaded.folder) if setup.loaded.folder else None
+        trained = set(record.dialogues) if record else set()
+        seen = [i for i, digest in ours.items() if digest in trained]
+        if not seen or record is None:
+            return None
+        return self.found(
+            f"{share(len(seen), len(ours))} were in its training data ({record.dataset} {record.split}): it has seen "
+            "the answers; evaluate on another split",
+            len(seen),
+            len(ours),
+        )
+
+
+class PromptChanged(Check):
+    """A trained model is asked in another way than it was trained with."""
+
+    name = "prompt-changed"
+    mark = "Q"
+    level = "error"
+    meaning = "other prompt than in training"
+
+    def before(self, setup: Setup) -> Finding | None:
+        record = read(setup.loaded.folder) if setup.loaded.folder else None
+        if record is None:
+            return None
+        changed = [
+            what
+            for what, differs in (
+                (
+                    f"adapter '{setup.run.model.adapter}', not '{record.adapter}'",
+                    setup.run.model.adapter != record.adapter,
+                ),
+                (
+                    "another prompt text",
+                    prompt_fingerprint(setup.run.prompt, setup.run.prompt_format) != record.prompt,
+                ),
+            )
+            if differs
+        ]
+        if not changed:
+            return None
+        return self.found(
+            f"it was trained with another prompt: now {' and '.join(changed)}; screen it with the prompt of its "
+            f"training run {record.run_id}"
+        )
+
+
+CHECKS: tuple[type[Check], ...] = (Duplicates, Overlap, PromptChanged)

@@ -1,0 +1,49 @@
+"""Asking all checks; one that fails costs nothing but its own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from dsum_bench.checks.base import Check, Finding, Setup, Written
+
+if TYPE_CHECKING:
+    from dsum_bench.plugins import Plugins
+
+LEVELS = ("error", "warning", "note")
+
+
+def before(plugins: Plugins, setup: Setup, warn: Callable[[str], None]) -> list[Finding]:
+    """What the static checks find, the gravest first. Nothing is looked for in a control."""
+    control = setup.adapter.architecture == "none"
+    checks = {n: c for n, c in plugins.checks.items() if not control}
+    return _ask(checks, lambda check: check.before(setup), warn)
+
+
+def after(plugins: Plugins, written: Written, control: bool, warn: Callable[[str], None]) -> list[Finding]:
+    """What the checks of outputs and scores find, the gravest first; of a control only what concerns its scores."""
+    if not written.outputs:
+        return []
+    checks = {n: c for n, c in plugins.checks.items() if c.controls or not control}
+    return _ask(checks, lambda check: check.after(written), warn)
+
+
+def early(plugins: Plugins, written: Written, warn: Callable[[str], None]) -> list[Finding]:
+    """What can be seen already while most samples are missing, notes left out."""
+    checks = {n: c for n, c in plugins.checks.items() if c.early}
+    return [f for f in _ask(checks, lambda check: check.after(written), warn) if f.level != "note"]
+
+
+def _ask(
+    checks: Mapping[str, type[Check]], question: Callable[[Check], Finding | None], warn: Callable[[str], None]
+) -> list[Finding]:
+    found = []
+    for name, check in checks.items():
+        try:
+            answer = question(check())
+        except Exception as error:  # a check may be a plugin; its fault must cost no run
+            warn(f"check {name} failed and is left out: {type(error).__name__}: {error}")
+            continue
+        if answer is not None:
+            found.append(answer)
+    return sorted(found, key=lambda f: LEVELS.index(f.level))

@@ -1,0 +1,152 @@
+"""Checks of what a model has written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from dsum_bench.checks.base import Check, Finding, Level, Written, share
+from dsum_bench.prompts import split_turns
+
+THOUGHT = re.compile(r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]|<\|channel\|>analysis", re.IGNORECASE)
+SPOKEN = 15
+"""Characters that a turn must have to count as copied: 'Yes, please.' may stand in any summary."""
+
+
+def _level(hit: int, total: int, warning: float, error: float) -> Level:
+    return "error" if hit >= error * total else "warning" if hit >= warning * total else "note"
+
+
+class Thinking(Check):
+    """Thoughts are in the output."""
+
+    name = "thinking"
+    mark = "K"
+    level = "warning"
+    meaning = "thinking text in output"
+    early = True
+
+    def after(self, written: Written) -> Finding | None:
+        made = written.outputs
+        left = sum(bool(THOUGHT.search(o.summary)) for o in made.values())
+        if left:
+            return self.found(
+                f"thinking text stands in the summaries of {share(left, len(made))} and is scored: parse it out in the "
+                "adapter, or switch thinking off in the template",
+                left,
+                len(made),
+                "error",
+            )
+        thought = sum(bool(THOUGHT.search(o.generation.text)) for o in made.values())
+        if not thought:
+            return None
+        return self.found(
+            f"{share(thought, len(made))} think before they answer, which uses up max_new_tokens: switch thinking off "
+            "in the template, or raise the limit",
+            thought,
+            len(made),
+        )
+
+
+class Cut(Check):
+    """Outputs were ended by their length."""
+
+    name = "cut"
+    mark = "C"
+    level = "warning"
+    meaning = "output cut by length"
+    early = True
+
+    def after(self, written: Written) -> Finding | None:
+        made = written.outputs
+        cut = sum(o.generation.finish == "length" for o in made.values())
+        if not cut:
+            return None
+        return self.found(
+            f"{share(cut, len(made))} were cut at max_new_tokens: raise it, or find out why the model does not stop",
+            cut,
+            len(made),
+            _level(cut, len(made), 0.02, 0.9),
+        )
+
+
+class Empty(Check):
+    """Summaries hold no letter and no digit."""
+
+    name = "empty"
+    mark = "E"
+    level = "warning"
+    meaning = "empty summary"
+    early = True
+
+    def after(self, written: Written) -> Finding | None:
+        made = written.outputs
+        bare = sum(not any(c.isalnum() for c in o.summary) for o in made.values())
+        if not bare:
+            return None
+        blank = sum(not o.summary.strip() for o in made.values())
+        return self.found(
+            f"{share(bare, len(made))} have no summary ({blank} empty, {bare - blank} only punctuation) and score 0",
+            bare,
+            len(made),
+            "error" if bare >= 0.5 * len(made) else None,
+        )
+
+
+class Identical(Check):
+    """Different dialogues got the same summary."""
+
+    name = "identical"
+    mark = "I"
+    level = "warning"
+    meaning = "same summary again and again"
+    early = True
+
+    def after(self, written: Written) -> Finding | None:
+        summaries = {i: o.summary.strip() for i, o in written.outputs.items() if o.summary.strip()}
+        if not summaries:
+            return None
+        summary, _ = Counter(summaries.values()).most_common(1)[0]
+        dialogues = {written.samples[i].dialogue for i, text in summaries.items() if text == summary}
+        count, total = len(dialogues), len(written.outputs)
+        if count < 3 or count < 0.05 * total:
+            return None
+        shown = summary if len(summary) <= 40 else f"{summary[:39]}…"
+        return self.found(
+            f"{share(count, total)} have one and the same summary ('{shown}'): the model does not read the dialogue",
+            count,
+            total,
+            _level(count, total, 0.0, 0.5),
+        )
+
+
+class Echo(Check):
+    """Summaries repeat turns of the dialogue word by word."""
+
+    name = "echo"
+    mark = "X"
+    level = "warning"
+    meaning = "dialogue repeated as summary"
+    early = True
+
+    def after(self, written: Written) -> Finding | None:
+        made = written.outputs
+        echoes = sum(_echoes(o.summary, written.samples[i].dialogue) for i, o in made.items())
+        if not echoes or echoes < 0.05 * len(made):
+            return None
+        return self.found(
+            f"the summaries of {share(echoes, len(made))} hold whole turns of the dialogue, speaker and all: the model "
+            "goes on with the dialogue or copies it instead of summarising",
+            echoes,
+            len(made),
+            "error" if echoes >= 0.5 * len(made) else None,
+        )
+
+
+def _echoes(summary: str, dialogue: str) -> bool:
+    flat = " ".join(summary.split())
+    turns = (" ".join(turn.split()) for turn in split_turns(dialogue))
+    return any(len(turn) >= SPOKEN and turn in flat for turn in turns)
+
+
+CHECKS: tuple[type[Check], ...] = (Thinking, Cut, Empty, Identical, Echo)
