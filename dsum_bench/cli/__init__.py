@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
+    "check": ("dsum_bench.cli.check:check", "Look for ways in which a model's numbers would be wrong."),
     "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt a model is given."),
     "plugins": ("dsum_bench.cli.plugins:plugins", "List plugins and what they register."),
 }

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from dsum_bench.cli.formatting import clean, gibibytes, literal, params, score, seconds
-from dsum_bench.cli.ranking import Place, how, places, ranking_measure
+from dsum_bench.cli.formatting import clean, gibibytes, interval, literal, params, score, seconds
+from dsum_bench.cli.ranking import OTHER_SORTS, Place, how, places, ranking_measure
 from dsum_bench.store.records import Board, BoardRow
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 TITLES = {"rouge1": "R1", "rouge2": "R2", "rougeL": "RL"}
-MARKS = {"C": "output cut by length", "E": "empty summary", "T": "prompt trimmed"}
 CONTROL = "*"
 REDUNDANT = 3
 KEEP = 99
@@ -37,15 +38,26 @@ class Column:
     keep: int = KEEP
     least: int = 0
     width: int = 0
+    styles: Sequence[str] = ()
 
 
-def board_view(board: Board, sort: str, width: int) -> Iterator[RenderableType]:
-    """Title, table, signature, what the marks mean, and what is not ranked and why."""
+def board_view(
+    board: Board, sort: str, width: int, groups: Mapping[str, int] | None = None
+) -> Iterator[RenderableType]:
+    """Title, table, signature, what the marks mean, and what is not ranked and why.
+
+    groups: run key -> number of the group of runs that cannot be told apart.
+    """
     yield literal(board_title(board), "bold")
-    found = places(board, sort)
+    found = places(board, sort, groups)
     if found:
-        yield _table(_columns(board, found, sort), width, ["dim" if p.row.kind == "control" else "" for p in found])
+        ordered = sort not in OTHER_SORTS
+        breaks = [ordered and a.group != b.group for a, b in pairwise(found)]
+        styles = ["dim" if p.row.kind == "control" else "" for p in found]
+        yield _table(_columns(board, found, sort), width, styles, breaks)
         yield literal(f"{board.metric}: {board.signature}", "dim")
+        if len(found) > 1 and ordered and groups:
+            yield literal("between two lines: not told apart from the first there (paired t-test, 5 %)", "dim")
         yield from _legend([p.row for p in found])
     if board.others:
         if found:
@@ -60,9 +72,12 @@ def board_title(board: Board) -> str:
 
 
 def marks(row: BoardRow) -> str:
-    """A letter for each thing that went less than well on some of a run's samples."""
-    counts = {"C": row.cut, "E": row.empty, "T": row.trimmed}
-    return "".join(letter for letter, count in counts.items() if count)
+    """A letter for each finding of the protocol checks, the gravest first; notes are left to ``show``."""
+    return "".join(f.mark for f in row.findings if f.level != "note")
+
+
+def _grave(row: BoardRow) -> str:
+    return "bold red" if any(f.level == "error" for f in row.findings) else "yellow"
 
 
 def progress(row: BoardRow) -> str:
@@ -86,10 +101,11 @@ def _columns(board: Board, found: Sequence[Place], sort: str) -> list[Column]:
             )
             for m in board.measures
         ),
+        Column("95 %", [interval(row.intervals.get(ranking)) for row in rows], keep=8),
         Column("n", [str(board.n) for _ in rows], keep=1),
         Column("s each", [seconds(row.seconds_per_sample) for row in rows], keep=KEEP if sort == "seconds" else 5),
         Column("GiB", [gibibytes(row.peak_memory) for row in rows], keep=4),
-        Column("!", [marks(row) for row in rows], keep=7),
+        Column("!", [marks(row) for row in rows], keep=9, styles=[_grave(row) for row in rows]),
     ]
 
 
@@ -110,13 +126,13 @@ def _others(rows: Sequence[BoardRow], width: int) -> Table:
 def _legend(rows: Sequence[BoardRow]) -> Iterator[RenderableType]:
     if any(row.kind == "control" for row in rows):
         yield literal(f"{CONTROL} control: no model at work; a model below it does worse than that", "dim")
-    used = {letter for row in rows for letter in marks(row)}
+    used = {f.mark: f for row in rows for f in reversed(row.findings) if f.level != "note"}
     if used:
-        told = ", ".join(f"{letter} {meaning}" for letter, meaning in MARKS.items() if letter in used)
-        yield literal(f"! on some samples: {told}", "dim")
+        told = ", ".join(f"{mark} {f.check}" for mark, f in sorted(used.items()))
+        yield literal(f"! found by checks (dsum-bench show RUN tells more): {told}", "dim")
 
 
-def _table(columns: Sequence[Column], width: int, styles: Sequence[str]) -> Table:
+def _table(columns: Sequence[Column], width: int, styles: Sequence[str], breaks: Sequence[bool] = ()) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -133,8 +149,13 @@ def _table(columns: Sequence[Column], width: int, styles: Sequence[str]) -> Tabl
             overflow="fold",
         )
     for i, style in enumerate(styles):
-        table.add_row(*(literal(column.cells[i], style) for column in shown))
+        ends = i < len(breaks) and breaks[i]
+        table.add_row(*(_cell(column, i, style) for column in shown), end_section=ends)
     return table
+
+
+def _cell(column: Column, index: int, style: str) -> Text:
+    return literal(column.cells[index], column.styles[index] if column.styles else style)
 
 
 def _fit(columns: list[Column], width: int) -> tuple[list[Column], int]:

@@ -34,6 +34,11 @@ def score(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
+def interval(ends: tuple[float, float] | None) -> str:
+    """A 95 % interval in one decimal: ``46.6-48.2``."""
+    return "" if ends is None else f"{ends[0]:.1f}-{ends[1]:.1f}"
+
+
 def seconds(value: float | None) -> str:
     """Seconds in four digits or fewer: ``0.04``, ``1.52``, ``31.0``, ``240``."""
     if value is None:

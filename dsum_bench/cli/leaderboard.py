@@ -15,11 +15,13 @@ import click
 from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress
 from dsum_bench.cli.options import json_option, results_option
-from dsum_bench.cli.ranking import DEFAULT_SORT, OTHER_SORTS, check_sort, how, places
+from dsum_bench.cli.ranking import DEFAULT_SORT, OTHER_SORTS, by_score, check_sort, how, places, ranking_measure
 from dsum_bench.store import reader
+from dsum_bench.store.groups import groups as tell_apart
 from dsum_bench.store.records import Board, BoardRow
 
 Cells = Mapping[str, Any]
+Groups = Mapping[tuple[str, str], int]
 
 
 @click.command()
@@ -50,25 +52,40 @@ def leaderboard(
 ) -> None:
     """Rank the runs that can be compared: same dialogues, same references, same metric.
 
-    Each such group is a table of its own. Below it stands what is not finished, failed or was skipped, and why.
+    Each such set is a table of its own, with the 95 % interval of the mean that ranks and a line wherever a run can be
+    told apart from the best above it. Below it stands what is not finished, failed or was skipped, and why.
     """
     chosen = reader.metrics(database) if all_metrics else [metric]
     boards = [board for name in chosen or [metric] for board in reader.boards(database, name, dataset, split)]
     check_sort(sort, boards)
-    FORMATS["json" if as_json else form](boards, sort)
+    groups = {k: g for board in boards for k, g in _groups(database, board, sort).items()}
+    FORMATS["json" if as_json else form](boards, sort, groups)
 
 
-def print_tables(boards: Sequence[Board], sort: str) -> None:
+def _groups(database: Path, board: Board, sort: str) -> Groups:
+    """Signature and run key -> number of the group of runs that cannot be told apart."""
+    rows = [row.run_id for row in by_score(board, sort)]
+    if len(rows) < 2 or sort in OTHER_SORTS:
+        return {}
+    found = tell_apart(database, board.signature, ranking_measure(board, sort), rows)
+    return {(board.signature, run): group for run, group in found.items()}
+
+
+def _of(board: Board, groups: Groups) -> dict[str, int]:
+    return {run: group for (signature, run), group in groups.items() if signature == board.signature}
+
+
+def print_tables(boards: Sequence[Board], sort: str, groups: Groups) -> None:
     """For a person at a terminal."""
     console = formatting.console()
     for i, board in enumerate(boards):
         if i:
             console.print()
-        for part in board_view(board, sort, console.width):
+        for part in board_view(board, sort, console.width, _of(board, groups)):
             console.print(part)
 
 
-def print_markdown(boards: Sequence[Board], sort: str) -> None:
+def print_markdown(boards: Sequence[Board], sort: str, groups: Groups) -> None:
     """For a README: two decimals, every column."""
     for board in boards:
         click.echo(f"### {_markdown(board_title(board))}\n")
@@ -82,11 +99,11 @@ def print_markdown(boards: Sequence[Board], sort: str) -> None:
             click.echo(_markdown_table(list(_other_cells(board.others))) + "\n")
 
 
-def print_csv(boards: Sequence[Board], sort: str) -> None:
+def print_csv(boards: Sequence[Board], sort: str, groups: Groups) -> None:
     """For a program: one line a run, ranked or not, every field in full precision."""
-    records = [record for board in boards for record in _records(board, sort)]
+    records = [record for board in boards for record in _records(board, sort, _of(board, groups))]
     measures = list(dict.fromkeys(m for board in boards for m in board.measures))
-    flat = [{k: v for k, v in r.items() if k != "means"} | {m: r["means"].get(m) for m in measures} for r in records]
+    flat = [_flat(record, measures) for record in records]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(flat[0]) if flat else [], lineterminator="\n")
     writer.writeheader()
@@ -94,12 +111,22 @@ def print_csv(boards: Sequence[Board], sort: str) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-def print_json(boards: Sequence[Board], sort: str) -> None:
+def _flat(record: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:
+    nested = ("means", "intervals", "findings")
+    found = {k: v for k, v in record.items() if k not in nested}
+    found["findings"] = " ".join(f["check"] for f in record["findings"])
+    for measure in measures:
+        low, high = record["intervals"].get(measure, (None, None))
+        found |= {measure: record["means"].get(measure), f"{measure}_low": low, f"{measure}_high": high}
+    return found
+
+
+def print_json(boards: Sequence[Board], sort: str, groups: Groups) -> None:
     """For a program: a list of boards, each with its ranked rows in order and the others."""
-    formatting.print_json([_board_object(board, sort) for board in boards])
+    formatting.print_json([_board_object(board, sort, groups) for board in boards])
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Board], str], None]] = {
+FORMATS: Mapping[str, Callable[[Sequence[Board], str, Groups], None]] = {
     "table": print_tables,
     "markdown": print_markdown,
     "csv": print_csv,
@@ -107,13 +134,14 @@ FORMATS: Mapping[str, Callable[[Sequence[Board], str], None]] = {
 }
 
 
-def _board_object(board: Board, sort: str) -> dict[str, object]:
+def _board_object(board: Board, sort: str, groups: Groups) -> dict[str, object]:
     found = {name: value for name, value in asdict(board).items() if name not in ("rows", "others")}
-    ranked = [{"rank": place.rank} | asdict(place.row) for place in places(board, sort)]
+    found_places = places(board, sort, _of(board, groups))
+    ranked = [{"rank": place.rank, "group": place.group} | asdict(place.row) for place in found_places]
     return found | {"ranked": ranked, "others": [asdict(row) for row in board.others]}
 
 
-def _records(board: Board, sort: str) -> Iterator[dict[str, Any]]:
+def _records(board: Board, sort: str, groups: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     whole = {
         name: getattr(board, name)
         for name in (
@@ -127,13 +155,14 @@ def _records(board: Board, sort: str) -> Iterator[dict[str, Any]]:
             "signature",
         )
     }
-    for place in places(board, sort):
-        yield whole | {"rank": place.rank} | asdict(place.row)
+    for place in places(board, sort, groups):
+        yield whole | {"rank": place.rank, "group": place.group} | asdict(place.row)
     for row in board.others:
-        yield whole | {"rank": None} | asdict(row)
+        yield whole | {"rank": None, "group": None} | asdict(row)
 
 
 def _ranked_cells(board: Board, sort: str) -> Iterator[Cells]:
+    ranking = ranking_measure(board, sort)
     for place in places(board, sort):
         row = place.row
         yield {
@@ -142,6 +171,7 @@ def _ranked_cells(board: Board, sort: str) -> Iterator[Cells]:
             "params": formatting.params(row.params),
             "how": place.how,
             **{TITLES.get(m, m): formatting.score(row.means.get(m)) for m in board.measures},
+            "95 %": formatting.interval(row.intervals.get(ranking)),
             "n": str(board.n),
             "s/sample": formatting.seconds(row.seconds_per_sample),
             "peak GiB": formatting.gibibytes(row.peak_memory),

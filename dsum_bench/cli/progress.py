@@ -76,7 +76,7 @@ class Bars:
             self.progress.console.print(ended(run, status, reason))
 
     def found(self, run: RunSpec, finding: Finding) -> None:
-        self.progress.console.print(told(run, finding))
+        self.progress.console.print(told_of(run.model.name, finding))
 
     def warned(self, text: str) -> None:
         self.progress.console.print(Text(f"warning: {text}", style="yellow"))
@@ -113,7 +113,7 @@ class Lines:
         self._line(ended(run, status, reason))
 
     def found(self, run: RunSpec, finding: Finding) -> None:
-        self._line(told(run, finding))
+        self._line(told_of(run.model.name, finding))
 
     def warned(self, text: str) -> None:
         self._line(f"warning: {text}")
@@ -128,9 +128,9 @@ STYLES = {"done": "green", "partial": "yellow", "failed": "red", "skipped": "dim
 LEVELS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
-def told(run: RunSpec, finding: Finding) -> Text:
+def told_of(model: str, finding: Finding) -> Text:
     """One line on what a check found."""
-    text = Text(f"{run.model.name}: ")
+    text = Text(f"{model}: ")
     text.append(f"{finding.level} [{finding.check}]", LEVELS[finding.level])
     return text.append(f" {finding.text}")
 

@@ -60,32 +60,16 @@ def build(
     name: str, session: Session, dataset: str, split: str | None, sample_id: str | None, options: dict[str, Any]
 ) -> tuple[Prompt, list[str]]:
     """The prompt of one sample and the text of each of its tokens."""
-    from dsum_bench.machine import detect
-    from dsum_bench.preflight import Task, preflight
-    from dsum_bench.worker import build_adapter, build_decoding
+    from dsum_bench.cli import opened
 
-    spec = session.registry.dataset(dataset)
-    sample = _sample(session, dataset, split or spec.default_split, sample_id)
-    task = Task(
-        dataset=dataset,
-        language=spec.language,
-        split=split or spec.default_split,
-        selection=f"sample {sample.id}",
-        n_samples=1,
-        dataset_fingerprint="",
-        references_fingerprint="",
-        prompt=options["prompt"],
-        prompt_format=options["prompt_format"],
+    split = split or session.registry.dataset(dataset).default_split
+    sample = _sample(session, dataset, split, sample_id)
+    candidate = opened.look(
+        session, name, dataset, split, [sample], prompt=options["prompt"], prompt_format=options["prompt_format"]
     )
-    (candidate,) = preflight([session.registry.model(name)], task, session.registry, session.plugins, detect())
-    if candidate.status != "ready":
-        raise UserError(f"{name}: {candidate.reason}")
-    run = candidate.run
-    engine = session.plugins.engines[run.model.engine](run.model, run.placement)
-    loaded = engine.prepare(lambda text: click.echo(f"{name}: {text}", err=True))
-    adapter = build_adapter(run, session.plugins, loaded, build_decoding(run, session.plugins))
-    made = adapter.prompt(sample)
-    tokenizer = loaded.tokenizer
+    it = opened.opened(session, candidate)
+    made = it.adapter.prompt(sample)
+    tokenizer = it.loaded.tokenizer
     return made, [tokenizer.decode([i]) for i in made.token_ids] if tokenizer else []
 
 

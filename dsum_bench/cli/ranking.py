@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dsum_bench.errors import UserError, nearest
@@ -16,11 +16,13 @@ TIE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One row of a board. rank: 1 plus the number of runs that score higher. how: what was done to the model."""
+    """One row of a board. rank: 1 plus the number of runs that score higher. how: what was done to the model.
+    group: runs with the same number cannot be told apart from the first of them."""
 
     rank: int
     row: BoardRow
     how: str
+    group: int = 0
 
 
 def check_sort(sort: str, boards: Iterable[Board]) -> None:
@@ -38,15 +40,25 @@ def ranking_measure(board: Board, sort: str) -> str:
     return board.measures[-1] if board.measures else ""
 
 
-def places(board: Board, sort: str) -> list[Place]:
-    """The ranked rows of a board: best score first, or by time or name; equal scores share a rank."""
+def by_score(board: Board, sort: str) -> list[BoardRow]:
+    """The rows of a board by the measure that ranks, the best first."""
     measure = ranking_measure(board, sort)
-    by_score = sorted(board.rows, key=lambda row: (-_score(row, measure), row.model, row.finished))
-    hows = how(by_score)
+    return sorted(board.rows, key=lambda row: (-_score(row, measure), row.model, row.finished))
+
+
+def places(board: Board, sort: str, groups: Mapping[str, int] | None = None) -> list[Place]:
+    """The ranked rows of a board: best score first, or by time or name; equal scores share a rank.
+
+    groups: run key -> number of its group, for runs that were tested against each other.
+    """
+    measure = ranking_measure(board, sort)
+    rows = by_score(board, sort)
+    hows = how(rows)
     found: list[Place] = []
-    for i, row in enumerate(by_score):
+    for i, row in enumerate(rows):
         tied = bool(found) and _score(found[-1].row, measure) - _score(row, measure) < TIE
-        found.append(Place(found[-1].rank if tied else i + 1, row, hows[i]))
+        group = (groups or {}).get(row.run_id, 0)
+        found.append(Place(found[-1].rank if tied else i + 1, row, hows[i], group))
     if sort == "seconds":
         found.sort(key=lambda place: place.row.seconds_per_sample or 0.0)
     if sort == "model":

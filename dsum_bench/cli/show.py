@@ -44,6 +44,8 @@ def show(run: str, database: Path, limit: int, order: reader.Order | None, metri
         _print_facts(console, _score_facts(scores))
     if record.spec["prompt"]:
         _print_facts(console, _prompt_facts(record.spec["prompt"]))
+    for finding in record.row.findings:
+        _print_facts(console, iter([(finding.level, f"[{finding.check}] {finding.text}")]))
     for sample in samples:
         console.print()
         console.print(formatting.literal(f"{sample.sample_id}  {_line(sample)}", "bold"))
@@ -54,7 +56,9 @@ def show(run: str, database: Path, limit: int, order: reader.Order | None, metri
 
 def _without_means(record: dict[str, Any]) -> dict[str, Any]:
     # The row's means depend on a metric; those of every metric stand in ``scores``.
-    return record | {"row": {name: value for name, value in record["row"].items() if name != "means"}}
+    return record | {
+        "row": {name: value for name, value in record["row"].items() if name not in ("means", "intervals")}
+    }
 
 
 def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
@@ -77,9 +81,14 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
 
 
 def _score_facts(scores: SignatureScores) -> Iterator[tuple[str, str]]:
-    values = ", ".join(f"{TITLES.get(m, m)} {formatting.score(value)}" for m, value in scores.means.items())
+    values = ", ".join(_value(m, value, scores.intervals.get(m)) for m, value in scores.means.items())
     yield scores.metric, f"{values} (n {scores.n})"
     yield "", scores.signature
+
+
+def _value(measure: str, value: float, ends: tuple[float, float] | None) -> str:
+    shown = f" [{formatting.score(ends[0])}, {formatting.score(ends[1])}]" if ends else ""
+    return f"{TITLES.get(measure, measure)} {formatting.score(value)}{shown}"
 
 
 def _prompt_facts(prompt: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, nearest
 from dsum_bench.store.faults import ELSEWHERE, explain
-from dsum_bench.store.records import Board, BoardRow, RunRecord, SampleRecord, SignatureScores
+from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
 
 DEFAULT_METRIC = "rouge@mecab"
@@ -31,8 +31,12 @@ select run_id, count(*) as n, sum(seconds) as seconds, {COUNTS}
 from outputs where run_id in (select id from runs where status != 'done') group by run_id
 """
 MEANS = """
-select run_id, metric, signature, measures, measure, mean, n
+select run_id, metric, signature, measures, measure, mean, n, low, high
 from aggregates join signatures on signatures.id = signature_id order by run_id, signature_id, measure
+"""
+FINDINGS = """
+select run_id, code, level, mark, text, hit, total from findings
+order by run_id, case level when 'error' then 0 when 'warning' then 1 else 2 end, stage desc, position
 """
 SCORES = """
 select sample_id, measure, value, measures from scores join signatures on signatures.id = signature_id
@@ -164,7 +168,7 @@ def _boards_of(group: Sequence[_Run], metric: str) -> Iterator[Board]:
         if not whole:
             others.append(replace(r.row, reason=r.row.reason or _unscored(r.row, metric, mine)))
     for signature, found in ranked.items():
-        rows = tuple(replace(r.row, means=s.means) for r, s in found)
+        rows = tuple(replace(r.row, means=s.means, intervals=s.intervals) for r, s in found)
         measures = tuple(dict.fromkeys(m for row in rows for m in row.means))
         yield _board(found[0][0], metric, signature, rows[0].n_samples, measures, rows, _latest(others, rows))
     if not ranked:
@@ -231,19 +235,27 @@ def _attempt(row: BoardRow, began: bool) -> tuple[object, ...]:
 def _runs(db: sqlite3.Connection) -> list[_Run]:
     progress = {row["run_id"]: row for row in db.execute(PROGRESS)}
     scores = _means(db)
+    findings = _findings(db)
     return [
         _Run(
             Dialogues(row["dataset"], row["split"], row["dataset_fingerprint"], row["references_fingerprint"]),
             row["language"],
             row["selection"],
-            _row(row, row if row["status"] == "done" else progress.get(row["id"])),
+            _row(row, row if row["status"] == "done" else progress.get(row["id"]), findings.get(row["id"], [])),
             scores.get(row["id"], ()),
         )
         for row in db.execute("select *, n_samples as n from runs order by started, id")
     ]
 
 
-def _row(row: sqlite3.Row, totals: sqlite3.Row | None) -> BoardRow:
+def _findings(db: sqlite3.Connection) -> dict[str, list[FindingRecord]]:
+    found: dict[str, list[FindingRecord]] = defaultdict(list)
+    for run_id, *values in db.execute(FINDINGS):
+        found[run_id].append(FindingRecord(*values))
+    return found
+
+
+def _row(row: sqlite3.Row, totals: sqlite3.Row | None, findings: Sequence[FindingRecord]) -> BoardRow:
     return BoardRow(
         run_id=row["id"],
         model=row["model"],
@@ -266,6 +278,7 @@ def _row(row: sqlite3.Row, totals: sqlite3.Row | None) -> BoardRow:
         status=row["status"],
         reason=row["reason"],
         finished=row["finished"] or row["started"],
+        findings=tuple(findings),
     )
 
 
@@ -281,7 +294,8 @@ def _means(db: sqlite3.Connection) -> dict[str, tuple[SignatureScores, ...]]:
 
 def _signature_scores(rows: Sequence[sqlite3.Row]) -> SignatureScores:
     means = {row["measure"]: row["mean"] for row in _in_order(rows)}
-    return SignatureScores(rows[0]["metric"], rows[0]["signature"], means, min(row["n"] for row in rows))
+    ends = {row["measure"]: (row["low"], row["high"]) for row in rows if row["low"] is not None}
+    return SignatureScores(rows[0]["metric"], rows[0]["signature"], means, min(row["n"] for row in rows), ends)
 
 
 def _in_order(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:

@@ -8,13 +8,27 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class FindingRecord:
+    """What a protocol check found in a run. level: error, warning or note; mark: its letter on the board."""
+
+    check: str
+    level: str
+    mark: str
+    text: str
+    hit: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class BoardRow:
     """One run on a board.
 
     n: samples that are finished, of n_samples. means: measure -> mean over all of them; {} when there are no scores.
+    intervals: measure -> low and high end of the mean's 95 % interval, where there is one.
     seconds_per_sample: None before the first sample. peak_memory: bytes, 0 when not measured.
     trimmed, cut, empty: samples whose prompt was trimmed, whose output was ended by its length, whose summary is empty.
     finished: UTC, ISO 8601; when the run ended, or began if it has not.
+    findings: of the protocol checks, the gravest first.
     """
 
     run_id: str
@@ -38,6 +52,8 @@ class BoardRow:
     status: str
     reason: str
     finished: str
+    findings: tuple[FindingRecord, ...] = ()
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,7 @@ class SignatureScores:
     signature: str
     means: Mapping[str, float]
     n: int
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
