@@ -361,7 +361,7 @@ def test_a_check_that_raises_costs_nothing_but_its_answer(swept: Path) -> None:
 @pytest.mark.slow
 def test_findings_are_marks_on_the_board_and_sentences_in_show(swept: Path) -> None:
     board = dsum(swept, "leaderboard").stdout
-    (line,) = [row for row in board.splitlines() if " header-cut " in row]
+    (line,) = [row for row in board.splitlines() if row.split()[1:2] == ["header-cut"]]
     assert line.split()[-1] == "H"
     assert "H header-cut" in board
     shown = " ".join(dsum(swept, "show", "header-cut", "--samples", "0").stdout.split())
