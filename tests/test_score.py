@@ -116,6 +116,14 @@ def test_a_file_that_is_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
     assert "must end in .csv" in dsum(tmp_path, "score", "gone.xlsx").stderr
 
 
+def test_half_a_character_is_stored_as_what_a_file_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "half.jsonl").write_text('{"id": "dev_0", "summary": "네 \\ud800"}', encoding="utf-8")
+    done = dsum(tmp_path, "score", "half.jsonl", "--allow-missing", "--metric", "rouge@mecab", "--metric", "text")
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
+        assert db.execute("select summary from outputs where sample_id = 'dev_0'").fetchone() == ("네 \ufffd",)
+
+
 def test_missing_ones_may_count_as_empty(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
     (tmp_path / "few.jsonl").write_text(json.dumps({"id": "dev_0", "summary": "네"}), encoding="utf-8")
     done = dsum(tmp_path, "score", "few.jsonl", "--allow-missing", "--metric", "rouge@char")

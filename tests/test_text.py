@@ -44,6 +44,7 @@ def test_repetition_by_hand() -> None:
         ("가나 ab", 1 / 2),
         ("漢字와 かな", 4 / 5),
         ("жук", 1.0),
+        ("Ａｂ가 ｶﾅ 人々", 6 / 7),
         ("123 !?", 0.0),
         ("#PhoneNumber# Tom이", 3 / 4),
     ],
@@ -70,13 +71,25 @@ def test_a_sample_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Here is a summary: x", "**요약**: 그는", "요약문\n그는", "다음은 요약입니다.", "Sure! It"]
+    "text",
+    [
+        "Here is a summary: x",
+        "**요약**: 그는",
+        "요약문\n그는",
+        "다음은 요약입니다.",
+        "Sure! It",
+        "물론입니다! 요약은",
+        "대화 내용을 요약하면 그는",
+        "요약해 드리겠습니다.",
+    ],
 )
 def test_talk_about_the_summary(text: str) -> None:
     assert Text().score(text, Sample("1", "a", ("b",)))["meta"] == 100
 
 
-@pytest.mark.parametrize("text", ["요약하자면 그는 갑니다.", "Summaries differ", "그는 요약을 씁니다.", ""])
+@pytest.mark.parametrize(
+    "text", ["요약본을 보냅니다.", "Summaries differ", "그는 요약을 씁니다.", "대화가 끝납니다.", "물론의 뜻", ""]
+)
 def test_a_summary_is_no_talk_about_it(text: str) -> None:
     assert Text().score(text, Sample("1", "a", ("b",)))["meta"] == 0
 

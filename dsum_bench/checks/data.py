@@ -48,7 +48,7 @@ class Overlap(Check):
                 len(seen),
                 len(ours),
             )
-        record = read(setup.loaded.folder) if setup.loaded.folder else None
+        record = read(setup.loaded.record) if setup.loaded.record else None
         trained = set(record.dialogues) if record else set()
         seen = [i for i, digest in ours.items() if digest in trained]
         if not seen or record is None:
@@ -70,7 +70,7 @@ class PromptChanged(Check):
     meaning = "other prompt than in training"
 
     def before(self, setup: Setup) -> Finding | None:
-        record = read(setup.loaded.folder) if setup.loaded.folder else None
+        record = read(setup.loaded.record) if setup.loaded.record else None
         if record is None:
             return None
         changed = [

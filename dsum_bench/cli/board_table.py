@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-TITLES = {"rouge1": "R1", "rouge2": "R2", "rougeL": "RL"}
+TITLES = {
+    "rouge1": "R1", "rouge2": "R2", "rougeL": "RL", "compression": "comp", "repeated": "rep", "foreign": "frgn",
+    "tag_precision": "tagP", "tag_recall": "tagR",
+}  # fmt: skip
+SPARE = ("sum", "compression", "empty", "meta", "precision", "recall")
+"""Measures that go before others when room is short, unless they rank."""
 CONTROL = "*"
 REDUNDANT = 3
 KEEP = 99
@@ -97,7 +102,9 @@ def _columns(board: Board, found: Sequence[Place], sort: str) -> list[Column]:
         Column("how", [place.how for place in found], keep=6, least=TEXT_MINIMUM),
         *(
             Column(
-                TITLES.get(m, m), [score(row.means.get(m)) for row in rows], keep=2 if m == "sum" != ranking else KEEP
+                TITLES.get(m, m),
+                [score(row.means.get(m)) for row in rows],
+                keep=2 if m in SPARE and m != ranking else KEEP,
             )
             for m in board.measures
         ),

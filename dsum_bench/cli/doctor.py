@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
 
 Verdict = Literal["ok", "missing", "broken"]
-PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "sqlite-utils", "pandas")
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "sqlite-utils", "pandas")
 OPTIONAL = ("flash-attn", "rouge-score", "python-mecab-ko", "hf-xet")
 COLOURS = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
@@ -84,12 +84,21 @@ def _packages() -> Iterator[Answer]:
     for name in PACKAGES:
         found = _version(name)
         yield Answer(name, "ok" if found else "broken", found or f"not installed: pip install {name}")
+    yield _bitsandbytes()
     for name in OPTIONAL:
         found = _version(name)
         if found:
             yield Answer(name, "ok", found)
         else:
             yield Answer(name, "missing", "not installed; optional")
+
+
+def _bitsandbytes() -> Answer:
+    try:  # being installed says little of a package that brings compiled code
+        import bitsandbytes
+    except Exception as error:
+        return Answer("bitsandbytes", "broken", f"cannot be imported ({error}): no nf4, no int8, no qlora")
+    return Answer("bitsandbytes", "ok", str(bitsandbytes.__version__))
 
 
 def _version(name: str) -> str:

@@ -41,7 +41,7 @@ class Loaded:
     """What ``prepare`` found.
 
     max_tokens: the longest sequence the model can take. end_ids: what the checkpoint itself says ends an output.
-    folder: where its files lie, None when there are none.
+    folder: where its files lie, None when there are none. record: where the record of its training would lie.
     """
 
     tokenizer: Any
@@ -49,6 +49,7 @@ class Loaded:
     max_tokens: int | None
     end_ids: tuple[int, ...] = ()
     folder: Path | None = None
+    record: Path | None = None
 
 
 class Engine(ABC):

@@ -94,7 +94,9 @@ class HuggingFace(Engine):
         self.tokenizer = self._open_tokenizer()
         ends = (*checkpoint.as_ids(self.tokenizer.eos_token_id), *checkpoint.end_ids(self.folder, self.config))
         self.checkpoint_ends = tuple(sorted(set(ends)))
-        return Loaded(self.tokenizer, self.config, _longest(self.config), self.checkpoint_ends, self.folder)
+        return Loaded(
+            self.tokenizer, self.config, _longest(self.config), self.checkpoint_ends, self.folder, self.folder
+        )
 
     def _open_tokenizer(self) -> Any:
         from transformers import AutoTokenizer

@@ -12,11 +12,12 @@ from dsum_bench.adapters.base import TAG
 from dsum_bench.metrics.base import Metric, MetricTokenizer
 from dsum_bench.spec import Sample
 
-FOREIGN = ("LATIN", "HIRAGANA", "KATAKANA", "CJK", "CYRILLIC")
-"""First words of the Unicode names of letters that Korean summaries hold only in names and terms."""
+FOREIGN = re.compile(r"(?:FULLWIDTH |HALFWIDTH )?(?:LATIN|HIRAGANA|KATAKANA|CJK|CYRILLIC)\b|IDEOGRAPHIC ITERATION")
+"""How the Unicode names of letters begin that Korean summaries hold only in names and terms."""
 
 META = re.compile(
-    r"\W*(?:요약문?|대화 ?요약|대화 내용|다음은|아래는|물론|summary|here(?:'s| is| are)|sure|the summary)\b",
+    r"\W*(?:(?:요약문?|summary|here(?:'s| is| are)|sure|the summary|다음은|아래는)\b"
+    r"|요약[하해]|대화 ?(?:내용을? )?요약|물론(?:\W|입니다|이[죠에]))",
     re.IGNORECASE,
 )
 """How a text begins that talks about the summary instead of giving it."""
@@ -93,7 +94,7 @@ def repeated(words: Sequence[str]) -> float:
 def foreign(text: str) -> float:
     """Share of the letters outside tags and masks that are Latin, kana, ideographs or Cyrillic; 0 without letters."""
     letters = [c for c in TAG.sub(" ", text) if c.isalpha()]
-    return sum(unicodedata.name(c, "").startswith(FOREIGN) for c in letters) / len(letters) if letters else 0.0
+    return sum(bool(FOREIGN.match(unicodedata.name(c, ""))) for c in letters) / len(letters) if letters else 0.0
 
 
 def tag_scores(summary: str, reference: str) -> tuple[float, float]:
