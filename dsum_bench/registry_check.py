@@ -60,6 +60,12 @@ def check(entries: dict[str, dict[str, Any]], places: Mapping[tuple[str, str], W
         entries["decodings"][name] = _decoding(decoding, places["decodings", name], plugins)
     for name, dataset in entries["datasets"].items():
         _known("format", dataset.format, "dataset format", plugins.datasets, places["datasets", name])
+    for name, recipe in entries["recipes"].items():
+        where = places["recipes", name]
+        _known("trainer", recipe.trainer, "trainer", plugins.trainers, where)
+        read_table(plugins.trainers[recipe.trainer].Params, recipe.params, where)
+        params = read_values(plugins.trainers[recipe.trainer].Params, recipe.params, where)
+        entries["recipes"][name] = replace(recipe, params=params)
     for name, spec in list(entries["models"].items()):
         where = places.get(("models", name))
         try:
@@ -112,6 +118,7 @@ def _model(spec: ModelSpec, where: Where, entries: dict[str, dict[str, Any]], pl
     _known("adapter", spec.adapter, "adapter", plugins.adapters, where)
     _known("engine", spec.engine, "engine", plugins.engines, where)
     _known("decoding", spec.decoding, "decoding", entries["decodings"], where)
+    _known("recipe", spec.recipe, "recipe", entries["recipes"], where)
     if spec.prompt is not None:
         _known("prompt", spec.prompt, "prompt", entries["prompts"], where)
     adapter = plugins.adapters[spec.adapter]
