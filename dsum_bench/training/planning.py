@@ -37,7 +37,9 @@ class Shape:
     encoder: bool
 
 
-def memory(shape: Shape, params: Params, tokens: int, target: int, dtype: str, quantization: str, device: str) -> dict[str, int]:
+def memory(
+    shape: Shape, params: Params, tokens: int, target: int, dtype: str, quantization: str, device: str
+) -> dict[str, int]:
     """Peak of training in bytes, by what takes it.
 
     tokens: of the longest batch, rows times longest row; target: of these, tokens that have logits.
