@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError, nearest
-from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec
+from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, RecipeSpec
 from dsum_bench.tables import Where, read_table, read_values
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ def check(entries: dict[str, dict[str, Any]], places: Mapping[tuple[str, str], W
     for name, dataset in entries["datasets"].items():
         _known("format", dataset.format, "dataset format", plugins.datasets, places["datasets", name])
     for name, recipe in entries["recipes"].items():
-        where = places["recipes", name]
-        _known("trainer", recipe.trainer, "trainer", plugins.trainers, where)
-        read_table(plugins.trainers[recipe.trainer].Params, recipe.params, where)
-        params = read_values(plugins.trainers[recipe.trainer].Params, recipe.params, where)
-        entries["recipes"][name] = replace(recipe, params=params)
+        entries["recipes"][name] = _recipe(recipe, places["recipes", name], plugins)
     for name, spec in list(entries["models"].items()):
         where = places.get(("models", name))
         try:
@@ -110,6 +106,13 @@ def _leave_out(owner: str, reason: str, plugins: Plugins) -> None:
 def _decoding(spec: DecodingSpec, where: Where, plugins: Plugins) -> DecodingSpec:
     _known("strategy", spec.strategy, "decoding strategy", plugins.decodings, where)
     params = plugins.decodings[spec.strategy].Params
+    read_table(params, spec.params, where)
+    return replace(spec, params=read_values(params, spec.params, where))
+
+
+def _recipe(spec: RecipeSpec, where: Where, plugins: Plugins) -> RecipeSpec:
+    _known("trainer", spec.trainer, "trainer", plugins.trainers, where)
+    params = plugins.trainers[spec.trainer].Params
     read_table(params, spec.params, where)
     return replace(spec, params=read_values(params, spec.params, where))
 

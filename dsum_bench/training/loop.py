@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     EarlyStoppingCallback,
     Seq2SeqTrainer,
@@ -71,7 +72,7 @@ def train(
         emit(Resumed(job.id, int(last.name.rpartition("-")[2])))
     try:
         loop.train(resume_from_checkpoint=str(last) if last else None)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise _explained(error, checkpoints) from error
     return loop.model if loop.accelerator.is_main_process else None
 
@@ -214,6 +215,8 @@ def _explained(error: Exception, checkpoints: Path) -> Exception:
     kept = f"{last.name} is kept, and the same command goes on from there" if last else "no checkpoint was whole yet"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return ModelError(f"the disk is full: a checkpoint could not be written to {checkpoints}; {kept}")
+    if isinstance(error, OSError | SafetensorError) or "PytorchStreamWriter" in str(error):
+        return ModelError(f"a checkpoint could not be written to {checkpoints}, is the disk full? ({error}); {kept}")
     if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
         return ModelError(f"out of memory; use a smaller batch, max_tokens or recipe qlora ({kept})")
     return error

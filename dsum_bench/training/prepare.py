@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 
 from dsum_bench.datasets.load import Selection, fingerprint, load, references_fingerprint, select
@@ -12,7 +12,7 @@ from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
 from dsum_bench.prompts import default_prompt
 from dsum_bench.registry import Registry
-from dsum_bench.spec import Dtype, ModelSpec, PromptFormat, PromptSpec, RecipeSpec
+from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec
 from dsum_bench.tables import with_settings
 from dsum_bench.training.job import TrainingSpec
 from dsum_bench.training.running import check_rows
@@ -100,8 +100,6 @@ def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> R
     Raises:
         UserError: an unknown key, a wrong type or a value that makes no sense.
     """
-    from dataclasses import asdict
-
     trainer = plugins.pick("trainer", plugins.trainers, recipe.trainer, f"recipe '{recipe.name}'")
     params = with_settings(trainer.Params, recipe.params, settings)
     try:
@@ -125,7 +123,10 @@ def grid(sweep: str) -> list[tuple[str, ...]]:
     return [tuple(point) for point in product(*axes)]
 
 
-def _placed(model: ModelSpec, recipe: RecipeSpec, plugins: Plugins, machine: Machine, dtype: Dtype | None):  # type: ignore[no-untyped-def]
+def _placed(
+    model: ModelSpec, recipe: RecipeSpec, plugins: Plugins, machine: Machine, dtype: Dtype | None
+) -> tuple[ModelSpec, Placement, str]:
+    """The model as it is trained, where, and the fingerprint of its weights."""
     trainer = plugins.trainers[recipe.trainer]
     # Weights that are all trained are held in float32; a smaller step than 16 bits can hold would be lost.
     chosen: Dtype = dtype or ("float32" if trainer.keeps == "checkpoint" else model.dtype)

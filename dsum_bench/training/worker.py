@@ -15,6 +15,7 @@ from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.adapters.build import build
 from dsum_bench.engines.base import Loaded
 from dsum_bench.engines.huggingface import HuggingFace
+from dsum_bench.engines.placement import size
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Told
 from dsum_bench.plugins import Plugins
@@ -45,7 +46,7 @@ def run(job: Job, emit: Emit) -> None:
         emit(Told(job.id, text))
 
     trainer_class = plugins.pick("trainer", plugins.trainers, spec.recipe.trainer)
-    trainer = trainer_class(trainer_class.Params(**spec.recipe.params))
+    trainer = trainer_class(trainer_class.Params(**dict[str, Any](spec.recipe.params)))
     engine = HuggingFace(spec.model, spec.placement)
     tell("opening the tokenizer")
     loaded = engine.prepare(tell)
@@ -133,7 +134,7 @@ def refuse(figures: Figures, trainer: Trainer, job: Job) -> None:
         raise ModelError(reason)
     if figures.disk > figures.disk_free:
         raise ModelError(
-            f"its checkpoints and result take {planning.size(figures.disk)}, and {planning.size(figures.disk_free)} "
+            f"its checkpoints and result take {size(figures.disk)}, and {size(figures.disk_free)} "
             f"are free in {job.work}"
         )
 
