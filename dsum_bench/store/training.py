@@ -127,3 +127,16 @@ def latest_pair(path: Path, first: str, second: str) -> tuple[str, str] | None:
     with reading(path) as db:
         row = db.execute(PAIR, [first, second]).fetchone()
     return (row["first"], row["second"]) if row else None
+
+
+SCORES = """
+select dataset || ' ' || split || ', ' || selection, signature, measure, mean, n
+from aggregates join runs on runs.id = run_id join signatures on signatures.id = signature_id
+where model = ? and status = 'done' order by finished, signature, measure
+"""
+
+
+def scores_of(path: Path, model: str) -> list[tuple[str, str, str, float, int]]:
+    """Dataset and split, signature, measure, mean and n of all finished screenings of a model."""
+    with reading(path) as db:
+        return [tuple(row) for row in db.execute(SCORES, [model])]

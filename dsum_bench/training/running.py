@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from time import monotonic
@@ -59,7 +59,7 @@ def train(job: Job, log: TrainingLog | None, plugins: Plugins, watcher: Watcher,
     began, peak, outcome = monotonic(), 0, Outcome("failed", "interrupted; the same command goes on from here")
     status: Status = "partial"
     try:
-        for event in _events(job):
+        for event in events(job, worker.main):
             if isinstance(event, Ended):
                 outcome = _outcome(job, event)
                 status = _status(outcome)
@@ -109,11 +109,20 @@ def _status(outcome: Outcome) -> Status:
     return found.get(outcome.status, "failed")
 
 
-def _events(job: Job) -> Iterator[Any]:
-    """What the worker sends, an Ended last whatever happens to it."""
+class Work(Protocol):
+    """What a worker is given."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def log(self) -> str: ...
+
+
+def events(job: Work, main: Callable[..., None]) -> Iterator[Any]:
+    """What a process that runs ``main(job, connection)`` sends, an Ended last whatever happens to it."""
     context = get_context("spawn")  # a forked child could not use CUDA
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=worker.main, args=(job, sender), name=f"dsum-bench {job.id}")
+    process = context.Process(target=main, args=(job, sender), name=f"dsum-bench {job.id}")
     process.start()
     sender.close()
     try:
