@@ -14,6 +14,7 @@ from pluggy import HookimplMarker
 if TYPE_CHECKING:
     from dsum_bench.adapters.base import Adapter, AdapterContext
     from dsum_bench.adapters.chat import ChatAdapter
+    from dsum_bench.checks.base import Check, Finding, Setup, Written
     from dsum_bench.datasets.base import DatasetReader, Row
     from dsum_bench.decoding.base import Batch, Decoding
     from dsum_bench.engines.base import Engine
@@ -30,6 +31,10 @@ _PUBLIC = {
     "Adapter": "dsum_bench.adapters.base",
     "AdapterContext": "dsum_bench.adapters.base",
     "ChatAdapter": "dsum_bench.adapters.chat",
+    "Check": "dsum_bench.checks.base",
+    "Finding": "dsum_bench.checks.base",
+    "Setup": "dsum_bench.checks.base",
+    "Written": "dsum_bench.checks.base",
     "DatasetReader": "dsum_bench.datasets.base",
     "Row": "dsum_bench.datasets.base",
     "Batch": "dsum_bench.decoding.base",
@@ -52,10 +57,12 @@ __all__ = [
     "AdapterContext",
     "Batch",
     "ChatAdapter",
+    "Check",
     "DatasetReader",
     "Decoding",
     "Engine",
     "Executor",
+    "Finding",
     "Generation",
     "Metric",
     "MetricTokenizer",
@@ -65,7 +72,9 @@ __all__ = [
     "Prompt",
     "Row",
     "Sample",
+    "Setup",
     "UserError",
+    "Written",
     "__version__",
     "hookimpl",
 ]

@@ -22,8 +22,8 @@ from dsum_bench.spec import DatasetSpec, DecodingSpec, Example, ModelSpec, Promp
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ko.md")
-PAGES = ("docs/protocol.md", "docs/registry.md", "docs/plugins.md", "docs/finetune.md")
-KINDS = ("adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "executors", "trainers")
+PAGES = ("docs/protocol.md", "docs/registry.md", "docs/plugins.md", "docs/finetune.md", "docs/checks/README.md")
+KINDS = ("adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "checks", "executors", "trainers")
 SET_FOR_THE_USER = {"name", "origin"}
 FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*)\n(?P<code>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -168,6 +168,27 @@ def test_every_builtin_plugin_is_named(builtin: Plugins, kind: str) -> None:
     assert known
     (listed,) = [text for title, text in sections("docs/plugins.md") if title == f"`dsum_register_{kind}(register)`"]
     assert known == spans(listed.partition("Built in:")[2])
+
+
+def test_every_check_has_a_page_and_a_row(builtin: Plugins) -> None:
+    pages = {p.stem for p in (ROOT / "docs" / "checks").glob("*.md")} - {"README"}
+    assert pages == set(builtin.checks)
+    index = read("docs/checks/README.md")
+    for name, check in builtin.checks.items():
+        page = read(f"docs/checks/{name}.md")
+        assert page.startswith(f"# {name}\n\nMark `{check.mark}`. Level: ") and check.level in page.splitlines()[2]
+        for part in ("What it means", "How it is found", "Why it matters", "What to do"):
+            assert f"**{part}.** " in page
+        assert f"| `{check.mark}` | [{name}]({name}.md) |" in index
+
+
+def test_every_metric_has_a_page_that_names_its_measures(builtin: Plugins) -> None:
+    assert {p.stem for p in (ROOT / "docs" / "metrics").glob("*.md")} == set(builtin.metrics)
+    for name, metric in builtin.metrics.items():
+        page = read(f"docs/metrics/{name}.md")
+        assert {row[0] for row in re.findall(r"^\| `(\w+)` (\|)", page, re.MULTILINE)} == set(metric.measures)
+        for part in ("Formula", "Source", "What to do"):
+            assert f"**{part}.** " in page
 
 
 @pytest.mark.parametrize("command", COMMANDS)

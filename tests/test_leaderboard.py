@@ -28,6 +28,7 @@ from store_runs import (
     store_run,
 )
 
+from dsum_bench.checks.base import Finding
 from dsum_bench.cli import formatting, main
 from dsum_bench.cli.ranking import places
 from dsum_bench.spec import DecodingSpec, RunSpec
@@ -72,15 +73,20 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 AT_80 = """\
 talks dev, all, 4 dialogues
- # model                    params how          R1    R2    RL  mean s each  GiB
+ # model                 how          R1    R2    RL  mean      95 % s each  GiB
 ────────────────────────────────────────────────────────────────────────────────
- 1 한국어-요약-[red]x[/red]  3.21B zero-shot 43.50 10.88 32.62 29.00   0.50 7.00
-2* constant                        control   33.50  8.38 25.12 22.33   0.50
- 3 smollm2-135m-instruct      135M zero-shot 13.50  3.38 10.12  9.00   0.50 0.88
- 3 twin                      10.7B zero-shot 13.50  3.38 10.12  9.00   0.50 21.0
- 5 smollm2-135m-instruct      135M zero-shot  3.50  0.88  2.62  2.33   0.50
-                                   raw
+ 1 한국어-요약-[red]x[/r zero-shot 43.50 10.88 32.62 29.00 28.3-29.7   0.50 7.00
+   ed]
+
+2* constant              control   33.50  8.38 25.12 22.33 21.7-23.0   0.50
+
+ 3 smollm2-135m-instruct zero-shot 13.50  3.38 10.12  9.00   8.3-9.7   0.50 0.88
+ 3 twin                  zero-shot 13.50  3.38 10.12  9.00   8.3-9.7   0.50 21.0
+
+ 5 smollm2-135m-instruct zero-shot  3.50  0.88  2.62  2.33   1.7-3.0   0.50
+                         raw
 rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
+rows up to a blank line: not told apart from the first of them (paired t, 5 %)
 * control: no model at work; a model below it does worse than that
 
 not ranked:
@@ -94,14 +100,18 @@ solar-10.7b zero-shot skipped         no memory [/] in [bold
 
 AT_120 = """\
 talks dev, all, 4 dialogues
- #  model                     params  how               R1     R2     RL    sum   mean  n  s each   GiB
-───────────────────────────────────────────────────────────────────────────────────────────────────────
- 1  한국어-요약-[red]x[/red]   3.21B  zero-shot      43.50  10.88  32.62  87.00  29.00  4    0.50  7.00
-2*  constant                          control        33.50   8.38  25.12  67.00  22.33  4    0.50
- 3  smollm2-135m-instruct       135M  zero-shot      13.50   3.38  10.12  27.00   9.00  4    0.50  0.88
- 3  twin                       10.7B  zero-shot      13.50   3.38  10.12  27.00   9.00  4    0.50  21.0
- 5  smollm2-135m-instruct       135M  zero-shot raw   3.50   0.88   2.62   7.00   2.33  4    0.50
+ #  model                     params  how               R1     R2     RL    sum   mean       95 %  n  s each   GiB
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+ 1  한국어-요약-[red]x[/red]   3.21B  zero-shot      43.50  10.88  32.62  87.00  29.00  28.3-29.7  4    0.50  7.00
+
+2*  constant                          control        33.50   8.38  25.12  67.00  22.33  21.7-23.0  4    0.50
+
+ 3  smollm2-135m-instruct       135M  zero-shot      13.50   3.38  10.12  27.00   9.00    8.3-9.7  4    0.50  0.88
+ 3  twin                       10.7B  zero-shot      13.50   3.38  10.12  27.00   9.00    8.3-9.7  4    0.50  21.0
+
+ 5  smollm2-135m-instruct       135M  zero-shot raw   3.50   0.88   2.62   7.00   2.33    1.7-3.0  4    0.50
 rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
+rows up to a blank line: not told apart from the first of them (paired t, 5 %)
 * control: no model at work; a model below it does worse than that
 
 not ranked:
@@ -178,9 +188,18 @@ def test_samples_that_went_wrong_are_marked(tmp_path: Path) -> None:
         key = store.open_run(make_run("m", n=2), "model")
         store.add(key, [scored(0, finish="length"), scored(1, summary="")], positions(2))
         store.close_run(key, "done")
+        store.keep_findings(key, "before", [Finding("trimmed", "note", "one", 1, 2, "T")])
+        grave = Finding("empty", "error", "one is empty", 1, 2, "E")
+        store.keep_findings(key, "after", [Finding("cut", "warning", "one was cut", 1, 2, "C"), grave])
     text = run_command("leaderboard", "--results", str(tmp_path))
-    assert "! on some samples: C output cut by length, E empty summary\n" in text
-    assert lines(text)[3].endswith(" CE")
+    assert "! found by checks (dsum-bench show RUN tells more): C cut, E empty\n" in text
+    assert lines(text)[3].endswith(" EC")  # the gravest first; notes stand in `show` only
+    shown = run_command("show", "m", "--results", str(tmp_path))
+    assert [line.split()[:2] for line in lines(shown) if "[" in line and "]" in line][-3:] == [
+        ["error", "[empty]"],
+        ["warning", "[cut]"],
+        ["note", "[trimmed]"],
+    ]
 
 
 def test_nothing_ranked(tmp_path: Path) -> None:
@@ -287,7 +306,7 @@ def test_csv_keeps_awkward_text_in_its_field(tmp_path: Path) -> None:
 def test_markdown_is_a_table_whatever_the_names_are(results: Path, tmp_path: Path) -> None:
     text = run_command("leaderboard", "--results", str(results), "--format", "markdown")
     table = [line for line in lines(text) if line.startswith("| ")]
-    assert {line.replace("\\|", "").count("|") for line in table[:7]} == {14}
+    assert {line.replace("\\|", "").count("|") for line in table[:7]} == {15}
     assert "| 1 | 한국어-요약-\\[red\\]x\\[/red\\] | 3.21B | zero-shot | 43.50 | 10.88 |" in text
     assert "| 2\\* | constant |" in text
     with open_store(tmp_path / "dsum.db") as store:

@@ -1,4 +1,4 @@
-"""The example plugin as a user gets it: built, installed in an environment of its own, and run."""
+"""The plugin packages as a user gets them: built, installed in an environment of their own, and run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.xdist_group("pa
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter that sees what this one sees, and the plugin besides."""
+    """An interpreter that sees what this one sees, and the plugins besides."""
     folder = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     inside = sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
@@ -32,10 +32,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Path(inside, "outside.pth").write_text(f"import site; site.addsitedir({outside!r})\n", encoding="utf-8")
     made = folder / "bin" / "python"
     # Building takes hatchling from PyPI.
-    pip = [str(made), "-m", "pip", "install", "--quiet", "--no-deps", str(ROOT / "plugins" / "dsum-bench-exaone")]
+    packages = map(str, sorted((ROOT / "plugins").iterdir()))
+    pip = [str(made), "-m", "pip", "install", "--quiet", "--no-deps", *packages]
     done = subprocess.run(pip, check=False, capture_output=True, text=True)
     if done.returncode and os.environ.get("CI") != "true":
-        pytest.skip(f"the plugin could not be built: {done.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"the plugins could not be built: {done.stderr.strip().splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
     return made
 
@@ -106,12 +107,13 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
     assert (row["model"], row["status"], row["n"], row["prompt"]) == ("exaone-tiny", "done", 3, "ko-default")
 
 
-def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path) -> None:
-    tests = ROOT / "plugins" / "dsum-bench-exaone" / "tests"
+@pytest.mark.parametrize(("package", "passed"), [("dsum-bench-exaone", 12), ("dsum-bench-bertscore", 6)])
+def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path, package: str, passed: int) -> None:
+    tests = ROOT / "plugins" / package / "tests"
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "12 passed" in done.stdout
+    assert f"{passed} passed" in done.stdout

@@ -201,3 +201,24 @@ def test_signatures_tell_what_can_change_a_value() -> None:
 def test_a_wrong_choice_names_the_nearest(choice: str, fault: str) -> None:
     with pytest.raises(UserError, match=fault):
         build(PLUGINS, choice)
+
+
+@given(tokens, st.lists(tokens.filter(bool), min_size=1, max_size=4))
+def test_best_is_one_reference_and_max_each_measures_own(summary: list[str], references: list[list[str]]) -> None:
+    def values(choice: str, texts: list[list[str]]) -> list[float]:
+        sample = Sample("1", "", tuple(" ".join(text) for text in texts))
+        return list(build(PLUGINS, choice).score(" ".join(summary), sample).values())[:3]
+
+    alone = [values("rouge@whitespace", [text]) for text in references]
+    assert values("rouge@whitespace:best", references) in [pytest.approx(a) for a in alone]
+    assert sum(values("rouge@whitespace:best", references)) == pytest.approx(max(map(sum, alone)))
+    assert values("rouge@whitespace:max", references) == pytest.approx([max(c) for c in zip(*alone, strict=True)])
+
+
+def test_a_variant_stands_in_the_signature_and_an_unknown_one_is_refused() -> None:
+    assert "|refs:max|" in build(PLUGINS, "rouge-score@char:max").signature
+    assert "|refs:mean|" in build(PLUGINS, "rouge-score@char").signature
+    with pytest.raises(UserError, match="no variant 'median'; there are best, max"):
+        build(PLUGINS, "rouge@char:median")
+    with pytest.raises(UserError, match="text has no variant 'max'; it has none"):
+        build(PLUGINS, "text:max")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dsum_bench.metrics.statistics import bootstrap_interval, compare, permutation_p
+from dsum_bench.metrics.statistics import bootstrap_interval, bootstrap_intervals, compare, permutation_p
 
 values = st.lists(st.floats(0, 100).map(lambda v: round(v, 3)), min_size=2, max_size=30)
 
@@ -96,3 +96,16 @@ def test_unpaired_values_are_refused() -> None:
     for a, b in (([], []), ([1.0], [1.0, 2.0])):
         with pytest.raises(ValueError, match="paired values are needed"):
             compare(a, b)
+
+
+def test_fifty_runs_of_499_samples_within_two_seconds() -> None:
+    from time import perf_counter
+
+    runs = np.random.default_rng(3).normal(30, 10, (50, 499))
+    start = perf_counter()
+    found = bootstrap_intervals(runs.tolist())
+    assert perf_counter() - start < 4  # 0.5 s alone on one core; tests run beside each other
+    # By the central limit theorem: the mean and 1.96 standard errors either side.
+    errors = runs.std(axis=1) / np.sqrt(499)
+    assert [i.low for i in found] == pytest.approx((runs.mean(axis=1) - 1.96 * errors).tolist(), abs=0.1)
+    assert [i.high for i in found] == pytest.approx((runs.mean(axis=1) + 1.96 * errors).tolist(), abs=0.1)

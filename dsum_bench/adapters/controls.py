@@ -75,11 +75,12 @@ class Lead(Control):
 
 
 class Longest(Control):
-    """The longest turns, counted in characters, in the order of the dialogue; the earlier of two equal ones."""
+    """The longest turns, counted in characters without the space around them, in the order of the dialogue; of two
+    equal ones the earlier."""
 
     name = "longest"
     Options = TurnsOptions
 
     def answer(self, turns: Sequence[str]) -> str:
-        by_length = sorted(range(len(turns)), key=lambda i: -len(turns[i]))
+        by_length = sorted(range(len(turns)), key=lambda i: -len(clean(turns[i])))
         return joined([turns[i] for i in sorted(by_length[: self.options.turns])])

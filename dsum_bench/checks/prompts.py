@@ -114,8 +114,8 @@ class Bos(Check):
         if not missing or not self._wanted(setup, bos):
             return None
         return self.found(
-            f"{share(missing, len(leading))} begin without BOS, which this tokenizer puts before every text; models "
-            "trained with it write nonsense without it",
+            f"{share(missing, len(leading))} begin without BOS, which this model's texts begin with; models trained "
+            "with it write nonsense without it",
             missing,
             len(leading),
         )
@@ -123,7 +123,7 @@ class Bos(Check):
     @staticmethod
     def _wanted(setup: Setup, bos: int) -> bool:
         around = _frame(setup)
-        if around is not None and around.bos:
+        if around is not None and around.bos and not _untemplated(setup, around):
             return True
         first: list[int] = setup.loaded.tokenizer("x")["input_ids"][:1]
         return first == [bos]

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "screen": ("dsum_bench.cli.screen:screen", "Let models summarise a dataset and score them."),
     "finetune": ("dsum_bench.cli.finetune:finetune", "Train a model by recipe and screen the result."),
     "export": ("dsum_bench.cli.export:export", "Write a trained model to a folder of its own."),
+    "score": ("dsum_bench.cli.score:score", "Score a file of summaries."),
     "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank what has been screened."),
     "compare": ("dsum_bench.cli.compare:compare", "Test whether two runs differ."),
     "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
@@ -24,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
     "check": ("dsum_bench.cli.check:check", "Look for ways in which a model's numbers would be wrong."),
     "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt a model is given."),
+    "doctor": ("dsum_bench.cli.doctor:doctor", "Say what this machine can do."),
     "plugins": ("dsum_bench.cli.plugins:plugins", "List plugins and what they register."),
 }
 """Name -> where the command is, and its line in the help; the line stands here so that help imports nothing."""

@@ -57,7 +57,7 @@ def board_view(
         yield _table(_columns(board, found, sort), width, styles, breaks)
         yield literal(f"{board.metric}: {board.signature}", "dim")
         if len(found) > 1 and ordered and groups:
-            yield literal("between two lines: not told apart from the first there (paired t-test, 5 %)", "dim")
+            yield literal("rows up to a blank line: not told apart from the first of them (paired t, 5 %)", "dim")
         yield from _legend([p.row for p in found])
     if board.others:
         if found:

@@ -52,8 +52,8 @@ def leaderboard(
 ) -> None:
     """Rank the runs that can be compared: same dialogues, same references, same metric.
 
-    Each such set is a table of its own, with the 95 % interval of the mean that ranks and a line wherever a run can be
-    told apart from the best above it. Below it stands what is not finished, failed or was skipped, and why.
+    Each such set is a table of its own, with the 95 % interval of the mean that ranks and a blank line where a run can
+    be told apart from the best above it. Below it stands what is not finished, failed or was skipped, and why.
     """
     chosen = reader.metrics(database) if all_metrics else [metric]
     boards = [board for name in chosen or [metric] for board in reader.boards(database, name, dataset, split)]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
     from dsum_bench.preflight import Candidate
 
-METRICS = ("rouge@mecab", "rouge@whitespace", "rouge@char")
+METRICS = ("rouge@mecab", "rouge@whitespace", "rouge@char", "text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Plan:
     config: the checkpoint's ``config.json`` where it is at hand, else {}.
     download_bytes: what must be fetched first, 0 when everything is here or the size is unknown.
     revision: the commit that was found, so that the worker loads just that.
+    template: whether its tokenizer has a chat template; None where that is not known yet.
     """
 
     placement: Placement
@@ -32,6 +33,7 @@ class Plan:
     config: Mapping[str, Any]
     download_bytes: int = 0
     revision: str | None = None
+    template: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

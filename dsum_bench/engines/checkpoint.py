@@ -31,6 +31,29 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     return config
 
 
+def has_template(folder: Path) -> bool:
+    """Whether a tokenizer in this folder has a chat template."""
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
+        return True
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(config.get("chat_template"))
+
+
+def working_bytes(config: Mapping[str, Any], beams: int, tokens: int = 2048) -> int:
+    """Memory for one prompt of so many tokens: its KV cache in 16 bits, and the scores of its beams, four copies of
+    them in 32 bits (processors and beam search)."""
+    text = config.get("text_config") or config
+    heads = int(text.get("num_attention_heads") or text.get("num_heads") or 1)
+    width = int(text.get("hidden_size") or text.get("d_model") or 0)
+    head = int(text.get("head_dim") or width // heads)
+    layers = int(text.get("num_hidden_layers") or text.get("num_layers") or 0)
+    cache = 2 * 2 * layers * int(text.get("num_key_value_heads") or heads) * head * tokens
+    return beams * (cache + 4 * 4 * int(text.get("vocab_size") or 0))
+
+
 def end_ids(folder: Path, config: Mapping[str, Any]) -> tuple[int, ...]:
     """Ids that end an output, by ``generation_config.json`` and ``config.json``."""
     try:

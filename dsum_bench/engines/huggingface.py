@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dsum_bench.adapters.base import TAG, Adapter, Architecture
 from dsum_bench.decoding.base import Batch, Decoding
-from dsum_bench.engines import checkpoint, hub, pypi, tuned
+from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
 from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
 from dsum_bench.engines.batching import plan_batches, token_budget
 from dsum_bench.engines.placement import place
@@ -44,22 +44,23 @@ class HuggingFace(Engine):
 
     @classmethod
     def plan(cls, model: ModelSpec, machine: Machine, beams: int) -> Plan:
-        plan = cls._plan_base(model, machine)
+        plan = cls._plan_base(model, machine, beams)
         return plan if model.peft is None else tuned.plan(model, Path(model.peft), plan)
 
     @classmethod
-    def _plan_base(cls, model: ModelSpec, machine: Machine) -> Plan:
+    def _plan_base(cls, model: ModelSpec, machine: Machine, beams: int) -> Plan:
         kind = source_kind(model)
         if kind == "folder":
             folder = Path(model.source[0])
             if not folder.is_dir():
                 raise ModelError(f"source folder {folder} does not exist")
-            return _plan_folder(model, folder, machine)
+            return _plan_folder(model, folder, machine, beams)
         if kind == "pypi":
             folder = pypi.converted_folder(model)
             if folder.is_dir():
-                return _plan_folder(model, folder, machine, weights=f"sha256:{model.sha256}")
+                return _plan_folder(model, folder, machine, beams, f"sha256:{model.sha256}")
             placement = place(model.params, model.dtype, model.quantization, machine)
+            support.check(model, {}, placement)
             return Plan(placement, f"sha256:{model.sha256}", {})
         # Both faults are told at once: whoever finds a big enough machine still needs the hub.
         reasons = []
@@ -73,7 +74,9 @@ class HuggingFace(Engine):
             reasons.append(str(error))
         if reasons:
             raise ModelSkipped("; ".join(reasons))
-        return Plan(placement, found.revision, found.config, found.download_bytes, found.revision)
+        template = checkpoint.has_template(found.folder) if found.folder else None
+        support.check(model, found.config, placement)
+        return Plan(placement, found.revision, found.config, found.download_bytes, found.revision, template)
 
     @classmethod
     def versions(cls) -> Mapping[str, str]:
@@ -325,13 +328,16 @@ def source_kind(model: ModelSpec) -> str:
     raise ModelError(f"source '{first}' is neither a hub id (owner/name), a folder, nor pypi:PACKAGE==VERSION#FILE")
 
 
-def _plan_folder(model: ModelSpec, folder: Path, machine: Machine, weights: str = "") -> Plan:
+def _plan_folder(model: ModelSpec, folder: Path, machine: Machine, beams: int, weights: str = "") -> Plan:
     config = checkpoint.read_config(folder)
     files = checkpoint.weight_files(folder, "pickle" in model.allow)
     found = checkpoint.count_weights(files)
     checkpoint.check_size(model.params, found, str(folder))
-    placement = place(found or model.params, model.dtype, model.quantization, machine)
-    return Plan(placement, weights or checkpoint.fingerprint(files), config)
+    working = checkpoint.working_bytes(config, beams)
+    placement = place(found or model.params, model.dtype, model.quantization, machine, working)
+    support.check(model, config, placement)
+    template = checkpoint.has_template(folder)
+    return Plan(placement, weights or checkpoint.fingerprint(files), config, template=template)
 
 
 def _quantization(placement: Placement) -> Any:

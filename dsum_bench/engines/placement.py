@@ -17,19 +17,21 @@ SHARE = 0.9
 """Of the free memory; the rest is left to the allocator and to others."""
 
 
-def needs_bytes(params: int, dtype: str, quantization: str) -> int:
-    """Estimate of weights plus working space: a fifth of the weights, at least 0.7 GiB.
+def needs_bytes(params: int, dtype: str, quantization: str, working: int = 0) -> int:
+    """Estimate of weights plus working space: a fifth of the weights, at least 0.7 GiB and what one prompt needs.
 
-    The working space covers the runtime, the KV cache of the smallest batch and the logits; larger batches
-    take what is free beyond it.
+    working: KV cache and scores of one prompt with all its beams, where the configuration tells; larger batches take
+    what is free beyond it.
     """
     each = QUANTIZED_BYTES_PER_WEIGHT.get(quantization) or BYTES_PER_WEIGHT[dtype]
     weights = params * each
-    return int(weights + max(0.2 * weights, 0.7 * GIB))
+    return int(weights + max(0.2 * weights, 0.7 * GIB + working))
 
 
-def place(params: int | None, dtype: Dtype, quantization: Quantization, machine: Machine) -> Placement:
-    """Choose device, dtype and quantisation.
+def place(
+    params: int | None, dtype: Dtype, quantization: Quantization, machine: Machine, working: int = 0
+) -> Placement:
+    """Choose device, dtype and quantisation. working: as for ``needs_bytes``.
 
     On a GPU: 16 bits where they fit (that screens faster than 4 bits), else NF4. On the CPU: float32 where it
     fits, else bfloat16; quantised only when asked for. A model of unknown size is taken to fit.
@@ -38,33 +40,38 @@ def place(params: int | None, dtype: Dtype, quantization: Quantization, machine:
         ModelSkipped: when it does not fit, with the figures.
     """
     if machine.gpus:
-        return _on_gpu(params, dtype, quantization, max(machine.gpus, key=lambda g: g.free_bytes))
-    return _on_cpu(params, dtype, quantization, machine)
+        return _on_gpu(params, dtype, quantization, max(machine.gpus, key=lambda g: g.free_bytes), working)
+    return _on_cpu(params, dtype, quantization, machine, working)
 
 
-def _on_gpu(params: int | None, dtype: Dtype, quantization: Quantization, gpu: Gpu) -> Placement:
+def _on_gpu(params: int | None, dtype: Dtype, quantization: Quantization, gpu: Gpu, working: int) -> Placement:
     half = "bfloat16" if gpu.compute >= 8.0 else "float16"
     chosen = half if dtype == "auto" else dtype
     wanted = ["none", "nf4"] if quantization == "auto" else [quantization]
     free = int(gpu.free_bytes * SHARE)
-    return _first_fit(params, [(chosen, q) for q in wanted], free, "cuda:0", f"{gpu.name}, {size(gpu.free_bytes)} free")
+    what = f"{gpu.name}, {size(gpu.free_bytes)} free"
+    return _first_fit(params, [(chosen, q) for q in wanted], free, "cuda:0", what, working)
 
 
-def _on_cpu(params: int | None, dtype: Dtype, quantization: Quantization, machine: Machine) -> Placement:
+def _on_cpu(params: int | None, dtype: Dtype, quantization: Quantization, machine: Machine, working: int) -> Placement:
     dtypes = ["float32", "bfloat16"] if dtype == "auto" else [dtype]
     chosen = "none" if quantization == "auto" else quantization
     free = int(machine.free_bytes * SHARE)
-    return _first_fit(params, [(d, chosen) for d in dtypes], free, "cpu", f"CPU, {size(machine.free_bytes)} free")
+    return _first_fit(
+        params, [(d, chosen) for d in dtypes], free, "cpu", f"CPU, {size(machine.free_bytes)} free", working
+    )
 
 
-def _first_fit(params: int | None, choices: list[tuple[str, str]], free: int, device: str, what: str) -> Placement:
+def _first_fit(
+    params: int | None, choices: list[tuple[str, str]], free: int, device: str, what: str, working: int
+) -> Placement:
     for dtype, quantization in choices:
-        needs = needs_bytes(params or 0, dtype, quantization)
+        needs = needs_bytes(params or 0, dtype, quantization, working)
         if params is None or needs <= free:
             about = f"needs about {size(needs)}" if params else "size unknown"
             return Placement(device, dtype, quantization, f"{about}; {what}", needs if params else 0)
     dtype, quantization = choices[-1]
-    least = needs_bytes(params or 0, dtype, quantization)
+    least = needs_bytes(params or 0, dtype, quantization, working)
     kind = dtype if quantization == "none" else quantization
     raise ModelSkipped(f"needs about {size(least)} of memory in {kind}; {what}")
 

@@ -11,9 +11,11 @@ from dsum_bench.metrics.base import Metric, MetricTokenizer
 @hookimpl
 def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
     from dsum_bench.metrics.rouge import Rouge, RougeScore
+    from dsum_bench.metrics.text import Text
 
     register(Rouge)
     register(RougeScore)
+    register(Text)
 
 
 @hookimpl

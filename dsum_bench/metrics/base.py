@@ -34,11 +34,14 @@ class Metric(ABC):
     name: what stands before ``@`` in ``rouge@mecab``.
     measures: names of the values that ``score`` returns, in the order they are shown.
     needs_tokenizer: False for a metric that is written without ``@``; its tokenizer is then None.
+    variants: what may stand after a colon, as in ``rouge@mecab:max``; ``self.variant`` is '' where nothing does.
     """
 
     name: ClassVar[str]
     measures: ClassVar[tuple[str, ...]]
     needs_tokenizer: ClassVar[bool] = True
+    variants: ClassVar[tuple[str, ...]] = ()
+    variant: str = ""
 
     def __init__(self, tokenizer: MetricTokenizer | None) -> None:
         self.tokenizer = tokenizer

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MetricChoice:
-    """A metric and the tokenizer it counts on; None for a metric that needs none."""
+    """A metric, the tokenizer it counts on (None for a metric that needs none), and its variant, mostly ''."""
 
     metric: str
     tokenizer: str | None
+    variant: str = ""
 
 
 def parse_metric(text: str) -> MetricChoice:
-    """``METRIC`` or ``METRIC@TOKENIZER``."""
-    metric, at, tokenizer = text.partition("@")
-    return MetricChoice(metric, tokenizer if at else None)
+    """``METRIC`` or ``METRIC@TOKENIZER``, with ``:VARIANT`` or without."""
+    name, _, variant = text.partition(":")
+    metric, at, tokenizer = name.partition("@")
+    return MetricChoice(metric, tokenizer if at else None, variant)
 
 
 def build(plugins: Plugins, text: str) -> Metric:
@@ -34,6 +36,18 @@ def build(plugins: Plugins, text: str) -> Metric:
     """
     choice = parse_metric(text)
     metric = plugins.pick("metric", plugins.metrics, choice.metric, f"metric '{text}'")
+    if choice.variant and choice.variant not in metric.variants:
+        raise UserError(f"metric '{text}': {choice.metric} has no variant '{choice.variant}'; {_variants(metric)}")
+    made = _made(plugins, metric, choice, text)
+    made.variant = choice.variant
+    return made
+
+
+def _variants(metric: type[Metric]) -> str:
+    return f"there are {', '.join(metric.variants)}" if metric.variants else "it has none"
+
+
+def _made(plugins: Plugins, metric: type[Metric], choice: MetricChoice, text: str) -> Metric:
     if not metric.needs_tokenizer:
         if choice.tokenizer is not None:
             raise UserError(f"metric '{text}': {choice.metric} counts on no tokenizer; write '{choice.metric}'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from statistics import fmean
 from typing import ClassVar
@@ -16,16 +16,33 @@ VERSION = 1
 """Raise when a value can change for the same text."""
 
 
+F1 = tuple[float, float, float]
+
+
+def _f1(scores: RougeScores) -> F1:
+    return scores.rouge1.f1, scores.rouge2.f1, scores.rougeL.f1
+
+
+AGGREGATE: Mapping[str, Callable[[Sequence[F1]], Sequence[float]]] = {
+    "": lambda found: [fmean(column) for column in zip(*found, strict=True)],
+    "best": lambda found: max(found, key=sum),
+    "max": lambda found: [max(column) for column in zip(*found, strict=True)],
+}
+"""From the values of each reference to those of the sample."""
+
+
 class Definition(Metric):
     """ROUGE-1, -2 and -L F1 x 100, their sum and their mean; what is counted is the subclass's ``compare``.
 
-    Several references are scored one by one and averaged. A summary without any token, or of full stops alone,
-    scores 0.
+    Several references are scored one by one. Their values are averaged; variant ``best`` takes those of the one
+    reference with the highest mean, variant ``max`` each measure's highest, so that its sum may come from several.
+    A summary without any token, or of full stops alone, scores 0.
 
     profile: name and version of the package whose definition it is.
     """
 
     measures = ("rouge1", "rouge2", "rougeL", "sum", "mean")
+    variants = ("best", "max")
     profile: ClassVar[str]
 
     def __init__(self, tokenizer: MetricTokenizer | None) -> None:
@@ -42,13 +59,14 @@ class Definition(Metric):
     @property
     def signature(self) -> str:
         assert self.tokenizer is not None
-        return f"{self.name}|profile:{self.profile}|tok:{self.tokenizer.signature}|refs:mean|scale:100|v:{VERSION}"
+        references = self.variant or "mean"
+        cut = self.tokenizer.signature
+        return f"{self.name}|profile:{self.profile}|tok:{cut}|refs:{references}|scale:100|v:{VERSION}"
 
     def score(self, summary: str, sample: Sample) -> Mapping[str, float]:
         ours = self._tokens(summary)
         found = [self.compare(ours, self._tokens(reference)) for reference in sample.references]
-        f1 = zip(*((s.rouge1.f1, s.rouge2.f1, s.rougeL.f1) for s in found), strict=True)
-        values = [100 * fmean(of_all) for of_all in f1] or [0.0, 0.0, 0.0]
+        values = [100 * value for value in AGGREGATE[self.variant]([_f1(s) for s in found])] if found else [0.0] * 3
         return dict(zip(self.measures, [*values, sum(values), sum(values) / 3], strict=True))
 
 

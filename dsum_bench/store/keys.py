@@ -51,6 +51,8 @@ def treatment(run: RunSpec, kind: str) -> str:
     """What was done to the model, in a word or two: ``zero-shot``, ``3-shot``, ``zero-shot raw``, ``control``."""
     if kind == "control":
         return "control"
+    if run.model.engine == "file":
+        return "file"
     examples = len(run.prompt.examples) if run.prompt else 0
     shots = f"{examples}-shot" if examples else "zero-shot"
     if run.model.base is not None:

@@ -1,0 +1,71 @@
+"""``dsum-bench score``: summaries that were made elsewhere, into the same store and leaderboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dsum_bench.cli.options import plugin_option, registry_option, results_option
+from dsum_bench.cli.screen import METRICS
+from dsum_bench.errors import UserError
+
+
+@click.command(short_help="Score a file of summaries.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="What the leaderboard calls it  [default: the file's name without its ending]")
+@click.option("--dataset", default="samples-ko", show_default=True, help="Dataset of the registry.")
+@click.option("--split", help="Split of the dataset  [default: the dataset's own]")
+@click.option("--id-column", help="Column of the sample's id  [default: id, or fname]")
+@click.option("--summary-column", help="Column of the summary  [default: summary, or prediction]")
+@click.option("--allow-missing", is_flag=True, help="Count samples that the file lacks as empty.")
+@click.option("--metric", "metrics", multiple=True, default=METRICS, show_default=True, help="METRIC@TOKENIZER.")
+@registry_option
+@plugin_option
+@results_option
+@click.pass_context
+def score(
+    context: click.Context,
+    /,
+    file: Path,
+    database: Path,
+    registry: tuple[Path, ...],
+    plugin: tuple[str, ...],
+    **typed: Any,
+) -> None:
+    """Score the summaries in FILE and put them on the leaderboard.
+
+    FILE is CSV or JSON Lines with an id and a summary for every sample of the split, in any order; further columns are
+    ignored, so a submission file will do.
+    """
+    from dsum_bench import predictions
+    from dsum_bench.cli.progress import Lines
+    from dsum_bench.cli.session import Session
+    from dsum_bench.datasets.load import load
+    from dsum_bench.metrics.choose import build
+    from dsum_bench.screening import Settings, Sweep
+    from dsum_bench.store.writer import Store
+
+    session = Session.open(registry, plugin)
+    session.report_problems()
+    dataset = session.registry.dataset(typed["dataset"])
+    split = typed["split"] or dataset.default_split
+    samples = load(dataset, session.plugins, split)
+    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(typed["metrics"])}
+    made = predictions.read(
+        file, samples, session.plugins, typed["id_column"], typed["summary_column"], typed["allow_missing"]
+    )
+    name = typed["name"] or file.stem
+    if name in session.registry.models:
+        raise UserError(f"'{name}' is a model of the registry; choose another --name")
+    if made.missing:
+        click.echo(f"warning: {len(made.missing)} samples have no summary in {file} and count as empty", err=True)
+    run = predictions.candidate(name, file, made, dataset, split, samples)
+    with Store.open(database) as store, Lines(session.console()) as watcher:
+        sweep = Sweep(samples, metrics, store, session.plugins, watcher, Settings(log_folder=database.parent / "logs"))
+        sweep.go([run], predictions.FromFile(made))
+        broken = sweep.broken
+    where = "" if str(database.parent) == "results" else f" --results {database.parent}"
+    click.echo(f"{len(samples)} summaries scored as {name}; see: dsum-bench leaderboard{where}")
+    context.exit(int(bool(broken)))

@@ -1,0 +1,37 @@
+"""Whether what is installed here can load a checkpoint; found before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+from dsum_bench.errors import ModelError, ModelSkipped
+from dsum_bench.spec import ModelSpec, Placement
+
+
+def check(model: ModelSpec, config: Mapping[str, Any], placement: Placement) -> None:
+    """Refuse what cannot be loaded.
+
+    config: the checkpoint's ``config.json``, {} where it is not at hand.
+
+    Raises:
+        ModelSkipped: a package is missing here. ModelError: transformers does not know its architecture.
+    """
+    if placement.quantization != "none" and find_spec("bitsandbytes") is None:
+        raise ModelSkipped(
+            f"{placement.quantization} needs the package bitsandbytes, which is not installed: pip install "
+            'bitsandbytes, or use quantization = "none"'
+        )
+    kind = config.get("model_type")
+    if kind is not None and "remote-code" not in model.allow and kind not in _known():
+        hint = ' or allow its own code with allow = ["remote-code"]' if "auto_map" in config else ""
+        raise ModelError(f"the installed transformers does not know model type '{kind}'; upgrade it{hint}")
+
+
+@cache
+def _known() -> frozenset[str]:
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    return frozenset(CONFIG_MAPPING_NAMES)

@@ -1,0 +1,159 @@
+"""``score`` and ``doctor``: summaries from files, and whether stored scores stand up."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rouge import Rouge as PackageRouge
+
+from dsum_bench.plugins import Plugins, PluginSettings
+from dsum_bench.spec import Sample
+
+
+def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "dsum_bench", *arguments],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "80", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def samples() -> tuple[Sample, ...]:
+    from dsum_bench.datasets.load import load as load_samples
+    from dsum_bench.registry import load
+
+    plugins = Plugins(PluginSettings(()))
+    return load_samples(load(plugins=plugins, working_directory=Path("/")).dataset("samples-ko"), plugins, "dev")
+
+
+def submission(samples: tuple[Sample, ...], file: Path, encoding: str = "utf-8") -> Path:
+    """A file as competitors hand it in: an index without a name, fname, summary, in another order."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\r\n")
+    rows.writerow(["", "fname", "summary"])
+    rows.writerows([i, s.id, s.references[-1]] for i, s in reversed(list(enumerate(samples))))
+    file.write_bytes(text.getvalue().encode(encoding))
+    return file
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
+def test_a_submission_file_is_scored_and_ranked(tmp_path: Path, samples: tuple[Sample, ...], encoding: str) -> None:
+    submission(samples, tmp_path / "mine.csv", encoding)
+    done = dsum(tmp_path, "score", "mine.csv", "--metric", "rouge@whitespace")
+    assert done.returncode == 0, done.stderr
+    assert "40 summaries scored as mine" in done.stdout
+    (board,) = json.loads(dsum(tmp_path, "leaderboard", "--metric", "rouge@whitespace", "--json").stdout)
+    (row,) = board["ranked"]
+    assert (row["model"], row["treatment"], row["n"]) == ("mine", "file", 40)
+    # The package on its own: every reference alone, then the mean over references and samples.
+    package, total = PackageRouge(), 0.0
+    for sample in samples:
+        found = [package.get_scores(sample.references[-1], r)[0]["rouge-1"]["f"] for r in sample.references]
+        total += sum(found) / len(found)
+    assert row["means"]["rouge1"] == pytest.approx(100 * total / len(samples), abs=1e-9)
+
+
+def test_the_same_file_twice_is_one_run_and_a_changed_one_another(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    file = tmp_path / "mine.jsonl"
+    rows = [{"id": s.id, "prediction": s.references[0]} for s in samples]
+    for change in ("", "", "!"):
+        rows[0]["prediction"] += change
+        file.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
+        assert dsum(tmp_path, "score", "mine.jsonl", "--metric", "rouge@char").returncode == 0
+    with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
+        assert db.execute("select count(*) from runs").fetchone() == (2,)
+
+
+def test_empty_summaries_score_nothing_and_are_counted(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    rows = [{"id": s.id, "summary": ("", None, " . ", "네")[i % 4]} for i, s in enumerate(samples)]
+    (tmp_path / "e.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    done = dsum(tmp_path, "score", "e.jsonl", "--metric", "rouge@mecab")
+    assert done.returncode == 0
+    told = " ".join(done.stdout.split())
+    assert "error [empty] 30 of 40 samples (75 %) have no summary (20 empty, 10 only punctuation)" in told
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "told"),
+    [
+        ([{"id": "dev_0", "summary": "x"}], (), "no summary for 39 of 40 samples: dev_1, dev_2"),
+        ([{"id": "nope", "summary": "x"}], (), "'nope' (bad.jsonl, row 1 (line 1))"),
+        ([{"id": "dev_0", "summary": "x"}] * 2, (), "id 'dev_0' is there already"),
+        ([{"key": "dev_0", "summary": "x"}], (), "none of the columns id, fname, only 'key', 'summary'"),
+        ([{"id": "dev_0", "summary": ["x"]}], (), "column 'summary': must be a text"),
+        ([{"id": "dev_0", "text": "x"}], ("--summary-column", "txet"), "no column 'txet'; did you mean 'text'?"),
+        ([{"id": "dev_0", "summary": "x"}], ("--name", "lead-3"), "is a model of the registry"),
+        ([], (), "bad.jsonl has no rows"),
+    ],
+)
+def test_a_bad_file_is_a_sentence(
+    tmp_path: Path, rows: list[dict[str, object]], more: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "bad.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    allow = () if "no summary for" in told else ("--allow-missing",)
+    done = dsum(tmp_path, "score", "bad.jsonl", *allow, *more)
+    assert (done.returncode, told in " ".join(done.stderr.split())) == (2, True), done.stderr
+    assert not (tmp_path / "results" / "dsum.db").exists()
+
+
+def test_a_file_that_is_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
+    assert "there is no file gone.csv" in dsum(tmp_path, "score", "gone.csv").stderr
+    assert "must end in .csv" in dsum(tmp_path, "score", "gone.xlsx").stderr
+
+
+def test_missing_ones_may_count_as_empty(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    (tmp_path / "few.jsonl").write_text(json.dumps({"id": "dev_0", "summary": "네"}), encoding="utf-8")
+    done = dsum(tmp_path, "score", "few.jsonl", "--allow-missing", "--metric", "rouge@char")
+    assert done.returncode == 0 and "39 samples have no summary" in done.stderr
+
+
+# -- doctor ---------------------------------------------------------------------------------------------------
+
+
+def test_doctor_says_what_there_is(tmp_path: Path) -> None:
+    done = dsum(tmp_path, "doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    found = {a["about"]: a for a in json.loads(done.stdout)}
+    assert found["torch"]["verdict"] == "ok"
+    assert found["hub"]["text"].startswith("hub access is switched off")
+    assert "mecab-python3" in found["tokens mecab"]["text"]
+    assert max(len(line) for line in dsum(tmp_path, "doctor").stdout.splitlines()) <= 80
+
+
+def test_a_plugin_that_is_broken_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.py").write_text("import nothing_of_that_name\n", encoding="utf-8")
+    done = dsum(tmp_path, "doctor", "--plugin", "bad.py", "--json")
+    assert done.returncode == 1
+    assert any(a["verdict"] == "broken" and "nothing_of_that_name" in a["text"] for a in json.loads(done.stdout))
+
+
+def test_stored_scores_agree_with_the_packages_and_changed_ones_do_not(tmp_path: Path) -> None:
+    metrics = ("--metric", "rouge@mecab", "--metric", "rouge-score@char", "--metric", "text")
+    assert dsum(tmp_path, "screen", "constant-ko", "lead-3", *metrics).returncode == 0
+    done = dsum(tmp_path, "doctor", "--verify-metrics", "--json")
+    assert done.returncode == 0, done.stdout
+    found = json.loads(done.stdout)
+    assert {a["about"] for a in found} == {
+        f"{m} {k}" for m in ("constant-ko", "lead-3") for k in ("rouge@mecab", "rouge-score@char")
+    }
+    assert all(a["text"] == "40 samples agree with the package" for a in found)
+    with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
+        db.execute("update scores set value = value + 0.01 where measure = 'rouge2' and sample_id = 'dev_3'")
+    done = dsum(tmp_path, "doctor", "--verify-metrics", "--json")
+    assert done.returncode == 1
+    assert all("39 samples agree with the package, 1 differ" in a["text"] for a in json.loads(done.stdout))

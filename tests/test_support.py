@@ -1,0 +1,87 @@
+"""What preflight says of checkpoints that cannot be loaded here, before anything is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from making import small
+
+from dsum_bench.engines.checkpoint import has_template, working_bytes
+
+WITHOUT_BITSANDBYTES = """
+import importlib.util, sys
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name == "bitsandbytes" else real(name, package)
+from dsum_bench.cli import main
+main(sys.argv[1:])
+"""
+
+
+def plan(folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "dsum_bench")) -> dict[str, tuple[str, str]]:
+    done = subprocess.run(
+        [sys.executable, *program, "screen", *arguments, "--dry-run", "--json"],
+        cwd=folder,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return {m["model"]: (m["status"], m["reason"]) for m in json.loads(done.stdout)}
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path) -> Path:
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    for name, chat in (("plain", None), ("asked", template)):
+        tiny.decoder(tmp_path / name, "llama", small(chat))
+    config = tmp_path / "asked" / "config.json"
+    (tmp_path / "new").mkdir()
+    for file in (tmp_path / "asked").iterdir():
+        (tmp_path / "new" / file.name).write_bytes(file.read_bytes())
+    changed = json.loads(config.read_text(encoding="utf-8")) | {"model_type": "of_tomorrow"}
+    (tmp_path / "new" / "config.json").write_text(json.dumps(changed), encoding="utf-8")
+    (tmp_path / "registry.toml").write_text(
+        "\n".join(f'[models.{name}]\nsource = "./{name}"\nadapter = "chat"' for name in ("plain", "asked", "new")),
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+def test_template_and_architecture_are_asked_for_before_the_sweep(checkpoints: Path) -> None:
+    found = plan(checkpoints, "plain", "asked", "new")
+    assert found["asked"][0] == "ready"
+    assert found["plain"] == (
+        "failed",
+        "its tokenizer has no chat template; use adapter completion or --prompt-format raw",
+    )
+    assert found["new"][0] == "failed" and "does not know model type 'of_tomorrow'" in found["new"][1]
+    assert plan(checkpoints, "plain", "--prompt-format", "raw")["plain"][0] == "ready"
+
+
+def test_a_package_that_is_missing_is_named(checkpoints: Path) -> None:
+    program = ("-c", WITHOUT_BITSANDBYTES)
+    found = plan(checkpoints, "asked", "--quantization", "nf4", program=program)
+    assert found["asked"][0] == "skipped" and "needs the package bitsandbytes" in found["asked"][1]
+    assert plan(checkpoints, "asked", program=program)["asked"][0] == "ready"
+
+
+def test_templates_are_found_where_families_keep_them(tmp_path: Path, tokenizer: Callable[[str], Any]) -> None:
+    assert not has_template(tmp_path)
+    tokenizer("qwen3").save_pretrained(tmp_path / "saved")
+    assert has_template(tmp_path / "saved")
+
+
+def test_working_memory_by_hand() -> None:
+    # Llama-3.2-3B: 28 layers, 8 key-value heads of 128, keys and values in 16 bits: 114,688 bytes a token.
+    config = {"num_hidden_layers": 28, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128}
+    assert working_bytes(config, 1) == 114_688 * 2048
+    assert working_bytes(config | {"vocab_size": 128_256}, 4) == 4 * (114_688 * 2048 + 16 * 128_256)
