@@ -50,9 +50,12 @@ def memory(
     weights = shape.linear * each + shape.other * wide
     per_weight = 4 + (4 if params.optimizer == "adafactor" else 8)
     learning = shape.trainable * per_weight + shape.added * 4
-    # Of a layer's inside: queries to output, both norms and the residual, the MLP's three; float32 where autocast
-    # or the CPU keeps it so.
-    inside = tokens * (10 * shape.hidden + 4 * shape.inner) * wide
+    # Of a layer's inside, for the backward pass: both norms, queries to output with their rotations, the residual, the
+    # MLP's. The two factors were fitted to three measured runs (results/reference/finetune-*.md). An adapter keeps the
+    # dropped-out input of each linear layer, in float32, and which of it was dropped.
+    inside = tokens * (22 * shape.hidden + 5 * shape.inner) * wide
+    if shape.added:
+        inside += tokens * 5 * (6 * shape.hidden + shape.inner)
     kept = shape.layers * tokens * shape.hidden * wide
     activations = kept + inside if params.gradient_checkpointing else shape.layers * inside
     # The logits, once as computed, and in float32 with their gradient for the loss.
