@@ -173,6 +173,40 @@ def test_training_stops_when_evaluation_gets_no_better(tune: Run, folder: Path) 
     assert evaluated[-1][1] >= min(value for _, value in evaluated)
 
 
+def test_an_export_has_a_card_and_a_merge_writes_the_same(tune: Run, folder: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    assert tune("--name", "x", "--max-steps", "6", "--screen-limit", "2").returncode == 0
+    for out, more in (("adapter", []), ("merged", ["--merge"])):
+        done = call(folder, [sys.executable, "-m", "dsum_bench", "export", "mine@x", "-o", out, *more])
+        assert done.returncode == 0, done.stdout + done.stderr
+        text = (folder / out / "README.md").read_text("utf-8")
+        assert "mine trained with dsum-bench by recipe `lora`" in text and "| rows dev" in text
+    assert "merged: 0 of 8 outputs differ" in done.stdout
+    ids = torch.arange(5, 45)[None]
+    base = AutoModelForCausalLM.from_pretrained(folder / "mine")
+    plain = base(ids).logits
+    adapted = PeftModel.from_pretrained(base, folder / "adapter").eval()(ids).logits
+    merged = AutoModelForCausalLM.from_pretrained(folder / "merged").eval()(ids).logits
+    torch.testing.assert_close(merged, adapted, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(plain, adapted, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_one_of_them_writes(folder: Path) -> None:
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2",
+              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+              "--num_cpu_threads_per_process", "1"]  # fmt: skip
+    few = ("--no-screen", "--name", "two", "--set", "epochs=1")
+    done = call(folder, [*launch, *arguments(*few)[1:]])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 4 rows" in done.stdout  # 24 rows, two processes of two rows each
+    assert done.stdout.count("trained; the model is called mine@two") == 1
+    assert [step for step, _ in curve(folder, "mine@two")] == list(range(1, 7))
+
+
 # -- an encoder-decoder -------------------------------------------------------------------------------------------
 
 

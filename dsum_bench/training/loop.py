@@ -52,8 +52,9 @@ def train(
     network = trainer.prepare(engine.network)
     network.config.use_cache = False
     checkpoints = job.work / "checkpoints"
-    last = last_checkpoint(checkpoints)
     arguments = _arguments(job, trainer, checkpoints, bool(dev), seq2seq)
+    # The arguments made the processes of a distributed run wait for each other; all now see the same checkpoints.
+    last = last_checkpoint(checkpoints)
     told = Curve(job.id, engine, emit)
     callbacks: list[TrainerCallback] = [told]
     if trainer.params.patience and dev:
