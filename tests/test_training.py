@@ -68,9 +68,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"COLUMNS": "120", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
-def call(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
+def call(folder: Path, command: list[str], seconds: float = 560) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300, check=False
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=seconds, check=False
     )
 
 
@@ -211,6 +211,7 @@ def test_two_processes_train_one_model_and_one_of_them_writes(folder: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_small_bart_with_kobarts_tokenizer_learns_32_rows_by_heart(folder: Path, kobart_folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration
@@ -231,6 +232,7 @@ def test_a_small_bart_with_kobarts_tokenizer_learns_32_rows_by_heart(folder: Pat
         [sys.executable, "-m", "dsum_bench", "finetune", "bart", "--dev-split", "train", "--limit", "32", "--name", "a",
          "--screen-limit", "32", "--dev-limit", "0", "--set", "lr=2e-3", "--set", "epochs=80", "--set", "accumulate=1",
          "--set", "weight_decay=0.0"],
+        1700,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     mean = """
