@@ -196,9 +196,8 @@ def test_an_export_has_a_card_and_a_merge_writes_the_same(tune: Run, folder: Pat
 
 @pytest.mark.slow
 def test_two_processes_train_one_model_and_one_of_them_writes(folder: Path) -> None:
-    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2",
-              "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-              "--num_cpu_threads_per_process", "1"]  # fmt: skip
+    # What `accelerate launch` starts where there are GPUs; without them it would start a single process.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
     few = ("--no-screen", "--name", "two", "--set", "epochs=1")
     done = call(folder, [*launch, *arguments(*few)[1:]])
     assert done.returncode == 0, done.stdout + done.stderr
