@@ -7,7 +7,7 @@ is refused and both owners are named. All implementations are called (none is fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pluggy import HookspecMarker
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from dsum_bench.executors.base import Executor
     from dsum_bench.metrics.base import Metric, MetricTokenizer
     from dsum_bench.spec import ModelSpec, Output, RunSpec
+    from dsum_bench.training.base import Trainer
+    from dsum_bench.training.job import TrainingSpec
 
 hookspec = HookspecMarker("dsum_bench")
 
@@ -82,6 +84,11 @@ def dsum_register_checks(register: Callable[[type[Check]], None]) -> None:
 
 
 @hookspec
+def dsum_register_trainers(register: Callable[[type[Trainer]], None]) -> None:
+    """Register trainers, the ``trainer`` of a ``[recipes.NAME]`` entry."""
+
+
+@hookspec
 def dsum_register_executors(register: Callable[[type[Executor]], None]) -> None:
     """Register executors: where workers run."""
 
@@ -109,6 +116,11 @@ def dsum_samples_done(run_id: str, run: RunSpec, rows: Sequence[Output]) -> None
 @hookspec
 def dsum_run_finished(run_id: str, run: RunSpec, status: str, reason: str) -> None:
     """A run ended; status is ``done``, ``partial``, ``failed`` or ``skipped``, reason says why where it is not done."""
+
+
+@hookspec
+def dsum_training_log(run_id: str, run: TrainingSpec, step: int, values: Mapping[str, float]) -> None:
+    """A training run logged a step: ``loss``, ``lr``, ``grad_norm``, ``epoch``, or ``eval_loss`` after an epoch."""
 
 
 def registration_hooks() -> tuple[str, ...]:

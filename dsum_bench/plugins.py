@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dsum_bench.executors.base import Executor
     from dsum_bench.metrics.base import Metric, MetricTokenizer
     from dsum_bench.spec import ModelSpec
+    from dsum_bench.training.base import Trainer
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ BUILTIN = (
     "dsum_bench.checks",
     "dsum_bench.datasets",
     "dsum_bench.executors",
+    "dsum_bench.training",
 )
 
 
@@ -125,6 +127,10 @@ class Plugins:
     @cached_property
     def checks(self) -> Mapping[str, type[Check]]:
         return self._collect("checks")
+
+    @cached_property
+    def trainers(self) -> Mapping[str, type[Trainer]]:
+        return self._collect("trainers")
 
     @cached_property
     def executors(self) -> Mapping[str, type[Executor]]:

@@ -13,20 +13,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dsum_bench import registry_check
 from dsum_bench.errors import UserError, nearest
-from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
+from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec, RecipeSpec
 from dsum_bench.tables import Where, read_table, shown
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
 
 T = TypeVar("T")
-Spec = ModelSpec | DatasetSpec | PromptSpec | DecodingSpec
+Spec = ModelSpec | DatasetSpec | PromptSpec | DecodingSpec | RecipeSpec
 
 FILE = "registry.toml"
 SHIPPED = "dsum-bench"
 """The origin of entries that come with this package."""
 PLUGINS = "plugins"
-KINDS = {"models": "model", "datasets": "dataset", "prompts": "prompt", "decodings": "decoding"}
+KINDS = {
+    "models": "model", "datasets": "dataset", "prompts": "prompt", "decodings": "decoding", "recipes": "recipe"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Registry:
     datasets: Mapping[str, DatasetSpec] = field(default_factory=dict)
     prompts: Mapping[str, PromptSpec] = field(default_factory=dict)
     decodings: Mapping[str, DecodingSpec] = field(default_factory=dict)
+    recipes: Mapping[str, RecipeSpec] = field(default_factory=dict)
 
     def model(self, name: str) -> ModelSpec:
         """Raises UserError with the nearest names when there is none of this name; the others do too."""
@@ -50,6 +53,9 @@ class Registry:
 
     def decoding(self, name: str) -> DecodingSpec:
         return _pick("decoding", self.decodings, name)
+
+    def recipe(self, name: str) -> RecipeSpec:
+        return _pick("recipe", self.recipes, name)
 
 
 def _pick(kind: str, known: Mapping[str, T], name: str) -> T:
@@ -184,11 +190,18 @@ def _entry(kind: str, name: str, table: dict[str, object], where: Where, origin:
         if "{dialogue}" not in prompt.user:
             raise where.error("key 'user' has no {dialogue}, the place where the dialogue goes", "user")
         return prompt
-    own = {k: v for k, v in table.items() if k in ("strategy", "note")}
+    if kind == "recipes":
+        return _with_params(RecipeSpec, "trainer", table, where, given)
+    return _with_params(DecodingSpec, "strategy", table, where, given)
+
+
+def _with_params(cls: type[T], key: str, table: dict[str, object], where: Where, given: dict[str, object]) -> T:
+    """An entry that names a plugin; its other keys are that plugin's parameters."""
+    own = {k: v for k, v in table.items() if k in (key, "note")}
     params = {k: v for k, v in table.items() if k not in own}
-    if "strategy" not in own and (near := nearest("strategy", params)).startswith("; did"):
-        raise where.error(f"key 'strategy' is missing{near}")
-    return read_table(DecodingSpec, own, where, {**given, "params": params})
+    if key not in own and (near := nearest(key, params)).startswith("; did"):
+        raise where.error(f"key '{key}' is missing{near}")
+    return read_table(cls, own, where, {**given, "params": params})
 
 
 def _model(table: dict[str, object], where: Where, given: dict[str, object], path: Path) -> ModelSpec:
@@ -199,7 +212,8 @@ def _model(table: dict[str, object], where: Where, given: dict[str, object], pat
         table["source"] = [table["source"]]
     model = read_table(ModelSpec, table, where, given)
     registry_check.model(model, where)
-    return replace(model, source=tuple(_source(s, path) for s in model.source))
+    peft = _absolute(model.peft, path) if model.peft else None
+    return replace(model, source=tuple(_source(s, path) for s in model.source), peft=peft)
 
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError, nearest
-from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec
+from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, RecipeSpec
 from dsum_bench.tables import Where, read_table, read_values
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def check(entries: dict[str, dict[str, Any]], places: Mapping[tuple[str, str], W
         entries["decodings"][name] = _decoding(decoding, places["decodings", name], plugins)
     for name, dataset in entries["datasets"].items():
         _known("format", dataset.format, "dataset format", plugins.datasets, places["datasets", name])
+    for name, recipe in entries["recipes"].items():
+        entries["recipes"][name] = _recipe(recipe, places["recipes", name], plugins)
     for name, spec in list(entries["models"].items()):
         where = places.get(("models", name))
         try:
@@ -108,10 +110,18 @@ def _decoding(spec: DecodingSpec, where: Where, plugins: Plugins) -> DecodingSpe
     return replace(spec, params=read_values(params, spec.params, where))
 
 
+def _recipe(spec: RecipeSpec, where: Where, plugins: Plugins) -> RecipeSpec:
+    _known("trainer", spec.trainer, "trainer", plugins.trainers, where)
+    params = plugins.trainers[spec.trainer].Params
+    read_table(params, spec.params, where)
+    return replace(spec, params=read_values(params, spec.params, where))
+
+
 def _model(spec: ModelSpec, where: Where, entries: dict[str, dict[str, Any]], plugins: Plugins) -> None:
     _known("adapter", spec.adapter, "adapter", plugins.adapters, where)
     _known("engine", spec.engine, "engine", plugins.engines, where)
     _known("decoding", spec.decoding, "decoding", entries["decodings"], where)
+    _known("recipe", spec.recipe, "recipe", entries["recipes"], where)
     if spec.prompt is not None:
         _known("prompt", spec.prompt, "prompt", entries["prompts"], where)
     adapter = plugins.adapters[spec.adapter]

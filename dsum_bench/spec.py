@@ -22,6 +22,8 @@ class ModelSpec:
     languages: languages of dialogues this model is meant for; empty means any.
     allow: what this entry permits its checkpoint by name: ``pickle``, ``remote-code``.
     options: the adapter's own settings, checked against ``Adapter.Options``.
+    recipe: how ``finetune`` trains it. base: name of the entry it was trained from, for a trained model.
+    peft: folder of a trained peft adapter that is put on the weights of source.
     origin: the file or plugin this entry came from.
     """
 
@@ -42,6 +44,9 @@ class ModelSpec:
     options: Mapping[str, object] = field(default_factory=dict)
     license: str = ""
     note: str = ""
+    recipe: str = "qlora"
+    base: str | None = None
+    peft: str | None = None
     origin: str = ""
 
 
@@ -93,6 +98,17 @@ class DecodingSpec:
 
     name: str
     strategy: str
+    params: Mapping[str, object] = field(default_factory=dict)
+    note: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeSpec:
+    """A way to train (plugin name) with its parameters, checked against ``Trainer.Params``."""
+
+    name: str
+    trainer: str
     params: Mapping[str, object] = field(default_factory=dict)
     note: str = ""
     origin: str = ""

@@ -12,7 +12,7 @@ from math import isfinite
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.checks import look
@@ -28,21 +28,26 @@ Emit = Callable[[Event], None]
 
 
 def main(job: Job, connection: Connection) -> None:
-    """Entry of the process: run the job, send its events, never print to the terminal."""
+    """Entry of the process: run the job, send its events."""
+    serve(job.id, job.log, connection, lambda emit: run(job, emit))
+
+
+def serve(job: str, log: str, connection: Connection, work: Callable[[Callable[[Any], None]], None]) -> None:
+    """Do a job's work in this process: its events go to the parent, an Ended last, and nothing to the terminal."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
     lock = threading.Lock()
 
-    def emit(event: Event) -> None:
+    def emit(event: Any) -> None:
         with lock:
             connection.send(event)
 
     try:
-        _log_to(Path(job.log))
+        _log_to(Path(log))
     except OSError as error:
-        emit(Ended(job.id, f"its log {job.log} cannot be written: {error.strerror}"))
+        emit(Ended(job, f"its log {log} cannot be written: {error.strerror}"))
     else:
-        emit(_ended(job, emit))
+        emit(_ended(job, log, lambda: work(emit)))
     connection.close()
 
 
@@ -64,20 +69,20 @@ def _log_to(log: Path) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def _ended(job: Job, emit: Emit) -> Ended:
+def _ended(job: str, log: str, work: Callable[[], None]) -> Ended:
     try:
-        run(job, emit)
-        return Ended(job.id)
+        work()
+        return Ended(job)
     except ModelSkipped as error:
-        return Ended(job.id, str(error), skipped=True)
+        return Ended(job, str(error), skipped=True)
     except (ModelError, UserError) as error:
         traceback.print_exc()
-        return Ended(job.id, str(error))
+        return Ended(job, str(error))
     except BaseException as error:  # whatever a model's code raises ends this model only
         traceback.print_exc()
         sys.stderr.flush()
         text = next((line for line in str(error).splitlines() if line.strip()), "")
-        return Ended(job.id, f"{type(error).__name__}: {text} (traceback in {job.log})")
+        return Ended(job, f"{type(error).__name__}: {text} (traceback in {log})")
 
 
 def run(job: Job, emit: Emit) -> None:

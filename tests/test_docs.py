@@ -18,12 +18,12 @@ from dsum_bench import hookspecs
 from dsum_bench.cli import COMMANDS
 from dsum_bench.decoding.base import Batch
 from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import DatasetSpec, DecodingSpec, Example, ModelSpec, PromptSpec, Sample
+from dsum_bench.spec import DatasetSpec, DecodingSpec, Example, ModelSpec, PromptSpec, RecipeSpec, Sample
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ko.md")
-PAGES = ("docs/protocol.md", "docs/registry.md", "docs/plugins.md", "docs/checks/README.md")
-KINDS = ("adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "checks", "executors")
+PAGES = ("docs/protocol.md", "docs/registry.md", "docs/plugins.md", "docs/finetune.md", "docs/checks/README.md")
+KINDS = ("adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "checks", "executors", "trainers")
 SET_FOR_THE_USER = {"name", "origin"}
 FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*)\n(?P<code>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -108,6 +108,7 @@ def keys(cls: type, *without: str) -> dict[str, str]:
         ("`[datasets.NAME]`", keys(DatasetSpec)),
         # The parameters of a decoding are keys beside its strategy, not a table of their own.
         ("`[decodings.NAME]`", keys(DecodingSpec, "params")),
+        ("`[recipes.NAME]`", keys(RecipeSpec, "params")),
         ("`[prompts.NAME]`", keys(PromptSpec) | keys(Example)),
         ("`plugins`", {"plugins": "`[]`"}),
     ],
@@ -129,6 +130,11 @@ def test_every_option_of_every_adapter_is_documented_with_its_default(builtin: P
 def test_every_parameter_of_every_decoding_is_documented_with_its_default(builtin: Plugins) -> None:
     for name, decoding in builtin.decodings.items():
         assert documented(*about("Parameters of", name)) == keys(decoding.Params), name
+
+
+def test_every_parameter_of_every_trainer_is_documented_with_its_default(builtin: Plugins) -> None:
+    for name, trainer in builtin.trainers.items():
+        assert documented(*about("Settings of", name)) == keys(trainer.Params), name
 
 
 def test_fields_that_are_no_keys_are_named_as_such() -> None:

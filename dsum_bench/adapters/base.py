@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from dsum_bench.errors import ModelError
 from dsum_bench.spec import Generation, ModelSpec, Prompt, PromptFormat, PromptSpec, Sample
 
 Architecture = Literal["decoder", "encoder_decoder", "none"]
@@ -73,6 +74,14 @@ class Adapter(ABC):
     @abstractmethod
     def parse(self, generation: Generation) -> str:
         """The summary in an output. Speaker tags stay; an output without a summary gives ''."""
+
+    def target(self, summary: str) -> tuple[int, ...]:
+        """Token ids of a summary as the model should write it after the prompt, its end token included.
+
+        Raises:
+            ModelError: nothing says how an output of this model ends.
+        """
+        raise ModelError(f"adapter '{self.name}' has no outputs to be trained on")
 
     def end_ids(self) -> tuple[int, ...]:
         """Token ids that end an output, besides those the checkpoint's configuration names."""

@@ -16,6 +16,9 @@ from dsum_bench.prompts import fill
 
 Messages = list[dict[str, str]]
 
+ANSWER = "\u2603answer\u2603"
+"""Stands for an answer, to see what a template puts after one; no template has it in its own text."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
@@ -88,6 +91,15 @@ class ChatAdapter(TextAdapter):
         except TemplateError as error:
             raise ModelError(f"its chat template refuses the prompt: {error}") from error
         return text
+
+    def end_of_target(self) -> int:
+        """What the chat template itself puts after an answer; the first token of it is what ends one."""
+        if self.context.prompt_format == "raw":
+            return super().end_of_target()
+        said = [*self.messages("x"), {"role": "assistant", "content": ANSWER}]
+        text: str = self.tokenizer.apply_chat_template(said, tokenize=False, **self.template_arguments())
+        after = self.plain_ids(text.rpartition(ANSWER)[2].lstrip(" "))
+        return after[0] if after and after[0] in self._control_ids else super().end_of_target()
 
     def _with_one_bos(self, text: str) -> Encoded:
         """A templated text and its ids, with exactly one BOS where the family has one."""

@@ -39,9 +39,15 @@ class CompletionAdapter(TextAdapter):
         return self.with_bos("\n\n".join([*parts, fill(self.asked.user, dialogue)]))
 
     def _answered(self, dialogue: str, summary: str) -> str:
+        return f"{fill(self.asked.user, dialogue)}{self._gap}{summary}"
+
+    @property
+    def _gap(self) -> str:
         # A cue such as '요약:' has its answer on the same line; tokens then split as they do in ordinary text.
-        gap = " " if self.asked.user.partition(PLACE)[2].strip() else "\n"
-        return f"{fill(self.asked.user, dialogue)}{gap}{summary}"
+        return " " if self.asked.user.partition(PLACE)[2].strip() else "\n"
+
+    def target(self, summary: str) -> tuple[int, ...]:
+        return super().target(f"{self._gap}{summary}")
 
     def end_ids(self) -> tuple[int, ...]:
         """The tokens that are blank lines: what comes after one is another example, which nobody reads."""

@@ -54,6 +54,10 @@ class EncoderDecoderAdapter(TextAdapter):
         shown = "".join(names[0]) + text + "".join(names[1])
         return shown, [*self.before, *self.plain_ids(text), *self.after]
 
+    def target(self, summary: str) -> tuple[int, ...]:
+        before = (self._language_id("target_language"),) if self.options.target_language else ()
+        return (*before, *super().target(summary))
+
     def generate_arguments(self) -> Mapping[str, object]:
         if not self.options.target_language:
             return {}

@@ -65,6 +65,15 @@ class TextAdapter(Adapter):
         """The part of an output that is the summary, its line breaks still there."""
         return text
 
+    def target(self, summary: str) -> tuple[int, ...]:
+        return (*self.plain_ids(summary), self.end_of_target())
+
+    def end_of_target(self) -> int:
+        """Id of the token that ends a summary in training."""
+        if self.tokenizer.eos_token_id is None:
+            raise ModelError("its tokenizer names no end token (eos_token), so a trained model would never stop")
+        return int(self.tokenizer.eos_token_id)
+
     def end_ids(self) -> tuple[int, ...]:
         return tuple(i for i in map(self.token_id, self.ends) if i is not None)
 

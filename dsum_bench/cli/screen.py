@@ -103,7 +103,7 @@ def screen(
     choices = Choices(**typed)
     if choices.all_models == bool(choices.models):
         raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
-    session = Session.open(registry, plugin)
+    session = Session.open(registry, plugin, database.parent)
     context.exit(run(choices, session, database))
 
 

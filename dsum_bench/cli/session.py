@@ -11,6 +11,7 @@ import click
 
 from dsum_bench.plugins import Plugins, PluginSettings
 from dsum_bench.registry import Registry, load, plugin_files
+from dsum_bench.training.results import with_trained
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,12 +26,14 @@ class Session:
     reported: set[str] = field(default_factory=set)
 
     @classmethod
-    def open(cls, registries: Sequence[Path] = (), files: Sequence[str] = ()) -> Session:
-        """Load plugins (installed, named by --plugin or by a registry of the user), then the registry files."""
+    def open(cls, registries: Sequence[Path] = (), files: Sequence[str] = (), results: Path | None = None) -> Session:
+        """Load plugins (installed, named by --plugin or by a registry of the user), then the registry files, then
+        the models that were trained into a results folder."""
         here = Path.cwd()
         allowed = (*files, *plugin_files(registries, here))
         plugins = Plugins(PluginSettings.from_environment(str(Path(f).resolve()) for f in allowed))
-        return cls(plugins, load(registries, plugins, here))
+        registry = load(registries, plugins, here)
+        return cls(plugins, registry if results is None else with_trained(registry, results))
 
     def report_problems(self) -> None:
         """Say once, on standard error, which plugins could not be used."""

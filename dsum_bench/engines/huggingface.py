@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dsum_bench.adapters.base import TAG, Adapter, Architecture
 from dsum_bench.decoding.base import Batch, Decoding
-from dsum_bench.engines import checkpoint, hub, pypi, support
+from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
 from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
 from dsum_bench.engines.batching import plan_batches, token_budget
 from dsum_bench.engines.placement import place
@@ -37,11 +37,18 @@ class HuggingFace(Engine):
         self.tokenizer: Any = None
         self.network: Any = None
         self.checkpoint_ends: tuple[int, ...] = ()
+        self.packed = False
+        """Whether 4-bit weights stay packed on the CPU too, as in training, where memory is what counts."""
 
     # -- before anything is loaded --------------------------------------------------------------------------
 
     @classmethod
     def plan(cls, model: ModelSpec, machine: Machine, beams: int) -> Plan:
+        plan = cls._plan_base(model, machine, beams)
+        return plan if model.peft is None else tuned.plan(model, Path(model.peft), plan)
+
+    @classmethod
+    def _plan_base(cls, model: ModelSpec, machine: Machine, beams: int) -> Plan:
         kind = source_kind(model)
         if kind == "folder":
             folder = Path(model.source[0])
@@ -95,7 +102,12 @@ class HuggingFace(Engine):
         ends = (*checkpoint.as_ids(self.tokenizer.eos_token_id), *checkpoint.end_ids(self.folder, self.config))
         self.checkpoint_ends = tuple(sorted(set(ends)))
         return Loaded(
-            self.tokenizer, self.config, _longest(self.config), self.checkpoint_ends, self.folder, self.folder
+            self.tokenizer,
+            self.config,
+            _longest(self.config),
+            self.checkpoint_ends,
+            self.folder,
+            Path(self.model.peft or self.folder),
         )
 
     def _open_tokenizer(self) -> Any:
@@ -137,6 +149,11 @@ class HuggingFace(Engine):
         except (ValueError, OSError, KeyError, AttributeError) as error:
             raise ModelError(f"its weights cannot be loaded: {_first_line(error)}") from error
         own = self.network.generation_config
+        if self.placement.quantization == "nf4" and self.placement.device == "cpu" and not self.packed:
+            # bitsandbytes unpacks the weights anew in every step here; done once, they have the same values.
+            self.network.dequantize()
+        if self.model.peft is not None:
+            self.network = tuned.put_on(self.network, Path(self.model.peft))
         # A checkpoint's own sampling settings must not leak into the decoding that the registry names.
         keep = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id")
         self.network.generation_config = GenerationConfig(**{k: getattr(own, k, None) for k in keep})

@@ -55,6 +55,8 @@ def treatment(run: RunSpec, kind: str) -> str:
         return "file"
     examples = len(run.prompt.examples) if run.prompt else 0
     shots = f"{examples}-shot" if examples else "zero-shot"
+    if run.model.base is not None:
+        shots = f"{run.model.recipe}, {shots}" if examples else run.model.recipe
     return f"{shots} raw" if run.prompt_format == "raw" else shots
 
 

@@ -131,7 +131,42 @@ def m003_intervals(db: Database) -> None:
     db.executescript("alter table aggregates add column low real; alter table aggregates add column high real;")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_first_tables, m002_findings, m003_intervals)
+TRAINING = """
+create table trainings (
+    id text primary key,
+    model text not null,
+    base text not null,
+    recipe text not null,
+    trainer text not null,
+    dataset text not null,
+    split text not null,
+    selection text not null,
+    settings text not null,
+    figures text not null default '{}',
+    status text not null check (status in ('running', 'done', 'partial', 'failed', 'skipped')),
+    reason text not null default '',
+    started text not null,
+    finished text,
+    seconds real not null default 0,
+    peak_memory integer not null default 0
+);
+
+create table training_log (
+    training_id text not null references trainings (id) on delete cascade,
+    step integer not null,
+    measure text not null,
+    value real not null,
+    seconds real not null,
+    primary key (training_id, step, measure)
+) without rowid;
+"""
+
+
+def m004_training(db: Database) -> None:
+    db.executescript(TRAINING)
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (m001_first_tables, m002_findings, m003_intervals, m004_training)
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 
 

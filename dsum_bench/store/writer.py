@@ -239,6 +239,12 @@ class Store:
             row = self._db.execute(CONSTANTS, [run.dataset_fingerprint, run.references_fingerprint]).fetchone()
         return row[0] if row else None
 
+    @contextmanager
+    def transaction(self) -> Iterator[Database]:
+        """The database within one transaction, for what is kept beside screening runs (``store.training``)."""
+        with self._transaction():
+            yield self._db
+
     # -- findings -------------------------------------------------------------------------------------------
 
     def keep_findings(self, key: str, stage: Stage, findings: Sequence[Finding]) -> None:

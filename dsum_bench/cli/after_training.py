@@ -1,0 +1,81 @@
+"""After a training: screen result, base and controls alike, and say by how much the result is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from dsum_bench.cli.session import Session
+    from dsum_bench.training.job import Job
+
+METRIC = "rouge@mecab"
+ENGLISH_METRIC = "rouge@whitespace"
+
+
+def screen_and_compare(done: Sequence[Job], wanted: Any, choices: Any, session: Session, database: Path) -> int:
+    """Screen what was trained, print each difference with its interval and p, and return screen's exit code."""
+    from dsum_bench.cli import screen
+    from dsum_bench.training.results import with_trained
+
+    session.registry = with_trained(session.registry, database.parent)
+    base, language = done[0].spec.model.name, done[0].spec.language
+    control = f"constant-{language}"
+    beside = [name for name in (base, control) if name in session.registry.models]
+    code = screen.run(
+        screen.Choices(
+            models=(*beside, *(job.id for job in done)),
+            all_models=False,
+            dataset=wanted.dataset,
+            split=wanted.dev_split,
+            limit=choices.screen_limit,
+            sample=None,
+            seed=wanted.seed,
+            prompt=wanted.prompt,
+            prompt_format=wanted.prompt_format,
+            decoding=None,
+            settings=(),
+            metrics=screen.METRICS,
+            device=choices.device,
+            dtype=None,
+            quantization=None,
+            time_budget=None,
+            silence=900.0,
+            executor="local",
+            fresh=False,
+            free_cache=False,
+            dry_run=False,
+            as_json=False,
+        ),
+        session,
+        database,
+    )
+    metric = METRIC if language == "ko" else ENGLISH_METRIC
+    for job in done:
+        for other in beside:
+            click.echo(difference(database, job.id, other, metric))
+    return code
+
+
+def difference(database: Path, trained: str, other: str, metric: str) -> str:
+    """One line: how the latest finished run of a trained model stands to that of another on the same samples."""
+    from dsum_bench.metrics.statistics import compare
+    from dsum_bench.store.pairs import paired
+    from dsum_bench.store.reader import run
+    from dsum_bench.store.training import latest_pair
+
+    keys = latest_pair(database, trained, other)
+    if keys is None:
+        return f"{trained} and {other} have no finished screening of the same samples"
+    first, second = (run(database, key) for key in keys)
+    pairs = paired(database, first, second, metric, "mean")
+    found = compare([p.first for p in pairs.samples], [p.second for p in pairs.samples])
+    means = [sum(values) / found.n for values in zip(*((p.first, p.second) for p in pairs.samples), strict=True)]
+    gap = found.difference
+    return (
+        f"{trained} {means[0]:.2f}, {other} {means[1]:.2f}: {gap.mean:+.2f}, 95 % interval {gap.low:+.2f} to "
+        f"{gap.high:+.2f}, p = {found.p:.4f}, {found.n} samples, {metric}"
+    )

@@ -1,0 +1,49 @@
+"""A trained peft adapter on the weights of its base."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dsum_bench.engines import checkpoint
+from dsum_bench.engines.base import Plan
+from dsum_bench.errors import ModelError
+from dsum_bench.provenance import read
+from dsum_bench.spec import ModelSpec
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def plan(model: ModelSpec, folder: Path, base: Plan) -> Plan:
+    """The base's plan with the adapter's weights in its fingerprint.
+
+    Raises:
+        ModelError: no adapter there, or one that was trained on other weights.
+    """
+    for name in ("adapter_config.json", WEIGHTS):
+        if not (folder / name).is_file():
+            raise ModelError(f"{folder} is no peft adapter: it has no {name}")
+    found = read(folder)
+    if found is not None and found.base_weights != base.weights:
+        raise ModelError(
+            f"adapter for another base model: {folder.name} was trained on {found.base} with weights "
+            f"{found.base_weights}, and {' '.join(model.source)} has {base.weights}"
+        )
+    return replace(base, weights=f"{base.weights}+{checkpoint.fingerprint([folder / WEIGHTS])}")
+
+
+def put_on(network: Any, folder: Path) -> Any:
+    """The network with the adapter on it.
+
+    Raises:
+        ModelError: its shapes are those of another network.
+    """
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(network, folder, local_files_only=True).eval()
+    except (RuntimeError, ValueError, KeyError, json.JSONDecodeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"adapter for another base model: {folder.name} does not fit ({first})") from error

@@ -1,0 +1,36 @@
+"""What a trainer is: it says which weights of a loaded network are trained, and how."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+
+from dsum_bench.spec import Quantization
+from dsum_bench.training.params import Params
+
+
+class Trainer(ABC):
+    """One way to train, the ``trainer`` of a ``[recipes.NAME]`` entry. The loop itself is transformers' Trainer.
+
+    Params: frozen dataclass of the recipe's parameters, a subclass of ``dsum_bench.training.params.Params``.
+    quantization: how the base is held in memory meanwhile. keeps: what the result folder holds.
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type[Params]]
+    quantization: ClassVar[Quantization] = "none"
+    keeps: ClassVar[Literal["adapter", "checkpoint"]]
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    @abstractmethod
+    def prepare(self, network: Any) -> Any:
+        """The network with exactly those weights requiring a gradient that are to be trained.
+
+        Also called on a network on the ``meta`` device, to count them before any weight is loaded.
+        """
+
+    def optimizer(self, network: Any) -> Any:
+        """An optimiser of its own; None for the one that ``params.optimizer`` names."""
+        return None

@@ -1,0 +1,112 @@
+"""A trained model as a folder for others: adapter or merged weights, with a model card. Torch only in its worker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from dsum_bench.errors import ModelError
+from dsum_bench.executors.base import Told
+from dsum_bench.provenance import FILE, Provenance
+from dsum_bench.spec import ModelSpec, Placement
+from dsum_bench.worker import serve
+
+TEXTS = 8
+NEW_TOKENS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """A merge for a worker: model is the trained entry, texts what it is tried on, out the new folder."""
+
+    id: str
+    model: ModelSpec
+    placement: Placement
+    texts: tuple[str, ...]
+    out: Path
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """How many of the texts were gone on with differently after merging."""
+
+    job: str
+    different: int
+    total: int
+
+
+def main(job: Merge, connection: Connection) -> None:
+    """Entry of the worker process."""
+    serve(job.id, job.log, connection, lambda emit: merge(job, emit))
+
+
+def merge(job: Merge, emit: Callable[[Any], None]) -> None:
+    """Add the adapter to its base's weights, compare what both write, and save them as safetensors."""
+    from dsum_bench.engines.huggingface import HuggingFace
+
+    engine = HuggingFace(job.model, job.placement)
+    loaded = engine.prepare(lambda text: emit(Told(job.id, text)))
+    engine.load(lambda text: emit(Told(job.id, text)))
+    before = [_written(engine, text) for text in job.texts]
+    engine.network = engine.network.merge_and_unload()
+    after = [_written(engine, text) for text in job.texts]
+    engine.network.save_pretrained(job.out)
+    loaded.tokenizer.save_pretrained(job.out)
+    generation = engine.folder / "generation_config.json"
+    if generation.is_file():
+        shutil.copy(generation, job.out / generation.name)
+    emit(Merged(job.id, sum(a != b for a, b in zip(before, after, strict=True)), len(before)))
+
+
+def _written(engine: Any, text: str) -> list[int]:
+    import torch
+
+    ids = engine.tokenizer(text, return_tensors="pt").to(engine.network.device)
+    ids = {name: ids[name] for name in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        written: list[int] = engine.network.generate(
+            **ids, max_new_tokens=NEW_TOKENS, do_sample=False, pad_token_id=engine.tokenizer.pad_token_id or 0
+        )[0].tolist()
+    return written
+
+
+def copy(folder: Path, out: Path) -> None:
+    """The result as it is.
+
+    Raises:
+        ModelError: it cannot be written.
+    """
+    try:
+        shutil.copytree(folder, out, dirs_exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def card(model: ModelSpec, made: Provenance, scores: list[tuple[str, str, str, float, int]], merged: bool) -> str:
+    """The model card, in Markdown. scores: dataset and split, signature, measure, mean and number of samples."""
+    params = made.recipe.get("params", {})
+    lines = [
+        f"# {model.name}",
+        "",
+        f"{made.base} trained with dsum-bench by recipe `{made.recipe.get('name')}`; "
+        + ("the adapter is merged into the weights." if merged else "see `adapter_config.json` for how to load it."),
+        "",
+        f"- base: `{' '.join(model.source)}` (weights {made.base_weights})",
+        f"- licence of the base: {model.license or 'see the base'}",
+        f"- data: {made.dataset} {made.split}, {made.recipe.get('selection')}, {len(made.dialogues)} dialogues",
+        f"- prompt fingerprint: `{made.prompt}` (adapter `{made.adapter}`)",
+        f"- recipe: `{json.dumps(params, sort_keys=True)}`, seed {made.recipe.get('seed')}",
+        "",
+        "| samples | measure | mean | n | signature |",
+        "|---|---|---|---|---|",
+        *(f"| {data} | {measure} | {mean:.2f} | {n} | `{sign}` |" for data, sign, measure, mean, n in scores),
+        "",
+        f"`{FILE}` holds digests of the training dialogues, so that an evaluation on one of them is found.",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,153 @@
+"""What one training run is made of, and what its worker tells. Data only: it crosses between processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dsum_bench.plugins import PluginSettings
+from dsum_bench.provenance import prompt_fingerprint
+from dsum_bench.spec import ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, Sample
+from dsum_bench.store.keys import canonical
+
+KEY_LENGTH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """Everything that can change a training run's result.
+
+    name: of the run, the part after ``@``; '' until ``named`` has given it one.
+    weights: fingerprint of the base. recipe: its params complete. max_steps: updates to stop at, None for all epochs.
+    train_fingerprint, dev_fingerprint: over dialogues and references; dev_fingerprint is '' without evaluation.
+    """
+
+    model: ModelSpec
+    recipe: RecipeSpec
+    placement: Placement
+    weights: str
+    dataset: str
+    language: str
+    split: str
+    selection: str
+    train_fingerprint: str
+    dev_fingerprint: str
+    prompt: PromptSpec | None
+    prompt_format: PromptFormat
+    seed: int
+    max_steps: int | None = None
+    name: str = ""
+
+    @property
+    def result(self) -> str:
+        """Name of the trained model."""
+        return f"{self.model.name}@{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One training run for a worker.
+
+    work: folder of its checkpoints. result: folder that the trained weights go to.
+    plan_only: plan and stop. ignore_memory: train even where the plan does not fit.
+    """
+
+    id: str
+    spec: TrainingSpec
+    train: tuple[Sample, ...]
+    dev: tuple[Sample, ...]
+    work: Path
+    result: Path
+    plugins: PluginSettings
+    log: str
+    plan_only: bool = False
+    ignore_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The plan of a run. Sizes in bytes.
+
+    trainable, weights: numbers of weights trained, and of all. rows, tokens: of the training texts; trimmed: rows
+    that lost turns; longest: tokens of the longest. steps: updates of the weights. processes: taking part.
+    memory: part -> bytes; peak: their sum; free: what there is; disk: for checkpoints and result.
+    """
+
+    trainable: int
+    weights: int
+    rows: int
+    tokens: int
+    target_tokens: int
+    longest: int
+    trimmed: int
+    steps: int
+    processes: int
+    memory: Mapping[str, int]
+    free: int
+    disk: int
+    disk_free: int
+
+    @property
+    def peak(self) -> int:
+        return sum(self.memory.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan, before any weight is loaded."""
+
+    job: str
+    figures: Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A point of the curve. values: ``loss``, ``lr``, ``grad_norm``, ``epoch`` or ``eval_loss``, ``tokens``.
+
+    seconds: since this attempt's first step.
+    """
+
+    job: str
+    step: int
+    values: Mapping[str, float]
+    seconds: float
+    peak_memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Training goes on from a checkpoint; what was logged after its step is logged again."""
+
+    job: str
+    step: int
+
+
+def settings(spec: TrainingSpec) -> dict[str, str]:
+    """What shapes the result, each as a text that can be compared and shown."""
+    model = spec.model
+    found: dict[str, object] = {
+        "model": model.name,
+        "base weights": spec.weights,
+        "adapter": model.adapter,
+        "options": model.options,
+        "max_prompt_tokens": model.max_prompt_tokens,
+        "trainer": spec.recipe.trainer,
+        "dtype": spec.placement.dtype,
+        "quantization": spec.placement.quantization,
+        "dataset": spec.dataset,
+        "split": spec.split,
+        "training rows": spec.train_fingerprint,
+        "evaluation rows": spec.dev_fingerprint,
+        "prompt": prompt_fingerprint(spec.prompt, spec.prompt_format),
+        "seed": spec.seed,
+        "max-steps": spec.max_steps,
+    }
+    return {k: canonical(v) for k, v in found.items()} | {k: canonical(v) for k, v in spec.recipe.params.items()}
+
+
+def named(spec: TrainingSpec, name: str | None) -> TrainingSpec:
+    """The spec with its name: the one given, or 8 hexadecimal digits of its settings."""
+    digest = hashlib.sha256(canonical(settings(spec)).encode("ascii")).hexdigest()[:KEY_LENGTH]
+    return replace(spec, name=name or digest)

@@ -1,0 +1,223 @@
+"""transformers' Trainer with our texts in and its curve out. Nothing of the loop itself is written here."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    EarlyStoppingCallback,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers import Trainer as Decoder
+
+from dsum_bench.engines.huggingface import HuggingFace
+from dsum_bench.errors import ModelError
+from dsum_bench.executors.base import Told
+from dsum_bench.training.base import Trainer
+from dsum_bench.training.job import Job, Logged, Resumed
+from dsum_bench.training.texts import IGNORED, Text
+
+COMPLETE = "complete"
+"""File that a checkpoint is given once all of it is written; one without it was broken off."""
+NAMES = {"loss": "loss", "learning_rate": "lr", "grad_norm": "grad_norm", "eval_loss": "eval_loss", "epoch": "epoch",
+         "num_input_tokens_seen": "tokens"}  # fmt: skip
+
+Emit = Callable[[Any], None]
+
+
+def train(
+    job: Job, trainer: Trainer, engine: HuggingFace, texts: Sequence[Text], dev: Sequence[Text], emit: Emit
+) -> Any:
+    """Train from the last whole checkpoint; returns the network, None in a process that is not the main one.
+
+    Raises:
+        ModelError: the loss is not a number, memory does not suffice, or a checkpoint cannot be written.
+    """
+    seq2seq = bool(engine.network.config.is_encoder_decoder)
+    set_seed(job.spec.seed)
+    takes = inspect.signature(engine.network.forward).parameters
+    slices = not seq2seq and {"logits_to_keep", "position_ids"} <= takes.keys()
+    network = trainer.prepare(engine.network)
+    network.config.use_cache = False
+    checkpoints = job.work / "checkpoints"
+    arguments = _arguments(job, trainer, checkpoints, bool(dev), seq2seq)
+    # The arguments made the processes of a distributed run wait for each other; all now see the same checkpoints.
+    last = last_checkpoint(checkpoints)
+    told = Curve(job.id, engine, emit)
+    callbacks: list[TrainerCallback] = [told]
+    if trainer.params.patience and dev:
+        callbacks.append(EarlyStoppingCallback(trainer.params.patience))
+    pad = engine.tokenizer.pad_token_id
+    loop = (Seq2SeqTrainer if seq2seq else Decoder)(
+        model=network,
+        args=arguments,
+        train_dataset=_rows(texts),
+        eval_dataset=_rows(dev) or None,
+        data_collator=Collator(0 if pad is None else pad, not seq2seq, slices),
+        callbacks=callbacks,
+        optimizers=(trainer.optimizer(network), None),
+    )
+    if last is not None:
+        emit(Resumed(job.id, int(last.name.rpartition("-")[2])))
+    try:
+        loop.train(resume_from_checkpoint=str(last) if last else None)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _explained(error, checkpoints) from error
+    return loop.model if loop.accelerator.is_main_process else None
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; those that were broken off are removed."""
+    whole = []
+    for found in folder.glob("checkpoint-*"):
+        if (found / COMPLETE).is_file():
+            whole.append(found)
+        else:
+            shutil.rmtree(found, ignore_errors=True)
+    return max(whole, key=lambda f: int(f.name.rpartition("-")[2]), default=None)
+
+
+class Collator:
+    """Fills rows up to the longest. What is filled is masked and has no label, so that its id, whatever it is, is
+    learnt by nobody; an end token that is also the padding keeps its label.
+
+    A decoder's rows are filled on the left: their summaries then end together, and logits are only computed where
+    a label may stand. With a vocabulary of 128,000 that is most of the memory of a small batch.
+    """
+
+    def __init__(self, pad: int, decoder: bool, slices: bool) -> None:
+        self.pad = pad
+        self.decoder = decoder
+        self.slices = slices
+
+    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+        """Tensors of shape (rows, longest row); labels (rows, kept) where only the last logits are computed."""
+        masks = [[1] * len(row["input_ids"]) for row in rows]
+        made: dict[str, Any] = {
+            "input_ids": _filled([row["input_ids"] for row in rows], self.pad, self.decoder),
+            "attention_mask": _filled(masks, 0, self.decoder),
+            "labels": _filled([row["labels"] for row in rows], IGNORED, self.decoder),
+        }
+        if self.slices:
+            # One more than the longest summary: its first token is told by the last of the prompt.
+            kept = max(sum(label != IGNORED for label in row["labels"]) for row in rows) + 1
+            made["labels"] = made["labels"][:, -kept:]
+            made["logits_to_keep"] = kept
+            made["position_ids"] = (made["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        return made
+
+
+class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
+    """Tells the parent every point of the curve, and marks checkpoints that are whole."""
+
+    def __init__(self, job: str, engine: HuggingFace, emit: Emit) -> None:
+        self.job = job
+        self.engine = engine
+        self.emit = emit
+        self.began = monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.began = monotonic()
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.emit(Told(self.job, f"step {state.global_step} of {state.max_steps}"))
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.emit(Told(self.job, f"step {state.global_step} of {state.max_steps}, evaluating"))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        values = {NAMES[name]: float(value) for name, value in logs.items() if name in NAMES}
+        if not values.keys() & {"loss", "eval_loss"} or not state.is_world_process_zero:
+            return
+        if any(value != value for value in values.values()):
+            raise ModelError(f"the loss is not a number at step {state.global_step}; lower lr or use bfloat16")
+        seconds = monotonic() - self.began
+        self.emit(Logged(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+
+
+def _arguments(job: Job, trainer: Trainer, folder: Path, evaluates: bool, seq2seq: bool) -> TrainingArguments:
+    params, placement = trainer.params, job.spec.placement
+    on_gpu = placement.device.startswith("cuda")
+    patient = bool(params.patience and evaluates)
+    return (Seq2SeqTrainingArguments if seq2seq else TrainingArguments)(
+        output_dir=str(folder),
+        run_name=job.spec.result,
+        num_train_epochs=params.epochs,
+        max_steps=job.spec.max_steps or -1,
+        per_device_train_batch_size=params.batch,
+        per_device_eval_batch_size=params.batch,
+        gradient_accumulation_steps=params.accumulate,
+        learning_rate=params.lr,
+        lr_scheduler_type=params.schedule
+        if params.schedule != "constant" or not params.warmup
+        else "constant_with_warmup",
+        warmup_steps=params.warmup,
+        weight_decay=params.weight_decay,
+        max_grad_norm=params.max_grad_norm,
+        optim=params.optimizer,
+        gradient_checkpointing=params.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        train_sampling_strategy="group_by_length" if params.group_by_length else "random",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        include_num_input_tokens_seen="non_padding",
+        eval_strategy="epoch" if evaluates else "no",
+        prediction_loss_only=True,
+        save_strategy="epoch" if patient else "steps",
+        save_steps=params.save_steps,
+        save_total_limit=2,
+        load_best_model_at_end=patient,
+        metric_for_best_model="eval_loss" if patient else None,
+        restore_callback_states_from_checkpoint=True,
+        bf16=on_gpu and placement.dtype == "bfloat16",
+        fp16=on_gpu and placement.dtype == "float16",
+        use_cpu=not on_gpu,
+        seed=job.spec.seed,
+        data_seed=job.spec.seed,
+        report_to=list(params.report),
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
+    )
+
+
+def _rows(texts: Sequence[Text]) -> list[dict[str, list[int]]]:
+    return [{"input_ids": list(t.input_ids), "labels": list(t.labels)} for t in texts]
+
+
+def _filled(rows: Sequence[Sequence[int]], value: int, left: bool) -> torch.Tensor:
+    width = max(len(row) for row in rows)
+    fills = [[value] * (width - len(row)) for row in rows]
+    filled = [[*fill, *row] if left else [*row, *fill] for fill, row in zip(fills, rows, strict=True)]
+    return torch.tensor(filled, dtype=torch.long)
+
+
+def _explained(error: Exception, checkpoints: Path) -> Exception:
+    """What a person can do about it."""
+    last = last_checkpoint(checkpoints)
+    kept = f"{last.name} is kept, and the same command goes on from there" if last else "no checkpoint was whole yet"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return ModelError(f"the disk is full: a checkpoint could not be written to {checkpoints}; {kept}")
+    if isinstance(error, OSError | SafetensorError) or "PytorchStreamWriter" in str(error):
+        return ModelError(f"a checkpoint could not be written to {checkpoints}, is the disk full? ({error}); {kept}")
+    if isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error):
+        return ModelError(f"out of memory; use a smaller batch, max_tokens or recipe qlora ({kept})")
+    return error

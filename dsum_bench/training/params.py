@@ -1,0 +1,100 @@
+"""Parameters of recipes, with what may not be asked for. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+REPORTS = ("tensorboard", "wandb")
+LARGE = 13e9
+"""Weights up to which the QLoRA paper drops out 0.1 of the adapter's input; 0.05 above."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Params:
+    """What every trainer knows.
+
+    epochs: passes over the training rows. lr: learning rate. warmup: share of the steps in which it rises.
+    batch: rows of one step on one device; accumulate: such steps to one update of the weights.
+    max_tokens: longest training text, in tokens; a longer dialogue loses turns, never its summary.
+    max_grad_norm: the gradient's norm is cut to it. group_by_length: rows of like length share a batch.
+    patience: epochs without a better evaluation loss after which training stops, the best kept; 0 never stops.
+    save_steps: updates between checkpoints. report: extra places for the curve, ``tensorboard`` or ``wandb``.
+    """
+
+    epochs: float = 3.0
+    lr: float = 2e-4
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    batch: int = 4
+    accumulate: int = 4
+    max_tokens: int = 1024
+    max_grad_norm: float = 0.3
+    weight_decay: float = 0.0
+    optimizer: Literal["adamw_torch", "paged_adamw_32bit", "adafactor"] = "paged_adamw_32bit"
+    gradient_checkpointing: bool = True
+    group_by_length: bool = True
+    patience: int = 0
+    save_steps: int = 50
+    report: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "lr", "max_grad_norm"):
+            _check(getattr(self, key) > 0, key, "must be more than 0")
+        for key in ("batch", "accumulate", "save_steps"):
+            _check(getattr(self, key) >= 1, key, "must be at least 1")
+        for key in ("weight_decay", "patience"):
+            _check(getattr(self, key) >= 0, key, "must not be negative")
+        _check(self.max_tokens >= 16, "max_tokens", "must be at least 16")
+        _check(0 <= self.warmup < 1, "warmup", "must be a share of the steps, from 0 to less than 1")
+        for place in self.report:
+            _check(place in REPORTS, "report", f"may hold {' and '.join(REPORTS)}, not '{place}'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraParams(Params):
+    """A low-rank adapter (Hu et al. 2021) on every linear layer but the output, with the QLoRA paper's settings.
+
+    r: rank. alpha: its weight is alpha / r (alpha / sqrt(r) in rslora). dropout: without it, 0.1 for models of up
+    to 13 billion weights and 0.05 above. lora_plus: how many times the learning rate of A that of B is (LoRA+,
+    Hayou et al. 2024); 0 gives both the same.
+    """
+
+    r: int = 16
+    alpha: float = 32.0
+    dropout: float | None = None
+    lora_plus: float = 0.0
+
+    def __post_init__(self) -> None:
+        Params.__post_init__(self)
+        _check(self.r >= 1, "r", "must be at least 1")
+        _check(self.alpha > 0, "alpha", "must be more than 0")
+        _check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to less than 1")
+        _check(self.lora_plus == 0 or self.lora_plus >= 1, "lora_plus", "must be 0 or at least 1")
+
+    def dropout_for(self, weights: float) -> float:
+        """The dropout of a model with that many weights."""
+        if self.dropout is not None:
+            return self.dropout
+        return 0.1 if weights <= LARGE else 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullParams(Params):
+    """Every weight is trained: for encoder-decoders the size of koBART."""
+
+    lr: float = 1e-5
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup: float = 0.1
+    batch: int = 8
+    accumulate: int = 2
+    max_grad_norm: float = 1.0
+    weight_decay: float = 0.01
+    optimizer: Literal["adamw_torch", "paged_adamw_32bit", "adafactor"] = "adamw_torch"
+    gradient_checkpointing: bool = False
+    save_steps: int = 200
+
+
+def _check(holds: bool, key: str, problem: str) -> None:
+    if not holds:
+        raise ValueError(f"{key} {problem}")

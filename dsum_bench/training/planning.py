@@ -1,0 +1,100 @@
+"""What a run will take, from the shape of the network alone. Pure arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from dsum_bench.engines.placement import size
+from dsum_bench.training.params import Params
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+NF4 = 0.516
+"""Bytes a weight: half a byte, and with double quantisation 0.127 bits of constants (Dettmers et al. 2023, 3)."""
+RUNTIME = {"cpu": int(0.75e9), "cuda": int(0.3e9)}
+"""What there is before a weight: on the CPU torch, transformers and peft; on a GPU the allocator's slack."""
+SHARE = 0.95
+"""Of the free memory that a plan may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A network, counted. linear: weights of the linear layers that are quantised; other: all the rest of the base.
+
+    trainable: weights with a gradient; added: those of them that the base does not have (adapters).
+    inner: width of the widest layer inside a block (the MLP's). encoder: whether there is one.
+    """
+
+    linear: int
+    other: int
+    trainable: int
+    added: int
+    layers: int
+    hidden: int
+    inner: int
+    heads: int
+    vocabulary: int
+    encoder: bool
+
+
+def memory(
+    shape: Shape, params: Params, tokens: int, target: int, dtype: str, quantization: str, device: str
+) -> dict[str, int]:
+    """Peak of training in bytes, by what takes it.
+
+    tokens: of the longest batch, rows times longest row; target: of these, tokens that have logits.
+    The optimiser is AdamW with two moments; gradients and moments are float32.
+    """
+    wide = BYTES[dtype]
+    each = NF4 if quantization == "nf4" else wide
+    weights = shape.linear * each + shape.other * wide
+    per_weight = 4 + (4 if params.optimizer == "adafactor" else 8)
+    learning = shape.trainable * per_weight + shape.added * 4
+    # Of a layer's inside, for the backward pass: both norms, queries to output with their rotations, the residual, the
+    # MLP's. The two factors were fitted to three measured runs (results/reference/finetune-*.md). An adapter keeps the
+    # dropped-out input of each linear layer, in float32, and which of it was dropped.
+    inside = tokens * (22 * shape.hidden + 5 * shape.inner) * wide
+    if shape.added:
+        inside += tokens * 5 * (6 * shape.hidden + shape.inner)
+    kept = shape.layers * tokens * shape.hidden * wide
+    activations = kept + inside if params.gradient_checkpointing else shape.layers * inside
+    # The logits, once as computed, and in float32 with their gradient for the loss.
+    logits = target * shape.vocabulary * (wide + 8)
+    parts = {
+        "weights": weights,
+        "adapters and optimiser" if shape.added else "gradients and optimiser": learning,
+        "activations": activations,
+        "logits": logits,
+        "runtime": RUNTIME["cuda" if device.startswith("cuda") else "cpu"],
+    }
+    return {name: int(count) for name, count in parts.items()}
+
+
+def steps(rows: int, params: Params, processes: int, max_steps: int | None) -> int:
+    """Updates of the weights, as transformers' Trainer counts them."""
+    batches = ceil(ceil(rows / processes) / params.batch)
+    whole = ceil(params.epochs * max(1, ceil(batches / params.accumulate)))
+    return min(whole, max_steps) if max_steps else whole
+
+
+def disk(shape: Shape, keeps: str) -> int:
+    """Bytes for three checkpoints (one being written) with their optimiser, and the result."""
+    saved = shape.added if keeps == "adapter" else shape.linear + shape.other
+    return 3 * (saved * 4 + shape.trainable * 8) + saved * 4
+
+
+def refusal(peak: int, free: int, params: Params, trainer: str) -> str | None:
+    """Why a plan cannot be carried out, with what to change; None when it fits."""
+    if peak <= free * SHARE:
+        return None
+    advice = []
+    if params.batch > 1:
+        advice.append(f"--set batch={max(1, params.batch // 2)} --set accumulate={params.accumulate * 2}")
+    if params.max_tokens > 512:
+        advice.append("--set max_tokens=512")
+    if not params.gradient_checkpointing:
+        advice.append("--set gradient_checkpointing=true")
+    if trainer != "qlora":
+        advice.append("--recipe qlora")
+    told = f"try {', '.join(advice)}" if advice else "use a smaller model"
+    return f"it would take about {size(peak)} of memory and {size(free)} are free; {told}"

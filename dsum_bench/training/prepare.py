@@ -1,0 +1,146 @@
+"""From what a user typed to training specs, all of it checked before a worker starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+
+from dsum_bench.datasets.load import Selection, fingerprint, load, references_fingerprint, select
+from dsum_bench.errors import ModelError, ModelSkipped, UserError
+from dsum_bench.machine import Machine
+from dsum_bench.plugins import Plugins
+from dsum_bench.prompts import default_prompt
+from dsum_bench.registry import Registry
+from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec
+from dsum_bench.tables import with_settings
+from dsum_bench.training.job import TrainingSpec
+from dsum_bench.training.running import check_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be trained, as typed. dev_limit: evaluation rows, 0 for none."""
+
+    model: str
+    recipe: str | None
+    dataset: str
+    split: str
+    dev_split: str | None
+    limit: int | None
+    sample: int | None
+    dev_limit: int
+    prompt: str | None
+    prompt_format: PromptFormat
+    settings: tuple[str, ...]
+    max_steps: int | None
+    seed: int
+    dtype: Dtype | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A training run and its rows, checked."""
+
+    spec: TrainingSpec
+    train: Selection
+    dev: Selection | None
+
+
+def prepare(wanted: Wanted, registry: Registry, plugins: Plugins, machine: Machine) -> Prepared:
+    """Check everything that can be checked without loading a model.
+
+    Raises:
+        UserError: unknown names or keys, rows that cannot be trained on, a model that cannot run here.
+    """
+    model = registry.model(wanted.model)
+    adapter = plugins.pick("adapter", plugins.adapters, model.adapter)
+    if adapter.architecture == "none" or model.engine != "huggingface":
+        raise UserError(f"{model.name} has no weights that could be trained")
+    if model.peft is not None:
+        raise UserError(
+            f"{model.name} is an adapter on {model.base or 'its base'}: train that, or export it with --merge"
+        )
+    recipe = complete(registry.recipe(wanted.recipe or model.recipe), plugins, wanted.settings)
+    dataset = registry.dataset(wanted.dataset)
+    train = select(load(dataset, plugins, wanted.split), wanted.limit, wanted.sample, wanted.seed)
+    check_rows(len(train.samples), dataset.name, wanted.split)
+    dev = None
+    if wanted.dev_limit:
+        dev = select(
+            load(dataset, plugins, wanted.dev_split or dataset.default_split), wanted.dev_limit, None, wanted.seed
+        )
+    style = adapter.prompt_style
+    prompt: PromptSpec | None = None
+    if style != "none":
+        prompt = registry.prompt(wanted.prompt or model.prompt or default_prompt(style, dataset.language))
+    trained, placement, weights = _placed(model, recipe, plugins, machine, wanted.dtype)
+    spec = TrainingSpec(
+        model=trained,
+        recipe=recipe,
+        placement=placement,
+        weights=weights,
+        dataset=dataset.name,
+        language=dataset.language,
+        split=wanted.split,
+        selection=train.label,
+        train_fingerprint=_fingerprint(train),
+        dev_fingerprint=_fingerprint(dev) if dev else "",
+        prompt=prompt,
+        prompt_format=wanted.prompt_format if style == "chat" else "template",
+        seed=wanted.seed,
+        max_steps=wanted.max_steps,
+    )
+    return Prepared(spec, train, dev)
+
+
+def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> RecipeSpec:
+    """The recipe with all parameters, those of ``--set`` on top.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value that makes no sense.
+    """
+    trainer = plugins.pick("trainer", plugins.trainers, recipe.trainer, f"recipe '{recipe.name}'")
+    params = with_settings(trainer.Params, recipe.params, settings)
+    try:
+        return replace(recipe, params=asdict(trainer.Params(**params)))
+    except ValueError as error:
+        raise UserError(f"recipe '{recipe.name}': {error}") from None
+
+
+def grid(sweep: str) -> list[tuple[str, ...]]:
+    """Settings of every point of a grid: ``"lr=1e-4,2e-4 r=16,32"`` gives four pairs of ``key=value``.
+
+    Raises:
+        UserError: a part that is not KEY=VALUE,VALUE.
+    """
+    axes = []
+    for part in sweep.split():
+        key, equals, values = part.partition("=")
+        if not equals or not key or not all(values.split(",")):
+            raise UserError(f"--sweep: '{part}' must be KEY=VALUE,VALUE")
+        axes.append([f"{key}={value}" for value in values.split(",")])
+    return [tuple(point) for point in product(*axes)]
+
+
+def _placed(
+    model: ModelSpec, recipe: RecipeSpec, plugins: Plugins, machine: Machine, dtype: Dtype | None
+) -> tuple[ModelSpec, Placement, str]:
+    """The model as it is trained, where, and the fingerprint of its weights."""
+    trainer = plugins.trainers[recipe.trainer]
+    # Weights that are all trained are held in float32; a smaller step than 16 bits can hold would be lost.
+    chosen: Dtype = dtype or ("float32" if trainer.keeps == "checkpoint" else model.dtype)
+    asked = replace(model, quantization=trainer.quantization, dtype=chosen)
+    engine = plugins.engines[model.engine]
+    try:
+        plan = engine.plan(asked, machine, 1)
+        wrong = plugins.adapters[model.adapter].refuses(plan.config) if plan.config else None
+        if wrong:
+            raise ModelError(f"adapter '{model.adapter}' does not fit its checkpoint: {wrong}")
+    except (ModelSkipped, ModelError) as error:
+        raise UserError(f"{model.name} cannot be trained here: {error}") from None
+    return replace(asked, revision=plan.revision or model.revision), plan.placement, plan.weights
+
+
+def _fingerprint(selection: Selection) -> str:
+    return f"{fingerprint(selection.samples)}-{references_fingerprint(selection.samples)}"

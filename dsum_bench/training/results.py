@@ -1,0 +1,59 @@
+"""Trained models as entries of the zoo: ``BASE@RUN``, from the folder of results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from dsum_bench.errors import ModelError
+from dsum_bench.provenance import Provenance, read
+from dsum_bench.registry import Registry
+from dsum_bench.spec import ModelSpec
+
+FOLDER = "models"
+
+
+def result_folder(results: Path, name: str) -> Path:
+    """Where the weights of ``BASE@RUN`` lie."""
+    return results / FOLDER / name
+
+
+def with_trained(registry: Registry, results: Path) -> Registry:
+    """The registry with every trained model in a results folder whose base it knows.
+
+    A folder that cannot be read is left out: it is then an unknown model, and the others go on.
+    """
+    found: dict[str, ModelSpec] = {}
+    for folder in sorted((results / FOLDER).glob("*@*")):
+        try:
+            made = read(folder)
+        except ModelError:
+            continue
+        if made is not None and made.base in registry.models and not folder.name.startswith("."):
+            found[folder.name] = trained(registry.models[made.base], made, folder)
+    return replace(registry, models={**registry.models, **found})
+
+
+def trained(base: ModelSpec, made: Provenance, folder: Path) -> ModelSpec:
+    """The entry of a trained model: its base's, with the new weights, held in memory as they were trained."""
+    folder = folder.resolve()
+    changes: dict[str, Any] = {
+        "name": folder.name,
+        "base": base.name,
+        "recipe": str(made.recipe.get("name", base.recipe)),
+        "dtype": made.recipe.get("dtype", base.dtype),
+        "quantization": made.recipe.get("quantization", base.quantization),
+        "note": f"{base.name}, trained on {made.dataset} {made.split}",
+        "origin": str(folder),
+    }
+    if (folder / "adapter_config.json").is_file():
+        return replace(base, peft=str(folder), **changes)
+    return replace(base, source=(str(folder),), revision=None, sha256=None, **changes)
+
+
+def base_of(models: Mapping[str, ModelSpec], name: str) -> ModelSpec | None:
+    """The entry that a trained model was made from; None for any other model."""
+    base = models[name].base
+    return models.get(base) if base else None

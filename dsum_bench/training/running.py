@@ -1,0 +1,163 @@
+"""Training runs from the process that writes the store: start a worker, keep its curve, say how it ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context
+from time import monotonic
+from typing import Any, Protocol
+
+from dsum_bench.errors import UserError
+from dsum_bench.executors.base import Ended, Told
+from dsum_bench.plugins import Plugins
+from dsum_bench.store.training import TrainingLog
+from dsum_bench.store.writer import Status
+from dsum_bench.training import worker
+from dsum_bench.training.job import Figures, Job, Logged, Planned, Resumed, settings
+from dsum_bench.training.keeping import claim, forget
+
+POLL = 0.5
+GRACE = 5.0
+
+
+class Watcher(Protocol):
+    """Who is told how a training goes."""
+
+    def planned(self, job: Job, figures: Figures) -> None: ...
+    def told(self, job: Job, text: str) -> None: ...
+    def resumed(self, job: Job, step: int) -> None: ...
+    def logged(self, job: Job, point: Logged) -> None: ...
+    def ended(self, job: Job, status: str, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: ``done``, ``failed``, ``skipped``, or ``planned`` where only the plan was asked for."""
+
+    status: str
+    reason: str = ""
+
+
+def main_process() -> bool:
+    """Whether this process writes: under ``accelerate launch`` only the first does."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def train(job: Job, log: TrainingLog | None, plugins: Plugins, watcher: Watcher, fresh: bool = False) -> Outcome:
+    """Do one run, or go on with it. log is None in processes that do not write, and for a plan alone.
+
+    Raises:
+        UserError: the run of this name was begun with other settings.
+    """
+    if log is not None:
+        if fresh:
+            forget(job)
+        claim(job, settings(job.spec))
+        log.open(job.spec, settings(job.spec))
+    began, peak, outcome = monotonic(), 0, Outcome("failed", "interrupted; the same command goes on from here")
+    status: Status = "partial"
+    try:
+        for event in events(job, worker.main):
+            if isinstance(event, Ended):
+                outcome = _outcome(job, event)
+                status = _status(outcome)
+            elif isinstance(event, Logged):
+                peak = max(peak, event.peak_memory)
+            _take(event, job, log, plugins, watcher)
+    finally:
+        if log is not None:
+            log.close(job.id, status, outcome.reason, monotonic() - began, peak)
+    watcher.ended(job, outcome.status, outcome.reason)
+    return outcome
+
+
+def _take(event: Any, job: Job, log: TrainingLog | None, plugins: Plugins, watcher: Watcher) -> None:
+    if isinstance(event, Told):
+        watcher.told(job, event.text)
+    elif isinstance(event, Planned):
+        if log is not None:
+            log.plan(job.id, event.figures)
+        watcher.planned(job, event.figures)
+    elif isinstance(event, Resumed):
+        if log is not None:
+            log.forget_after(job.id, event.step)
+        watcher.resumed(job, event.step)
+    elif isinstance(event, Logged):
+        if log is not None:
+            log.log(job.id, event.step, event.values, event.seconds)
+            _tell_plugins(event, job, plugins, watcher)
+        watcher.logged(job, event)
+
+
+def _tell_plugins(event: Logged, job: Job, plugins: Plugins, watcher: Watcher) -> None:
+    try:
+        plugins.manager.hook.dsum_training_log(run_id=job.id, run=job.spec, step=event.step, values=event.values)
+    except Exception as error:  # a plugin is somebody else's code, and training goes on without it
+        watcher.told(job, f"a plugin failed in dsum_training_log: {type(error).__name__}: {error}")
+
+
+def _outcome(job: Job, event: Ended) -> Outcome:
+    if event.reason:
+        return Outcome("skipped" if event.skipped else "failed", event.reason)
+    return Outcome("planned" if job.plan_only else "done")
+
+
+def _status(outcome: Outcome) -> Status:
+    found: dict[str, Status] = {"done": "done", "skipped": "skipped", "planned": "partial"}
+    return found.get(outcome.status, "failed")
+
+
+class Work(Protocol):
+    """What a worker is given."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def log(self) -> str: ...
+
+
+def events(job: Work, main: Callable[..., None]) -> Iterator[Any]:
+    """What a process that runs ``main(job, connection)`` sends, an Ended last whatever happens to it."""
+    context = get_context("spawn")  # a forked child could not use CUDA
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=main, args=(job, sender), name=f"dsum-bench {job.id}")
+    process.start()
+    sender.close()
+    try:
+        while True:
+            if not receiver.poll(POLL):
+                continue
+            try:
+                event = receiver.recv()
+            except (EOFError, OSError):
+                process.join(GRACE)
+                yield Ended(job.id, _explain(process.exitcode, job.log))
+                return
+            yield event
+            if isinstance(event, Ended):
+                process.join()
+                return
+    finally:
+        if process.is_alive():
+            process.terminate()
+            process.join(GRACE)
+        if process.is_alive():
+            process.kill()
+        receiver.close()
+
+
+def _explain(code: int | None, log: str) -> str:
+    if code == -9:
+        return (
+            "killed by the system (SIGKILL), usually because memory ran out; the same command goes on from the last "
+            "checkpoint, --set batch=1 takes less"
+        )
+    return f"its process ended with code {code} before the work was done (output in {log})"
+
+
+def check_rows(count: int, dataset: str, split: str) -> None:
+    """Raise UserError where there is nothing to learn from."""
+    if not count:
+        raise UserError(f"dataset '{dataset}', split '{split}' has no rows to train on; choose another --split")

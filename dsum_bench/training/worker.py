@@ -1,0 +1,193 @@
+"""What happens in a training worker: texts, plan, weights, transformers' Trainer, result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from dsum_bench import provenance
+from dsum_bench.adapters.base import Adapter, AdapterContext
+from dsum_bench.adapters.build import build
+from dsum_bench.engines.base import Loaded
+from dsum_bench.engines.huggingface import HuggingFace
+from dsum_bench.engines.placement import size
+from dsum_bench.errors import ModelError
+from dsum_bench.executors.base import Told
+from dsum_bench.plugins import Plugins
+from dsum_bench.training import planning, shape
+from dsum_bench.training.base import Trainer
+from dsum_bench.training.job import Figures, Job, Planned, TrainingSpec
+from dsum_bench.training.texts import IGNORED, Text, build_texts
+from dsum_bench.worker import serve
+
+Emit = Callable[[Any], None]
+
+
+def main(job: Job, connection: Connection) -> None:
+    """Entry of the process."""
+    serve(job.id, job.log, connection, lambda emit: run(job, emit))
+
+
+def run(job: Job, emit: Emit) -> None:
+    """Plan, then train and put the result in its place.
+
+    Raises:
+        ModelError: the training cannot be done as asked.
+    """
+    spec = local(job.spec)
+    plugins = Plugins(job.plugins)
+
+    def tell(text: str) -> None:
+        emit(Told(job.id, text))
+
+    trainer_class = plugins.pick("trainer", plugins.trainers, spec.recipe.trainer)
+    trainer = trainer_class(trainer_class.Params(**dict[str, Any](spec.recipe.params)))
+    engine = HuggingFace(spec.model, spec.placement)
+    tell("opening the tokenizer")
+    loaded = engine.prepare(tell)
+    adapter = build_adapter(spec, plugins, loaded)
+    longest = min(trainer.params.max_tokens, loaded.max_tokens or trainer.params.max_tokens)
+    texts = build_texts(adapter, job.train, longest, lambda n: tell(f"building texts, {n} of {len(job.train)}"))
+    dev = build_texts(adapter, job.dev, longest)
+    figures = plan(job, trainer, engine, texts)
+    emit(Planned(job.id, figures))
+    if job.plan_only:
+        return
+    refuse(figures, trainer, job)
+    from dsum_bench.training import loop
+
+    engine.packed = True
+    engine.load(tell)
+    network = loop.train(job, trainer, engine, texts, dev, emit)
+    if network is not None:
+        save(job, spec, trainer, network, engine, loaded)
+
+
+def local(spec: TrainingSpec) -> TrainingSpec:
+    """The spec on this process's own GPU, where ``accelerate launch`` started several."""
+    rank = os.environ.get("LOCAL_RANK")
+    if rank is None or not spec.placement.device.startswith("cuda"):
+        return spec
+    return replace(spec, placement=replace(spec.placement, device=f"cuda:{rank}"))
+
+
+def build_adapter(spec: TrainingSpec, plugins: Plugins, loaded: Loaded) -> Adapter:
+    """The adapter that also screens this model, with the same prompt."""
+    adapter_class = plugins.pick("adapter", plugins.adapters, spec.model.adapter)
+    reason = adapter_class.refuses(loaded.config)
+    if reason:
+        raise ModelError(f"adapter '{spec.model.adapter}' does not fit its checkpoint: {reason}")
+    limits = [n for n in (spec.model.max_prompt_tokens, loaded.max_tokens) if n is not None]
+    return build(
+        plugins,
+        AdapterContext(
+            spec.model, spec.prompt, spec.prompt_format, spec.language, loaded.tokenizer, min(limits, default=None)
+        ),
+    )
+
+
+def plan(job: Job, trainer: Trainer, engine: HuggingFace, texts: list[Text]) -> Figures:
+    """What the run will take, before any weight is loaded."""
+    import psutil
+    import torch
+    from transformers import AutoConfig
+
+    params, spec = trainer.params, job.spec
+    config = AutoConfig.from_pretrained(engine.folder, local_files_only=True, trust_remote_code=engine._remote_code)
+    counted = shape.count(engine._auto_class(), config, trainer)
+    rows = sorted(len(t.input_ids) for t in texts)
+    targets = [sum(i != IGNORED for i in t.labels) for t in texts]
+    batch = min(params.batch, len(texts))
+    tokens = batch * rows[-1]
+    target = batch * (max(targets) + 1)
+    on_gpu = spec.placement.device.startswith("cuda")
+    job.work.mkdir(parents=True, exist_ok=True)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    return Figures(
+        trainable=counted.trainable,
+        weights=counted.linear + counted.other + counted.added,
+        rows=len(texts),
+        tokens=sum(rows),
+        target_tokens=sum(targets),
+        longest=rows[-1],
+        trimmed=sum(bool(t.trimmed) for t in texts),
+        steps=planning.steps(len(texts), params, processes, spec.max_steps),
+        processes=processes,
+        memory=planning.memory(
+            counted, params, tokens, target, spec.placement.dtype, spec.placement.quantization, spec.placement.device
+        ),
+        free=torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available,
+        disk=planning.disk(counted, trainer.keeps),
+        disk_free=shutil.disk_usage(job.work).free,
+    )
+
+
+def refuse(figures: Figures, trainer: Trainer, job: Job) -> None:
+    """Raise ModelError where the plan does not fit in memory or on the disk."""
+    reason = planning.refusal(figures.peak, figures.free, trainer.params, trainer.name)
+    if reason and not job.ignore_memory:
+        raise ModelError(reason)
+    if figures.disk > figures.disk_free:
+        raise ModelError(
+            f"its checkpoints and result take {size(figures.disk)}, and {size(figures.disk_free)} "
+            f"are free in {job.work}"
+        )
+
+
+def save(job: Job, spec: TrainingSpec, trainer: Trainer, network: Any, engine: HuggingFace, loaded: Loaded) -> None:
+    """Write the result beside its place and rename it, so that a result is never half there."""
+    new = job.result.with_name(f".{job.result.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        if trainer.keeps == "adapter":
+            for config in network.peft_config.values():
+                config.base_model_name_or_path = " ".join(spec.model.source) if _public(spec) else spec.model.name
+        network.save_pretrained(new)
+        if trainer.keeps == "checkpoint":
+            loaded.tokenizer.save_pretrained(new)
+            _copy(engine.folder / "generation_config.json", new)
+        (new / "README.md").unlink(missing_ok=True)  # peft's empty form; `export` writes a model card
+        provenance.write(new, _provenance(job, spec))
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise ModelError(f"the result cannot be written to {job.result}: {error.strerror or error}") from error
+    shutil.rmtree(job.result, ignore_errors=True)
+    new.rename(job.result)
+
+
+def _public(spec: TrainingSpec) -> bool:
+    return not Path(spec.model.source[0]).is_absolute()
+
+
+def _copy(file: Path, folder: Path) -> None:
+    if file.is_file():
+        shutil.copy(file, folder / file.name)
+
+
+def _provenance(job: Job, spec: TrainingSpec) -> provenance.Provenance:
+    return provenance.Provenance(
+        run_id=job.id,
+        base=spec.model.name,
+        base_weights=spec.weights,
+        adapter=spec.model.adapter,
+        prompt=provenance.prompt_fingerprint(spec.prompt, spec.prompt_format),
+        dataset=spec.dataset,
+        split=spec.split,
+        dialogues=provenance.digests(s.dialogue for s in job.train),
+        recipe={
+            "name": spec.recipe.name,
+            "trainer": spec.recipe.trainer,
+            "dtype": spec.placement.dtype,
+            "quantization": spec.placement.quantization,
+            "selection": spec.selection,
+            "max_steps": spec.max_steps,
+            "seed": spec.seed,
+            "params": dict(spec.recipe.params),
+        },
+    )

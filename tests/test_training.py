@@ -1,0 +1,301 @@
+"""`dsum-bench finetune` as a user calls it, on small models of the real architectures."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from making import small
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+)
+REGISTRY = """
+[models.mine]
+source = "./mine"
+adapter = "chat"
+prompt = "short"
+recipe = "lora"
+[models.other]
+source = "./other"
+adapter = "chat"
+[models.bart]
+source = "./bart"
+adapter = "encoder_decoder"
+recipe = "full"
+options = { wrap = true }
+[prompts.short]
+user = "{dialogue}"
+[decodings.greedy]
+strategy = "greedy"
+max_new_tokens = 8
+[datasets.rows]
+format = "jsonl"
+path = "{split}.jsonl"
+"""
+QUICK = ("--set", "max_tokens=96", "--set", "batch=2", "--set", "accumulate=1", "--set", "lr=0.01", "--dev-limit", "0")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny.decoder(tmp_path / "mine", "llama", small(CHATML, bos=None))
+    (tmp_path / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    rows = [{"id": str(i), "dialogue": f"#Person1#: 네 {i}.", "summary": f"{i}번입니다."} for i in range(24)]
+    for name, found in (("train", rows), ("dev", rows[:4]), ("empty", [])):
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+        (tmp_path / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    without = [*rows[:2], {"id": "x", "dialogue": "#Person1#: 네."}]
+    (tmp_path / "without.jsonl").write_text("\n".join(json.dumps(r) for r in without), encoding="utf-8")
+    return tmp_path
+
+
+def arguments(*more: str) -> list[str]:
+    return [sys.executable, "-m", "dsum_bench", "finetune", "mine", "--dataset", "rows", *QUICK, *more]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"COLUMNS": "120", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+
+
+def call(folder: Path, command: list[str], seconds: float = 560) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=seconds, check=False
+    )
+
+
+@pytest.fixture
+def tune(folder: Path) -> Run:
+    return lambda *more: call(folder, arguments(*more))
+
+
+def curve(folder: Path, run: str, measure: str = "loss") -> list[tuple[int, float]]:
+    sql = "select step, value from training_log where training_id = ? and measure = ? order by step"
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        return list(db.execute(sql, [run, measure]))
+
+
+def one(folder: Path, sql: str) -> Any:
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        return db.execute(sql).fetchone()
+
+
+# -- from one command to a ranked result --------------------------------------------------------------------------
+
+
+def test_training_lowers_the_loss_and_the_result_stands_beside_its_base(tune: Run, folder: Path) -> None:
+    done = tune("--name", "a", "--set", "epochs=4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    losses = [value for _, value in curve(folder, "mine@a")]
+    assert len(losses) == 48 and sum(losses[-6:]) < 0.7 * sum(losses[:6])
+    assert one(folder, "select status, trainer, split from trainings") == ("done", "lora", "train")
+    treatments = "select group_concat(model || ' ' || treatment, ', ') from (select * from runs order by model)"
+    assert "mine zero-shot, mine@a lora" in one(folder, treatments)[0]
+    assert "mine@a" in done.stdout and "95 % interval" in done.stdout and "p = " in done.stdout
+    record = json.loads((folder / "results/models/mine@a/dsum-bench.json").read_text("utf-8"))
+    assert record["base"] == "mine" and len(record["dialogues"]) == 24
+    again = call(folder, [sys.executable, "-m", "dsum_bench", "screen", "mine@a", "--dataset", "rows", "--limit", "2"])
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_killed_run_goes_on_with_the_same_curve(tune: Run, folder: Path) -> None:
+    often = ("--no-screen", "--set", "epochs=3", "--set", "save_steps=5")
+    assert tune("--name", "whole", *often).returncode == 0
+    process = subprocess.Popen(
+        arguments("--name", "killed", *often), cwd=folder, env=environment(), stdout=subprocess.DEVNULL
+    )
+    wanted, limit = random.Random(7).randint(8, 20), time.monotonic() + 120
+    while time.monotonic() < limit and process.poll() is None:
+        if (folder / "results/dsum.db").exists() and len(curve(folder, "mine@killed")) >= wanted:
+            break
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    began = curve(folder, "mine@killed")
+    assert wanted <= len(began) < 36
+    time.sleep(1)  # its worker ends with it
+    # A checkpoint that was being written when the process died is passed over.
+    broken = folder / "results/training/mine@killed/checkpoints/checkpoint-36"
+    broken.mkdir()
+    (broken / "trainer_state.json").write_text("{", encoding="utf-8")
+    done = tune("--name", "killed", *often)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "goes on from step" in done.stdout
+    whole, resumed = curve(folder, "mine@whole"), curve(folder, "mine@killed")
+    assert [step for step, _ in resumed] == [step for step, _ in whole] == list(range(1, 37))
+    assert [v for _, v in resumed] == pytest.approx([v for _, v in whole], abs=1e-4)
+
+
+def test_a_plan_alone_writes_no_database(tune: Run, folder: Path) -> None:
+    done = tune("--dry-run")
+    assert done.returncode == 0, done.stderr
+    # Rank 16 on the seven projections of two layers, 32 wide, 64 inside, two of four heads for keys and values.
+    by_hand = 2 * 16 * (2 * (32 + 32) + 2 * (32 + 16) + 3 * (32 + 64))
+    assert f"{by_hand:,} of" in done.stdout
+    assert "36 of 2 rows" in done.stdout  # 24 rows, three epochs
+    assert not (folder / "results/dsum.db").exists()
+
+
+@pytest.mark.parametrize("recipe", ["dora", "rslora", "qlora"])
+def test_every_kind_of_adapter_is_trained_saved_and_screened(recipe: str, tune: Run, folder: Path) -> None:
+    done = tune("--name", "b", "--recipe", recipe, "--max-steps", "12", "--screen-limit", "2", "--set", "lora_plus=4.0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    losses = [value for _, value in curve(folder, "mine@b")]
+    assert sum(losses[-3:]) < sum(losses[:3])
+    assert one(folder, "select quantization from runs where model = 'mine@b'")[0] == (
+        "nf4" if recipe == "qlora" else "none"
+    )
+
+
+def test_a_sweep_makes_a_run_of_every_point(tune: Run, folder: Path) -> None:
+    done = tune("--sweep", "r=2,4 epochs=0.25", "--no-screen")
+    assert done.returncode == 0, done.stderr
+    assert one(folder, "select count(*), count(distinct id) from trainings where status = 'done'") == (2, 2)
+
+
+def test_training_stops_when_evaluation_gets_no_better(tune: Run, folder: Path) -> None:
+    done = tune(
+        "--name", "c", "--no-screen", "--dev-limit", "4", "--set", "patience=1", "--set", "epochs=30", "--set", "lr=0.5"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    evaluated = curve(folder, "mine@c", "eval_loss")
+    assert 2 <= len(evaluated) < 30
+    assert evaluated[-1][1] >= min(value for _, value in evaluated)
+
+
+def test_an_export_has_a_card_and_a_merge_writes_the_same(tune: Run, folder: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    assert tune("--name", "x", "--max-steps", "6", "--screen-limit", "2").returncode == 0
+    for out, more in (("adapter", []), ("merged", ["--merge"])):
+        done = call(folder, [sys.executable, "-m", "dsum_bench", "export", "mine@x", "-o", out, *more])
+        assert done.returncode == 0, done.stdout + done.stderr
+        text = (folder / out / "README.md").read_text("utf-8")
+        assert "mine trained with dsum-bench by recipe `lora`" in text and "| rows dev" in text
+    assert "merged: 0 of 8 outputs differ" in done.stdout
+    ids = torch.arange(5, 45)[None]
+    base = AutoModelForCausalLM.from_pretrained(folder / "mine")
+    plain = base(ids).logits
+    adapted = PeftModel.from_pretrained(base, folder / "adapter").eval()(ids).logits
+    merged = AutoModelForCausalLM.from_pretrained(folder / "merged").eval()(ids).logits
+    torch.testing.assert_close(merged, adapted, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(plain, adapted, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_and_one_of_them_writes(folder: Path) -> None:
+    # What `accelerate launch` starts where there are GPUs; without them it would start a single process.
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29517"]
+    few = ("--no-screen", "--name", "two", "--set", "epochs=1")
+    done = call(folder, [*launch, *arguments(*few)[1:]])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 4 rows" in done.stdout  # 24 rows, two processes of two rows each
+    assert done.stdout.count("trained; the model is called mine@two") == 1
+    assert [step for step, _ in curve(folder, "mine@two")] == list(range(1, 7))
+
+
+# -- an encoder-decoder -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_small_bart_with_kobarts_tokenizer_learns_32_rows_by_heart(folder: Path, kobart_folder: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration
+
+    tok = AutoTokenizer.from_pretrained(kobart_folder)
+    ends = {"pad_token_id": tok.pad_token_id, "bos_token_id": tok.bos_token_id, "eos_token_id": tok.eos_token_id}
+    layers = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in
+              (("layers", 2), ("attention_heads", 4), ("ffn_dim", 512))}  # fmt: skip
+    torch.manual_seed(0)
+    network = BartForConditionalGeneration(
+        BartConfig(vocab_size=len(tok), d_model=128, dropout=0.0, max_position_embeddings=512, forced_eos_token_id=None,
+                   decoder_start_token_id=tok.eos_token_id, **layers, **ends)
+    )  # fmt: skip
+    tiny.save(folder / "bart", network, tok)
+    (folder / "registry.toml").write_text(REGISTRY.replace("max_new_tokens = 8", "max_new_tokens = 100"), "utf-8")
+    done = call(
+        folder,
+        [sys.executable, "-m", "dsum_bench", "finetune", "bart", "--dev-split", "train", "--limit", "32", "--name", "a",
+         "--screen-limit", "32", "--dev-limit", "0", "--set", "lr=2e-3", "--set", "epochs=80", "--set", "accumulate=1",
+         "--set", "weight_decay=0.0"],
+        1700,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    mean = """
+        select mean, n from aggregates join signatures on signatures.id = signature_id join runs on runs.id = run_id
+        where model = 'bart@a' and metric = 'rouge@mecab' and measure = 'mean'
+    """
+    assert one(folder, mean)[0] > 90 and one(folder, mean)[1] == 32
+
+
+# -- what one can get wrong ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--split", "empty"], "has no"),
+        (["--split", "without"], "row 3"),
+        (["--set", "learning_rate=1"], "unknown key 'learning_rate'"),
+        (["--set", "r=0"], "r must be at least 1"),
+        (["--recipe", "qlor"], "did you mean 'qlora'"),
+        (["--sweep", "lr"], "must be KEY=VALUE,VALUE"),
+        (["--name", "A B"], "use lower-case letters"),
+    ],
+)
+def test_wrong_input_is_told_in_a_sentence(more: list[str], told: str, tune: Run) -> None:
+    done = tune(*more)
+    assert done.returncode == 2 and told in done.stderr, done.stderr
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_a_model_from_the_hub_without_a_hub_is_refused_in_seconds(folder: Path) -> None:
+    began = time.monotonic()
+    done = call(folder, [sys.executable, "-m", "dsum_bench", "finetune", "llama32-3b"])
+    assert done.returncode == 2 and "llama32-3b cannot be trained here" in done.stderr
+    assert "HF_HUB_OFFLINE" in done.stderr and time.monotonic() - began < 20
+
+
+def test_a_run_is_not_resumed_with_other_settings(tune: Run) -> None:
+    few = ("--no-screen", "--max-steps", "2", "--name", "d")
+    assert tune(*few).returncode == 0
+    done = tune(*few, "--set", "lr=0.02")
+    assert done.returncode == 2 and "lr (0.01 then, 0.02 now)" in done.stderr and "--fresh" in done.stderr
+    assert tune(*few, "--set", "lr=0.02", "--fresh").returncode == 0
+
+
+def test_an_adapter_is_not_put_on_another_base(tune: Run, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    assert tune("--no-screen", "--max-steps", "2", "--name", "e").returncode == 0
+    network = AutoModelForCausalLM.from_pretrained(folder / "mine")
+    with torch.no_grad():
+        network.lm_head.weight.add_(1.0)
+    network.save_pretrained(folder / "mine")
+    done = call(folder, [sys.executable, "-m", "dsum_bench", "screen", "mine@e", "--dataset", "rows"])
+    assert done.returncode != 0 and "adapter for another base model" in done.stdout + done.stderr
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_good_one(tune: Run, folder: Path) -> None:
+    few = ("--no-screen", "--name", "f", "--set", "save_steps=4", "--set", "epochs=1", "--set", "r=256")
+    limited = ["bash", "-c", 'ulimit -f 300; exec "$0" "$@"', *arguments(*few)]
+    failed = call(folder, limited)
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    assert "could not be written" in failed.stdout + failed.stderr
+    done = tune(*few)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [step for step, _ in curve(folder, "mine@f")] == list(range(1, 13))
