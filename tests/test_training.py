@@ -206,41 +206,6 @@ def test_two_processes_train_one_model_and_one_of_them_writes(folder: Path) -> N
     assert [step for step, _ in curve(folder, "mine@two")] == list(range(1, 7))
 
 
-# -- an encoder-decoder -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_a_small_bart_with_kobarts_tokenizer_learns_32_rows_by_heart(folder: Path, kobart_folder: Path) -> None:
-    import torch
-    from transformers import AutoTokenizer, BartConfig, BartForConditionalGeneration
-
-    tok = AutoTokenizer.from_pretrained(kobart_folder)
-    ends = {"pad_token_id": tok.pad_token_id, "bos_token_id": tok.bos_token_id, "eos_token_id": tok.eos_token_id}
-    layers = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in
-              (("layers", 2), ("attention_heads", 4), ("ffn_dim", 512))}  # fmt: skip
-    torch.manual_seed(0)
-    network = BartForConditionalGeneration(
-        BartConfig(vocab_size=len(tok), d_model=128, dropout=0.0, max_position_embeddings=512, forced_eos_token_id=None,
-                   decoder_start_token_id=tok.eos_token_id, **layers, **ends)
-    )  # fmt: skip
-    tiny.save(folder / "bart", network, tok)
-    (folder / "registry.toml").write_text(REGISTRY.replace("max_new_tokens = 8", "max_new_tokens = 100"), "utf-8")
-    done = call(
-        folder,
-        [sys.executable, "-m", "dsum_bench", "finetune", "bart", "--dev-split", "train", "--limit", "32", "--name", "a",
-         "--screen-limit", "32", "--dev-limit", "0", "--set", "lr=2e-3", "--set", "epochs=80", "--set", "accumulate=1",
-         "--set", "weight_decay=0.0"],
-        1700,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    mean = """
-        select mean, n from aggregates join signatures on signatures.id = signature_id join runs on runs.id = run_id
-        where model = 'bart@a' and metric = 'rouge@mecab' and measure = 'mean'
-    """
-    assert one(folder, mean)[0] > 90 and one(folder, mean)[1] == 32
-
-
 # -- what one can get wrong ---------------------------------------------------------------------------------------
 
 
