@@ -116,11 +116,11 @@ def _check(run: RunSpec, plugins: Plugins, machine: Machine) -> Candidate:
         beams = decoding(decoding.Params(**run.decoding.params)).beams if decoding and run.decoding else 1
         plan = engine.plan(model, machine, beams)
         wrong = adapter.refuses(plan.config) if plan.config else None
+        if wrong:
+            raise ModelError(f"adapter '{model.adapter}' does not fit its checkpoint: {wrong}")
         asks = adapter.prompt_style == "chat" and run.prompt_format == "template"
         if asks and plan.template is False:
             raise ModelError("its tokenizer has no chat template; use adapter completion or --prompt-format raw")
-        if wrong:
-            raise ModelError(f"adapter '{model.adapter}' does not fit its checkpoint: {wrong}")
     except ModelSkipped as error:
         return Candidate(run, control, "skipped", str(error))
     except ModelError as error:
