@@ -94,6 +94,9 @@ def _packages() -> Iterator[Answer]:
 
 
 def _bitsandbytes() -> Answer:
+    import logging
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it speaks of kernels that it can do without
     try:  # being installed says little of a package that brings compiled code
         import bitsandbytes
     except Exception as error:
