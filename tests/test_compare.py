@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from store_runs import SIGNATURE, make_run, open_store, positions, scored
+from store_runs import SIGNATURE, make_run, open_store, positions, scored, store_run
 
 from dsum_bench.cli import main
 from dsum_bench.spec import RunSpec
+from dsum_bench.store import reader
 
 N = 40
+
+
+def test_a_name_means_its_only_finished_run(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        key = store_run(store, make_run("m"))
+        store_run(store, make_run("m", seed=7), finished=1, status="partial")
+        store_run(store, make_run("other"), base=50.0)
+    assert reader.run(tmp_path / "dsum.db", "m").row.run_id == key
 
 
 def add(folder: Path, run: RunSpec, bases: list[float], close: bool = True) -> str:

@@ -94,7 +94,7 @@ def metrics(path: Path) -> list[str]:
 
 
 def run(path: Path, name: str) -> RunRecord:
-    """One run by its key, the beginning of its key, or its model's name.
+    """One run by its key, the beginning of its key, or its model's name, which may also mean its only finished run.
 
     Raises:
         UserError: there is none, or more than one; they are named.
@@ -106,6 +106,9 @@ def run(path: Path, name: str) -> RunRecord:
             or [r for r in runs if r.row.model == name]
             or [r for r in runs if name and r.row.run_id.startswith(name)]
         )
+        finished = [r for r in matches if r.row.status == "done"]
+        if len(finished) == 1:
+            matches = finished
         if len(matches) == 1:
             spec = db.execute("select spec from runs where id = ?", [matches[0].row.run_id]).fetchone()[0]
             return _record(matches[0], json.loads(spec))
