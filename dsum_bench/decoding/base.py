@@ -34,10 +34,13 @@ class Decoding(ABC):
     Params: a frozen dataclass; the keys, types and defaults of a ``[decodings.NAME]`` entry. It has at
         least ``max_new_tokens``.
     beams: sequences kept per prompt, which an engine's memory depends on.
+    continues: whether new processors may take an output up in the middle. They must then depend on nothing but the
+        tokens so far and the sample; an engine may drop rows that have ended and go on with the others.
     """
 
     name: ClassVar[str]
     Params: ClassVar[type]
+    continues: ClassVar[bool] = False
 
     def __init__(self, params: Any, seed: int = 42) -> None:
         self.params = params

@@ -79,6 +79,7 @@ class Greedy(Decoding):
     """The most probable token at each step."""
 
     name = "greedy"
+    continues = True
     Params = GreedyParams
     params: GreedyParams
 

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 from dsum_bench.adapters.base import TAG, Adapter, Architecture
-from dsum_bench.decoding.base import Batch, Decoding
+from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
 from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
 from dsum_bench.engines.batching import plan_batches, token_budget
@@ -20,7 +20,7 @@ from dsum_bench.machine import Machine
 from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
 
 if TYPE_CHECKING:
-    import torch
+    from dsum_bench.engines.generation import Writer
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -187,14 +187,19 @@ class HuggingFace(Engine):
     ) -> Iterator[list[Generation]]:
         if decoding is None:
             raise ModelError("this model needs a decoding")
+        from dsum_bench.engines.generation import Vocabulary, Writer
+
         new = int(str(decoding.config()["max_new_tokens"]))
+        ends = self._ends(adapter)
+        vocabulary = Vocabulary(ends, self._pad(ends), self._tag_ids())
+        writer = Writer(self.network, vocabulary, prompts, self.padding_side(adapter.architecture) == "left")
         budget = self._budget()
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
         done = 0
         while queue:
             batch = queue.popleft()
             tell(f"{done}/{len(prompts)} samples, batch of {len(batch)}")
-            finished = self._try(batch, adapter, decoding, tell)
+            finished = self._try(batch, writer, adapter, decoding, tell)
             if finished is None:
                 if len(batch) == 1:
                     raise ModelError(
@@ -239,13 +244,15 @@ class HuggingFace(Engine):
         free = torch.cuda.mem_get_info()[0] if on_gpu else None
         return token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
 
-    def _try(self, batch: list[Prompt], adapter: Adapter, decoding: Decoding, tell: Tell) -> list[Generation] | None:
+    def _try(
+        self, batch: list[Prompt], writer: Writer, adapter: Adapter, decoding: Decoding, tell: Tell
+    ) -> list[Generation] | None:
         """One batch; None when memory did not suffice. The error is let go before anything is tried again,
         since its traceback holds the tensors."""
         import torch
 
         try:
-            return self._run(batch, adapter, decoding, tell)
+            return self._run(batch, writer, adapter, decoding, tell)
         except (RuntimeError, MemoryError) as error:  # torch.OutOfMemoryError is a RuntimeError
             if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and not any(
                 text in str(error) for text in OUT_OF_MEMORY
@@ -255,45 +262,18 @@ class HuggingFace(Engine):
             torch.cuda.empty_cache()
         return None
 
-    def _run(self, batch: list[Prompt], adapter: Adapter, decoding: Decoding, tell: Tell) -> list[Generation]:
-        import torch
-
+    def _run(
+        self, batch: list[Prompt], writer: Writer, adapter: Adapter, decoding: Decoding, tell: Tell
+    ) -> list[Generation]:
         from dsum_bench.engines.pulse import Pulse
 
         start = perf_counter()
-        ends = self._ends(adapter)
-        seq2seq = adapter.architecture == "encoder_decoder"
-        left = self.padding_side(adapter.architecture) == "left"
-        ids, mask = self._tensors(batch, left, pad=self._pad(ends))
-        width = 1 if seq2seq else ids.shape[1]
-        info = Batch(tuple(p.sample_id for p in batch), width, self._tag_ids())
         arguments = {**decoding.config(), **adapter.generate_arguments()}
-        with torch.inference_mode(), Pulse(tell, len(batch), width).inside(self.network) as pulse:
-            written = self.network.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                eos_token_id=list(ends),
-                pad_token_id=self._pad(ends),
-                logits_processor=decoding.processors(info),
-                stopping_criteria=[pulse],
-                **arguments,
-            )
-        rows = written[:, width:].tolist()
+        with Pulse(tell, len(batch)).inside(self.network) as pulse:
+            rows = writer.write(batch, decoding, arguments, pulse)
         seconds = (perf_counter() - start) / len(batch)
+        ends = writer.vocabulary.ends
         return [_read(p, row, ends, adapter, seconds) for p, row in zip(batch, rows, strict=True)]
-
-    def _tensors(self, batch: list[Prompt], left: bool, pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and attention mask, each of shape (prompts, longest prompt)."""
-        import torch
-
-        width = max(len(p.token_ids) for p in batch)
-        ids = torch.full((len(batch), width), pad, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, prompt in enumerate(batch):
-            place = slice(width - len(prompt.token_ids), width) if left else slice(0, len(prompt.token_ids))
-            ids[row, place] = torch.tensor(prompt.token_ids)
-            mask[row, place] = 1
-        return ids.to(self.network.device), mask.to(self.network.device)
 
     def _ends(self, adapter: Adapter) -> tuple[int, ...]:
         found = (*self.checkpoint_ends, *adapter.end_ids())

@@ -22,15 +22,14 @@ class Pulse(StoppingCriteria):  # type: ignore[misc]
     model longer than the silence after which a worker counts as hung.
     """
 
-    def __init__(self, tell: Tell, prompts: int, width: int) -> None:
+    def __init__(self, tell: Tell, prompts: int) -> None:
         self.tell = tell
         self.prompts = prompts
-        self.width = width
         self.last = monotonic()
         self.step = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        self.step = input_ids.shape[1] - self.width
+        self.step += 1
         self.beat()
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 

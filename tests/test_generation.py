@@ -1,0 +1,158 @@
+"""What is done around ``generate`` must not show in any text: against transformers alone, a prompt at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
+from dsum_bench.spec import Prompt
+
+NEW = 10
+VOCABULARY = 60
+LENGTHS = (30, 29, 45, 22, 38, 21, 44, 27)
+END = 7
+
+
+def network(family: str, **changes: Any) -> Any:
+    """A small random decoder whose end token is likely, so that rows end at different steps."""
+    import torch
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        initializer_range=0.6,
+        **changes,
+    )
+    torch.manual_seed(3)
+    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "llama": lambda: network("Llama"),
+    "qwen3": lambda: network("Qwen3"),
+    "gemma3": lambda: network("Gemma3Text", sliding_window=1024),
+    "gemma3, a window shorter than the prompts": lambda: network("Gemma3Text", sliding_window=16),
+    "mistral, a window that the output runs out of": lambda: network("Mistral", sliding_window=50),
+}
+
+
+def prompts(shared: int) -> list[Prompt]:
+    import random
+
+    rng = random.Random(1)
+    start = [rng.randrange(VOCABULARY) for _ in range(shared)]
+    made = [(*start, i, *(rng.randrange(VOCABULARY) for _ in range(n - shared - 1))) for i, n in enumerate(LENGTHS)]
+    rows = [Prompt(f"s{i}", "", ids) for i, ids in enumerate(made)]
+    return sorted(rows, key=lambda p: -len(p.token_ids))
+
+
+def alone(model: Any, rows: list[Prompt], **arguments: Any) -> dict[str, list[int]]:
+    import torch
+
+    found = {}
+    for prompt in rows:
+        ids = torch.tensor([prompt.token_ids])
+        ends = {"eos_token_id": END, "pad_token_id": 0, "attention_mask": torch.ones_like(ids)}
+        out = model.generate(ids, max_new_tokens=NEW, **ends, **arguments)[0]
+        found[prompt.sample_id] = cut(out[ids.shape[1] :].tolist())
+    return found
+
+
+def cut(row: list[int]) -> list[int]:
+    return row[: row.index(END)] if END in row else row
+
+
+def written(model: Any, rows: list[Prompt], decoding: Any, group: int = 80) -> dict[str, list[int]]:
+    from dsum_bench.engines.generation import Vocabulary, Writer
+    from dsum_bench.engines.pulse import Pulse
+
+    writer = Writer(model, Vocabulary((END,), 0, frozenset()), rows, left=True, group=group)
+    out = writer.write(rows, decoding, decoding.config(), Pulse(lambda text: None, len(rows)))
+    return {p.sample_id: cut(row) for p, row in zip(rows, out, strict=True)}
+
+
+@pytest.mark.parametrize("shared", [0, 18])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_and_beams_write_what_transformers_writes(family: str, shared: int) -> None:
+    model, rows = FAMILIES[family](), prompts(shared)
+    greedy = alone(model, rows, do_sample=False)
+    assert written(model, rows, Greedy(GreedyParams(max_new_tokens=NEW))) == greedy
+    assert len({tuple(row) for row in greedy.values()}) > 4, "all outputs are alike: this model shows nothing"
+    beams = alone(model, rows, num_beams=3, early_stopping=True, do_sample=False)
+    assert written(model, rows, Beam(BeamParams(max_new_tokens=NEW, beams=3))) == beams
+
+
+def test_rows_that_have_ended_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, rows = FAMILIES["llama"](), prompts(18)
+    model.lm_head.weight.data[END] *= 1.6
+    oracle = alone(model, rows, do_sample=False)
+    lengths = [len(row) for row in oracle.values()]
+    assert min(lengths) < 3 and max(lengths) == NEW, "the rows must end at different steps"
+    sizes: list[int] = []
+    forward = model.forward
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        sizes.append(len(named["input_ids"]))
+        return forward(*arguments, **named)
+
+    counted.__signature__ = __import__("inspect").signature(forward)  # type: ignore[attr-defined]
+    monkeypatch.setattr(model, "forward", counted)
+    assert written(model, rows, Greedy(GreedyParams(max_new_tokens=NEW))) == oracle
+    assert sizes[-1] <= len(rows) // 2 < max(sizes)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"no_repeat_ngram": 2, "repetition_penalty": 1.3},
+        {"min_new_tokens": 6},
+    ],
+)
+def test_dropping_rows_changes_no_strategy(params: dict[str, Any]) -> None:
+    model, rows = FAMILIES["llama"](), prompts(18)
+    model.lm_head.weight.data[END] *= 1.6
+    for decoding in (
+        Greedy(GreedyParams(max_new_tokens=NEW, **params)),
+        Sampling(SamplingParams(max_new_tokens=NEW, temperature=1.5, **params), seed=5),
+    ):
+        one_by_one = {k: v for p in rows for k, v in written(model, [p], decoding).items()}
+        assert written(model, rows, decoding) == one_by_one
+        assert len({len(row) for row in one_by_one.values()}) > 1
+
+
+def test_a_strategy_that_cannot_continue_is_not_broken_off() -> None:
+    class Steps(Greedy):
+        continues = False
+        begun = 0
+
+        def processors(self, batch: Any) -> Any:
+            Steps.begun += 1
+            return super().processors(batch)
+
+    model, rows = FAMILIES["llama"](), prompts(0)
+    model.lm_head.weight.data[END] *= 1.6
+    assert written(model, rows, Steps(GreedyParams(max_new_tokens=NEW))) == alone(model, rows, do_sample=False)
+    assert Steps.begun == 1
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=8), min_size=2, max_size=6))
+def test_the_shared_start_is_the_longest_and_leaves_a_token(ids: list[list[int]]) -> None:
+    from dsum_bench.engines.generation import shared_start
+
+    found = shared_start([Prompt(str(i), "", tuple(row)) for i, row in enumerate(ids)])
+    expected = 0
+    while all(len(row) > expected + 1 for row in ids) and len({row[expected] for row in ids}) == 1:
+        expected += 1
+    assert found == tuple(ids[0][:expected])
