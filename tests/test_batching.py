@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsum_bench.engines.batching import plan_batches, token_budget
+from dsum_bench.engines.batching import best_rows, plan_batches, token_budget
 from dsum_bench.spec import Prompt
 
 
@@ -40,3 +40,27 @@ def test_the_budget_follows_the_memory_and_has_bounds() -> None:
     assert 20_000 < small < 30_000
     assert 9 * small < large <= 262_144
     assert token_budget(114_688, 513_024, 1) == 2048
+
+
+def test_rows_are_added_as_long_as_they_make_the_single_one_cheaper() -> None:
+    asked: list[int] = []
+
+    def step(rows: int) -> float:
+        asked.append(rows)
+        return 0.010 + 0.001 * max(rows, 30)  # free up to 30 rows, then each costs
+
+    # 8 rows: 40 ms, 5.0 a row; 16: 2.5; 32: 1.31; 64: 1.16, 12 % cheaper; 128: 1.08, only 7 %.
+    assert best_rows(step, 1000) == 64
+    assert asked == [8, 16, 32, 64, 128]
+    assert best_rows(step, 40) == 32
+    assert best_rows(step, 5) == 8
+
+
+def test_a_slow_machine_is_not_asked_for_long() -> None:
+    asked: list[int] = []
+
+    def step(rows: int) -> float:
+        asked.append(rows)
+        return 2.0
+
+    assert best_rows(step, 1000) == 8 and asked == [8]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dsum_bench.spec import Prompt
 
@@ -30,20 +30,34 @@ def plan_batches(prompts: Sequence[Prompt], budget: int, beams: int, new_tokens:
     return batches
 
 
-def token_budget(kv_bytes: int, logit_bytes: int, free_bytes: int | None) -> int:
-    """Tokens a batch may hold.
+def token_budget(kv_bytes: int, logit_bytes: int, free_bytes: int) -> int:
+    """Tokens a batch may hold: what four fifths of the memory hold, at least 2,048 and at most 262,144.
 
     Args:
         kv_bytes: memory of the KV cache for one token of one sequence.
-        logit_bytes: memory of one position's scores over the vocabulary, in float32.
-        free_bytes: free memory of a GPU after loading; None on a CPU.
-
-    Returns:
-        On a CPU 8,192: SmolLM2-135M on 2 cores was fastest there with about 8 dialogues of 300 tokens in
-        4 beams, and larger batches only took more memory. On a GPU what four fifths of the free memory hold,
-        at most 262,144; one row in 256 tokens is taken to keep scores (four copies: processors and beams).
+        logit_bytes: memory of one position's scores over the vocabulary, in float32. One row in 256 tokens is taken
+            to keep scores (four copies: processors and beams).
+        free_bytes: memory that is free after loading.
     """
-    if free_bytes is None:
-        return 8192
     per_token = kv_bytes + 4 * logit_bytes // 256
     return max(2048, min(262_144, int(0.8 * free_bytes / max(1, per_token))))
+
+
+def best_rows(step: Callable[[int], float], most: int, patience: float = 3.0) -> int:
+    """Rows of a batch beyond which a row gets no cheaper.
+
+    Args:
+        step: seconds that one new token takes for a batch of so many rows.
+        most: rows that there are at most.
+        patience: seconds to spend on finding out; what seemed best by then is taken.
+    """
+    rows, best, spent = 8, 8, 0.0
+    cheapest = float("inf")
+    while rows <= most and spent < patience:
+        seconds = step(rows)
+        spent += 2 * seconds  # a step is timed twice
+        if seconds / rows > 0.9 * cheapest:
+            break
+        best, cheapest = rows, seconds / rows
+        rows *= 2
+    return best

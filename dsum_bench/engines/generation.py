@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -90,6 +91,22 @@ class Writer:
         cache = caches.joined([part[2] for part in parts], width - 1, new, decoding.beams, self.network.config)
         del parts
         return self._shrinking(ids, mask, cache, Batch(names, width, self.vocabulary.tags), decoding, arguments, pulse)
+
+    @torch.inference_mode()
+    def step_seconds(self, rows: int, width: int) -> float:
+        """Seconds of one new token for a batch of so many rows of ``width`` tokens; the better of two tries."""
+        one = Cache(config=self.network.config)
+        ids = torch.full((1, 1), self.vocabulary.ends[0], device=self.network.device)
+        self._forward(ids, torch.ones_like(ids), one)
+        cache = caches.joined([one], width, 2, rows, self.network.config)
+        ids, found = ids.expand(rows, 1), []
+        for step in (1, 2):
+            start = perf_counter()
+            self._forward(ids, ids.new_ones(rows, width + step), cache)
+            if self.network.device.type == "cuda":
+                torch.cuda.synchronize()
+            found.append(perf_counter() - start)
+        return min(found)
 
     def _shrinking(
         self,

@@ -13,10 +13,10 @@ from dsum_bench.adapters.base import TAG, Adapter, Architecture
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
 from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
-from dsum_bench.engines.batching import plan_batches, token_budget
+from dsum_bench.engines.batching import best_rows, plan_batches, token_budget
 from dsum_bench.engines.placement import place
 from dsum_bench.errors import ModelError, ModelSkipped
-from dsum_bench.machine import Machine
+from dsum_bench.machine import Machine, detect
 from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class HuggingFace(Engine):
         ends = self._ends(adapter)
         vocabulary = Vocabulary(ends, self._pad(ends), self._tag_ids())
         writer = Writer(self.network, vocabulary, prompts, self.padding_side(adapter.architecture) == "left")
-        budget = self._budget()
+        budget = self._budget(writer, prompts, decoding.beams, new)
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
         done = 0
         while queue:
@@ -231,7 +231,8 @@ class HuggingFace(Engine):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
-    def _budget(self) -> int:
+    def _budget(self, writer: Writer, prompts: Sequence[Prompt], beams: int, new: int) -> int:
+        """Tokens in a batch, at most as many as memory holds and as make the single token cheaper here."""
         import torch
 
         config = self.network.config.get_text_config()
@@ -241,8 +242,15 @@ class HuggingFace(Engine):
         head = getattr(config, "head_dim", None) or (getattr(config, "hidden_size", 0) or 0) // heads
         on_gpu = self.placement.device.startswith("cuda")
         width = 4 if self.placement.dtype == "float32" else 2
-        free = torch.cuda.mem_get_info()[0] if on_gpu else None
-        return token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
+        # Elsewhere other programs need memory too.
+        free = torch.cuda.mem_get_info()[0] if on_gpu else detect().free_bytes // 4
+        budget = token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
+        if writer.window is None:
+            return budget if on_gpu else min(budget, 8192)
+        longest = max((len(p.token_ids) for p in prompts), default=0) + new
+        most = min(budget // max(1, longest), len(prompts) * beams)
+        rows = best_rows(lambda rows: writer.step_seconds(rows, longest), most)
+        return min(budget, rows * longest)
 
     def _try(
         self, batch: list[Prompt], writer: Writer, adapter: Adapter, decoding: Decoding, tell: Tell
