@@ -132,6 +132,7 @@ class Prompt:
     token_ids: what the model is given, shape (tokens,); empty for a control.
     turns: turns of the dialogue; trimmed_turns of them were left out, and trimmed_chars characters
         were cut from turns that were kept (only when one turn alone is too long).
+    dialogue: the whole dialogue of the sample.
     """
 
     sample_id: str
@@ -140,6 +141,7 @@ class Prompt:
     turns: int = 0
     trimmed_turns: int = 0
     trimmed_chars: int = 0
+    dialogue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class Output:
     summary: str
     trimmed_turns: int = 0
     trimmed_chars: int = 0
+    dialogue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,7 +266,7 @@ def test_adapters_engines_decodings_and_prompts_exist(zoo: Registry) -> None:
 
 
 def test_decodings_are_the_usual_settings(zoo: Registry) -> None:
-    assert set(zoo.decodings) == {"greedy", "beam4", "sampling"}
+    assert set(zoo.decodings) == {"greedy", "greedy-hangul", "beam4", "sampling"}
     plugins = Plugins(PluginSettings(packages=()))
     made = {n: plugins.decodings[d.strategy].Params(**d.params) for n, d in zoo.decodings.items()}
     assert {p.max_new_tokens for p in made.values()} == {128}

@@ -43,7 +43,9 @@ class TextAdapter(Adapter):
 
         trimmed = self._trim(turns, fits)
         text, ids = made.get(trimmed.dialogue) or self.encode(trimmed.dialogue)
-        return Prompt(sample.id, text, tuple(ids), len(turns), trimmed.trimmed_turns, trimmed.trimmed_chars)
+        return Prompt(
+            sample.id, text, tuple(ids), len(turns), trimmed.trimmed_turns, trimmed.trimmed_chars, sample.dialogue
+        )
 
     def _trim(self, turns: Sequence[str], fits: Any) -> Trimmed:
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dsum_bench.spec import Sample
@@ -21,11 +21,21 @@ class Batch:
     prompt_width: length of the (padded) sequence the first new token is appended to; 1 for an
         encoder-decoder, whose sequence begins with its start token.
     tag_ids: token ids that occur in speaker tags and masks (``#Person1#``).
+    dialogues: what is summarised, one per prompt.
+    end_ids: ids that end an output. tokenizer: the model's.
     """
 
     sample_ids: tuple[str, ...]
     prompt_width: int
     tag_ids: frozenset[int]
+    dialogues: tuple[str, ...] = ()
+    end_ids: tuple[int, ...] = ()
+    tokenizer: Any = None
+
+    def keep(self, rows: Sequence[int]) -> Batch:
+        """The batch of these prompts alone."""
+        names, dialogues = (tuple(t[i] for i in rows) for t in (self.sample_ids, self.dialogues))
+        return replace(self, sample_ids=names, dialogues=dialogues)
 
 
 class Decoding(ABC):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dsum_bench.decoding import script
 from dsum_bench.decoding.base import Batch, Decoding
+from dsum_bench.spec import Sample
 
 if TYPE_CHECKING:
     from transformers import LogitsProcessor
@@ -23,12 +25,19 @@ class GreedyParams:
 
     Both look at the output only. transformers' own options also look at the prompt of a decoder-only
     model, which would forbid it to name what the dialogue names.
+
+    script: ``hangul`` keeps the output to Korean text: Hangul, digits, punctuation, symbols and spaces, whatever
+        tokens they are made of; '' is off. Excepted are speaker tags and masks, ``literals``, and with ``copy_names``
+        the words in Latin letters that the dialogue has. A limit on length never leaves half a character or name.
     """
 
     max_new_tokens: int = 128
     min_new_tokens: int = 0
     no_repeat_ngram: int = 0
     repetition_penalty: float = 1.0
+    script: str = ""
+    literals: tuple[str, ...] = ()
+    copy_names: bool = True
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -39,6 +48,12 @@ class GreedyParams:
             raise ValueError(f"no_repeat_ngram must be 0 (off) or more, not {self.no_repeat_ngram}")
         if self.repetition_penalty <= 0:
             raise ValueError(f"repetition_penalty must be more than 0, not {self.repetition_penalty}")
+        if self.script and self.script not in script.SCRIPTS:
+            raise ValueError(f"script must be '' (off) or {' or '.join(script.SCRIPTS)}, not '{self.script}'")
+        if "" in self.literals:
+            raise ValueError("literals must not hold an empty text")
+        if self.literals and not self.script:
+            raise ValueError("literals are exceptions to script, which is off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +114,21 @@ class Greedy(Decoding):
             found.append(OutputRepetitionPenalty(self.params.repetition_penalty, batch.prompt_width))
         if self.params.no_repeat_ngram:
             found.append(NoRepeatNgram(self.params.no_repeat_ngram, batch.prompt_width, batch.tag_ids))
-        return found
+        return [self._constraint(batch, found)] if self.params.script else found
+
+    def forbids(self, text: str, sample: Sample, tokenizer: Any) -> str:
+        if not self.params.script:
+            return ""
+        excepted = script.exceptions(sample.dialogue, self.params.literals, self.params.copy_names)
+        return script.forbidden(text, excepted)
+
+    def _constraint(self, batch: Batch, others: list[LogitsProcessor]) -> LogitsProcessor:
+        from dsum_bench.decoding.constraint import ScriptConstraint, automaton
+
+        names = self.params.literals, self.params.copy_names
+        automata = [automaton(batch, row, *names) for row in range(len(batch.sample_ids))]
+        most = self.params.max_new_tokens
+        return ScriptConstraint(automata, batch.end_ids, batch.prompt_width, most, others)
 
 
 class Beam(Greedy):

@@ -39,6 +39,7 @@ class Vocabulary:
     ends: tuple[int, ...]
     pad: int
     tags: frozenset[int]
+    tokenizer: Any = None
 
 
 class Writer:
@@ -75,11 +76,10 @@ class Writer:
             arguments: settings for ``generate``; those of decoding among them.
             pulse: told of every step.
         """
-        names = tuple(p.sample_id for p in batch)
         new = int(arguments["max_new_tokens"])
         if self.window is None:
             ids, mask = self._tensors(batch)
-            info = Batch(names, ids.shape[1] if self.left else 1, self.vocabulary.tags)
+            info = self._info(batch, ids.shape[1] if self.left else 1)
             written = self._generate(ids, mask, info, decoding, arguments, [pulse])
             return [row[info.prompt_width :] for row in written.tolist()]
         width = max(len(p.token_ids) for p in batch)
@@ -90,7 +90,12 @@ class Writer:
         ids, mask = (torch.cat([self._widened(part[i], width) for part in parts]) for i in (0, 1))
         cache = caches.joined([part[2] for part in parts], width - 1, new, decoding.beams, self.network.config)
         del parts
-        return self._shrinking(ids, mask, cache, Batch(names, width, self.vocabulary.tags), decoding, arguments, pulse)
+        return self._shrinking(ids, mask, cache, self._info(batch, width), decoding, arguments, pulse)
+
+    def _info(self, batch: Sequence[Prompt], width: int) -> Batch:
+        words = self.vocabulary
+        names, dialogues = tuple(p.sample_id for p in batch), tuple(p.dialogue for p in batch)
+        return Batch(names, width, words.tags, dialogues, words.ends, words.tokenizer)
 
     @torch.inference_mode()
     def step_seconds(self, rows: int, width: int) -> float:
@@ -138,8 +143,7 @@ class Writer:
             mask = torch.cat([mask, mask.new_ones(len(mask), ids.shape[1] - mask.shape[1])], dim=1)[keep]
             ids, left = ids[keep], left[keep]
             cache.batch_select_indices(keep)
-            names = [info.sample_ids[i] for i in keep.tolist()]
-            info = Batch(tuple(names), width, info.tag_ids)
+            info = info.keep(keep.tolist())
 
     def _generate(
         self,

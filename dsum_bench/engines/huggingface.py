@@ -191,7 +191,7 @@ class HuggingFace(Engine):
 
         new = int(str(decoding.config()["max_new_tokens"]))
         ends = self._ends(adapter)
-        vocabulary = Vocabulary(ends, self._pad(ends), self._tag_ids())
+        vocabulary = Vocabulary(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
         writer = Writer(self.network, vocabulary, prompts, self.padding_side(adapter.architecture) == "left")
         budget = self._budget(writer, prompts, decoding.beams, new)
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
