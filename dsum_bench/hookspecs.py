@@ -120,7 +120,8 @@ def dsum_run_finished(run_id: str, run: RunSpec, status: str, reason: str) -> No
 
 @hookspec
 def dsum_training_log(run_id: str, run: TrainingSpec, step: int, values: Mapping[str, float]) -> None:
-    """A training run logged a step: ``loss``, ``lr``, ``grad_norm``, ``epoch``, or ``eval_loss`` after an epoch."""
+    """A training run logged a step: ``loss``, ``lr``, ``grad_norm``, ``epoch``, or ``eval_loss`` or
+    ``eval_rouge`` after an epoch."""
 
 
 def registration_hooks() -> tuple[str, ...]:

@@ -266,6 +266,30 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_good_one(tune: Run,
     assert [step for step, _ in curve(folder, "mine@f")] == list(range(1, 13))
 
 
+def test_packed_batches_have_the_same_curve(tune: Run, folder: Path) -> None:
+    still = ("--no-screen", "--set", "dropout=0.0", "--set", "epochs=1", "--set", "batch=3")
+    assert tune("--name", "padded", *still).returncode == 0
+    done = tune("--name", "packed", *still, "--set", "packing=true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    padded, packed = curve(folder, "mine@padded"), curve(folder, "mine@packed")
+    assert len(packed) == 8 and packed[0][1] > packed[-1][1]
+    assert [v for _, v in packed] == pytest.approx([v for _, v in padded], abs=1e-4)
+
+
+def test_rouge_is_taken_while_training(tune: Run, folder: Path) -> None:
+    few = ("--no-screen", "--name", "r", "--dev-split", "dev", "--set", "epochs=2")
+    done = tune(*few, "--dev-limit", "3", "--set", "eval_rouge=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    points = "select step, value from training_log where measure = ? order by step"
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        rouge, losses = (db.execute(points, [name]).fetchall() for name in ("eval_rouge", "eval_loss"))
+    assert [step for step, _ in rouge] == [step for step, _ in losses] == [12, 24]
+    assert all(0 <= value <= 100 for _, value in rouge) and rouge[-1][1] > 0
+    assert f"evaluation ROUGE {rouge[-1][1]:.2f}" in done.stdout
+    refused = tune("--name", "s", "--set", "eval_rouge=2", "--no-screen")
+    assert refused.returncode == 2 and "eval_rouge needs evaluation rows" in refused.stderr
+
+
 # -- an encoder-decoder -------------------------------------------------------------------------------------------
 
 

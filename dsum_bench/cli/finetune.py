@@ -28,6 +28,7 @@ class Choices:
     device: str
     fresh: bool
     dry_run: bool
+    probe: bool
     ignore_memory: bool
     screen: bool
     screen_limit: int | None
@@ -56,6 +57,7 @@ class Choices:
 @click.option("--dtype", type=click.Choice(get_args(Dtype)), help="Of the base's weights, or of their computation.")
 @click.option("--fresh", is_flag=True, help="Start the run over instead of going on with it.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--probe/--no-probe", default=True, show_default=True, help="Time a batch, for how long it will take.")
 @click.option("--ignore-memory", is_flag=True, help="Train even where the plan says that memory does not suffice.")
 @click.option("--screen/--no-screen", default=True, show_default=True, help="Screen base and result afterwards.")
 @click.option("--screen-limit", type=click.IntRange(min=1), help="Only the first N samples of the screening.")
@@ -138,6 +140,7 @@ def _job(prepared: Prepared, choices: Choices, session: Session, database: Path)
         plugins=session.plugins.settings,
         log=str(results / "logs" / f"{spec.result}.log"),
         plan_only=choices.dry_run,
+        probe=choices.probe,
         ignore_memory=choices.ignore_memory,
     )
 

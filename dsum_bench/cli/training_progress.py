@@ -41,6 +41,9 @@ class Watching:
         if self.bar is not None and not job.plan_only:
             self.task = self.bar.add_task(job.id, total=figures.steps, said="loading")
 
+    def probed(self, job: Job, seconds: float) -> None:
+        self.console.print(Text(f"{job.id}: about {duration(seconds)} of training, from the time of one batch here"))
+
     def told(self, job: Job, text: str) -> None:
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, said=text) if not self.losses else None
@@ -52,6 +55,8 @@ class Watching:
         values = point.values
         if "eval_loss" in values:
             self.console.print(Text(f"{job.id}: step {point.step}, evaluation loss {values['eval_loss']:.4f}"))
+        if "eval_rouge" in values:
+            self.console.print(Text(f"{job.id}: step {point.step}, evaluation ROUGE {values['eval_rouge']:.2f}"))
         if "loss" not in values:
             return
         self.losses.append(values["loss"])

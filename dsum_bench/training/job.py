@@ -63,6 +63,7 @@ class Job:
     plugins: PluginSettings
     log: str
     plan_only: bool = False
+    probe: bool = True
     ignore_memory: bool = False
 
 
@@ -103,8 +104,17 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """How long the run will take, from the time of a batch; evaluation and checkpoints come on top."""
+
+    job: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Logged:
-    """A point of the curve. values: ``loss``, ``lr``, ``grad_norm``, ``epoch`` or ``eval_loss``, ``tokens``.
+    """A point of the curve. values: ``loss``, ``lr``, ``grad_norm``, ``epoch``, ``tokens``, or ``eval_loss``, or
+    ``eval_rouge``.
 
     seconds: since this attempt's first step.
     """

@@ -26,8 +26,9 @@ from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Told
 from dsum_bench.training.base import Trainer
-from dsum_bench.training.job import Job, Logged, Resumed
-from dsum_bench.training.texts import IGNORED, Text
+from dsum_bench.training.batches import Collator, packing, rows_of, seconds_per_batch
+from dsum_bench.training.job import Figures, Job, Logged, Probed, Resumed
+from dsum_bench.training.texts import Text
 
 COMPLETE = "complete"
 """File that a checkpoint is given once all of it is written; one without it was broken off."""
@@ -38,9 +39,20 @@ Emit = Callable[[Any], None]
 
 
 def train(
-    job: Job, trainer: Trainer, engine: HuggingFace, texts: Sequence[Text], dev: Sequence[Text], emit: Emit
+    job: Job,
+    trainer: Trainer,
+    engine: HuggingFace,
+    texts: Sequence[Text],
+    dev: Sequence[Text],
+    emit: Emit,
+    figures: Figures,
+    score: Callable[[], float] | None = None,
 ) -> Any:
-    """Train from the last whole checkpoint; returns the network, None in a process that is not the main one.
+    """Train from the last whole checkpoint; returns the network, None in a process that is not the main one and
+    where only a plan was asked for.
+
+    Args:
+        score: gives ROUGE of what the network writes; asked after every epoch.
 
     Raises:
         ModelError: the loss is not a number, memory does not suffice, or a checkpoint cannot be written.
@@ -49,23 +61,30 @@ def train(
     set_seed(job.spec.seed)
     takes = inspect.signature(engine.network.forward).parameters
     slices = not seq2seq and {"logits_to_keep", "position_ids"} <= takes.keys()
+    pad = engine.tokenizer.pad_token_id
     network = trainer.prepare(engine.network)
     network.config.use_cache = False
+    padded = Collator(0 if pad is None else pad, not seq2seq, slices)
+    collator = packing(network, padded, texts, takes) if trainer.params.packing else padded
+    if job.probe:
+        each = seconds_per_batch(network, collator, texts, trainer.params.batch)
+        emit(Probed(job.id, each * trainer.params.accumulate * figures.steps))
+    if job.plan_only:
+        return None
     checkpoints = job.work / "checkpoints"
     arguments = _arguments(job, trainer, checkpoints, bool(dev), seq2seq)
     # The arguments made the processes of a distributed run wait for each other; all now see the same checkpoints.
     last = last_checkpoint(checkpoints)
-    told = Curve(job.id, engine, emit)
+    told = Curve(job.id, engine, emit, score)
     callbacks: list[TrainerCallback] = [told]
     if trainer.params.patience and dev:
         callbacks.append(EarlyStoppingCallback(trainer.params.patience))
-    pad = engine.tokenizer.pad_token_id
     loop = (Seq2SeqTrainer if seq2seq else Decoder)(
         model=network,
         args=arguments,
-        train_dataset=_rows(texts),
-        eval_dataset=_rows(dev) or None,
-        data_collator=Collator(0 if pad is None else pad, not seq2seq, slices),
+        train_dataset=rows_of(texts),
+        eval_dataset=rows_of(dev) or None,
+        data_collator=collator,
         callbacks=callbacks,
         optimizers=(trainer.optimizer(network), None),
     )
@@ -89,40 +108,11 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda f: int(f.name.rpartition("-")[2]), default=None)
 
 
-class Collator:
-    """Fills rows up to the longest. What is filled is masked and has no label, so that its id, whatever it is, is
-    learnt by nobody; an end token that is also the padding keeps its label.
-
-    A decoder's rows are filled on the left: their summaries then end together, and logits are only computed where
-    a label may stand. With a vocabulary of 128,000 that is most of the memory of a small batch.
-    """
-
-    def __init__(self, pad: int, decoder: bool, slices: bool) -> None:
-        self.pad = pad
-        self.decoder = decoder
-        self.slices = slices
-
-    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
-        """Tensors of shape (rows, longest row); labels (rows, kept) where only the last logits are computed."""
-        masks = [[1] * len(row["input_ids"]) for row in rows]
-        made: dict[str, Any] = {
-            "input_ids": _filled([row["input_ids"] for row in rows], self.pad, self.decoder),
-            "attention_mask": _filled(masks, 0, self.decoder),
-            "labels": _filled([row["labels"] for row in rows], IGNORED, self.decoder),
-        }
-        if self.slices:
-            # One more than the longest summary: its first token is told by the last of the prompt.
-            kept = max(sum(label != IGNORED for label in row["labels"]) for row in rows) + 1
-            made["labels"] = made["labels"][:, -kept:]
-            made["logits_to_keep"] = kept
-            made["position_ids"] = (made["attention_mask"].cumsum(1) - 1).clamp(min=0)
-        return made
-
-
 class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
     """Tells the parent every point of the curve, and marks checkpoints that are whole."""
 
-    def __init__(self, job: str, engine: HuggingFace, emit: Emit) -> None:
+    def __init__(self, job: str, engine: HuggingFace, emit: Emit, score: Callable[[], float] | None = None) -> None:
+        self.score = score
         self.job = job
         self.engine = engine
         self.emit = emit
@@ -136,6 +126,14 @@ class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.emit(Told(self.job, f"step {state.global_step} of {state.max_steps}, evaluating"))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.score is None or not state.is_world_process_zero:
+            return
+        self.engine.network.eval()
+        values = {"eval_rouge": self.score(), "epoch": float(state.epoch or 0.0)}
+        seconds = monotonic() - self.began
+        self.emit(Logged(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         values = {NAMES[name]: float(value) for name, value in logs.items() if name in NAMES}
@@ -197,17 +195,6 @@ def _arguments(job: Job, trainer: Trainer, folder: Path, evaluates: bool, seq2se
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
     )
-
-
-def _rows(texts: Sequence[Text]) -> list[dict[str, list[int]]]:
-    return [{"input_ids": list(t.input_ids), "labels": list(t.labels)} for t in texts]
-
-
-def _filled(rows: Sequence[Sequence[int]], value: int, left: bool) -> torch.Tensor:
-    width = max(len(row) for row in rows)
-    fills = [[value] * (width - len(row)) for row in rows]
-    filled = [[*fill, *row] if left else [*row, *fill] for fill, row in zip(fills, rows, strict=True)]
-    return torch.tensor(filled, dtype=torch.long)
 
 
 def _explained(error: Exception, checkpoints: Path) -> Exception:

@@ -18,6 +18,8 @@ class Params:
     batch: rows of one step on one device; accumulate: such steps to one update of the weights.
     max_tokens: longest training text, in tokens; a longer dialogue loses turns, never its summary.
     max_grad_norm: the gradient's norm is cut to it. group_by_length: rows of like length share a batch.
+    packing: rows of a batch follow each other in one, without filling; each sees only itself, and the loss is the same.
+    eval_rouge: evaluation rows that are summarised after each epoch, for their ROUGE; 0 for none.
     patience: epochs without a better evaluation loss after which training stops, the best kept; 0 never stops.
     save_steps: updates between checkpoints. report: extra places for the curve, ``tensorboard`` or ``wandb``.
     """
@@ -34,6 +36,8 @@ class Params:
     optimizer: Literal["adamw_torch", "paged_adamw_32bit", "adafactor"] = "paged_adamw_32bit"
     gradient_checkpointing: bool = True
     group_by_length: bool = True
+    packing: bool = False
+    eval_rouge: int = 0
     patience: int = 0
     save_steps: int = 50
     report: tuple[str, ...] = ()
@@ -43,7 +47,7 @@ class Params:
             _check(getattr(self, key) > 0, key, "must be more than 0")
         for key in ("batch", "accumulate", "save_steps"):
             _check(getattr(self, key) >= 1, key, "must be at least 1")
-        for key in ("weight_decay", "patience"):
+        for key in ("weight_decay", "patience", "eval_rouge"):
             _check(getattr(self, key) >= 0, key, "must not be negative")
         _check(self.max_tokens >= 16, "max_tokens", "must be at least 16")
         _check(0 <= self.warmup < 1, "warmup", "must be a share of the steps, from 0 to less than 1")

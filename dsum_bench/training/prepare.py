@@ -70,6 +70,8 @@ def prepare(wanted: Wanted, registry: Registry, plugins: Plugins, machine: Machi
         dev = select(
             load(dataset, plugins, wanted.dev_split or dataset.default_split), wanted.dev_limit, None, wanted.seed
         )
+    if recipe.params.get("eval_rouge") and dev is None:
+        raise UserError("eval_rouge needs evaluation rows: give --dev-limit a number above 0")
     style = adapter.prompt_style
     prompt: PromptSpec | None = None
     if style != "none":

@@ -15,7 +15,7 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.store.training import TrainingLog
 from dsum_bench.store.writer import Status
 from dsum_bench.training import worker
-from dsum_bench.training.job import Figures, Job, Logged, Planned, Resumed, settings
+from dsum_bench.training.job import Figures, Job, Logged, Planned, Probed, Resumed, settings
 from dsum_bench.training.keeping import claim, forget
 
 POLL = 0.5
@@ -26,6 +26,7 @@ class Watcher(Protocol):
     """Who is told how a training goes."""
 
     def planned(self, job: Job, figures: Figures) -> None: ...
+    def probed(self, job: Job, seconds: float) -> None: ...
     def told(self, job: Job, text: str) -> None: ...
     def resumed(self, job: Job, step: int) -> None: ...
     def logged(self, job: Job, point: Logged) -> None: ...
@@ -80,6 +81,8 @@ def _take(event: Any, job: Job, log: TrainingLog | None, plugins: Plugins, watch
         if log is not None:
             log.plan(job.id, event.figures)
         watcher.planned(job, event.figures)
+    elif isinstance(event, Probed):
+        watcher.probed(job, event.seconds)
     elif isinstance(event, Resumed):
         if log is not None:
             log.forget_after(job.id, event.step)

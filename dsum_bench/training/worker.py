@@ -56,14 +56,19 @@ def run(job: Job, emit: Emit) -> None:
     dev = build_texts(adapter, job.dev, longest)
     figures = plan(job, trainer, engine, texts)
     emit(Planned(job.id, figures))
-    if job.plan_only:
+    if not job.plan_only:
+        refuse(figures, trainer, job)
+    elif not job.probe or planning.refusal(figures.peak, figures.free, trainer.params, trainer.name):
         return
-    refuse(figures, trainer, job)
     from dsum_bench.training import loop
+    from dsum_bench.training.scoring import scorer
 
+    score = None
+    if trainer.params.eval_rouge and job.dev and not job.plan_only:
+        score = scorer(job.dev[: trainer.params.eval_rouge], adapter, longest, engine, plugins, tell)
     engine.packed = True
     engine.load(tell)
-    network = loop.train(job, trainer, engine, texts, dev, emit)
+    network = loop.train(job, trainer, engine, texts, dev, emit, figures, score)
     if network is not None:
         save(job, spec, trainer, network, engine, loaded)
 

@@ -1,0 +1,49 @@
+"""``python -m benchmarks [PART ...]``: run comparisons and write their table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PARTS = ("scoring", "startup", "script", "screening")
+
+
+@click.command()
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.option("--data", type=click.Path(path_type=Path, exists=True), help="JSON lines with id or fname, and dialogue.")
+@click.option("--count", default=64, show_default=True, help="Dialogues to screen.")
+@click.option("--repeats", default=3, show_default=True, help="Rounds of every comparison.")
+@click.option("--threads", default=2, show_default=True, help="Threads for torch.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write PART.md into.")
+def main(parts: tuple[str, ...], data: Path | None, count: int, repeats: int, threads: int, out: Path | None) -> None:
+    """Compare dsum-bench with what people would run instead, part by part; all parts without PART."""
+    import importlib
+
+    import torch
+
+    from benchmarks.measure import machine, table
+
+    torch.set_num_threads(threads)
+    rows_file = data or Path(__file__).parents[1] / "dsum_bench" / "datasets" / "samples_ko" / "train.jsonl"
+    for part in parts or PARTS:
+        click.echo(f"{part}:")
+        rows, remarks = importlib.import_module(f"benchmarks.{part}").run(rows_file, count, repeats)
+        text = "\n\n".join(
+            [
+                f"# Benchmark: {part}",
+                f"    python -m benchmarks {part} --count {count} --repeats {repeats} --threads {threads}"
+                + (" --data FILE" if data else ""),
+                f"{machine(threads)}. Medians of {repeats} interleaved rounds; the ratios of the rounds lie in the "
+                "range given.",
+                table(rows),
+                *remarks,
+            ]
+        )
+        click.echo(text)
+        if out:
+            (out / f"bench-{part}.md").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""From training texts to the tensors of a batch. Imports torch: import this module inside methods only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from dsum_bench.errors import ModelError
+from dsum_bench.training.texts import IGNORED, Text
+
+Rows = list[dict[str, list[int]]]
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
+"""Largest relative difference of the loss that rounding may make."""
+
+
+class Collator:
+    """Fills rows up to the longest. What is filled is masked and has no label, so that its id, whatever it is, is
+    learnt by nobody; an end token that is also the padding keeps its label.
+
+    A decoder's rows are filled on the left: their summaries then end together, and logits are only computed where
+    a label may stand. With a vocabulary of 128,000 that is most of the memory of a small batch.
+    """
+
+    def __init__(self, pad: int, decoder: bool, slices: bool) -> None:
+        self.pad = pad
+        self.decoder = decoder
+        self.slices = slices
+
+    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+        """Tensors of shape (rows, longest row); labels (rows, kept) where only the last logits are computed."""
+        masks = [[1] * len(row["input_ids"]) for row in rows]
+        made: dict[str, Any] = {
+            "input_ids": _filled([row["input_ids"] for row in rows], self.pad, self.decoder),
+            "attention_mask": _filled(masks, 0, self.decoder),
+            "labels": _filled([row["labels"] for row in rows], IGNORED, self.decoder),
+        }
+        if self.slices:
+            # One more than the longest summary: its first token is told by the last of the prompt.
+            kept = max(sum(label != IGNORED for label in row["labels"]) for row in rows) + 1
+            made["labels"] = made["labels"][:, -kept:]
+            made["logits_to_keep"] = kept
+            made["position_ids"] = (made["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        return made
+
+
+class Packed:
+    """Lays the rows of a batch one after the other in a single one. Positions start over with each row, from which
+    transformers makes a mask that lets a row see only itself. Logits are computed where the next token has a label.
+    """
+
+    def __call__(self, rows: Rows) -> dict[str, Any]:
+        """Tensors of shape (1, tokens of all rows); shift_labels (1, labelled tokens)."""
+        ids = [i for row in rows for i in row["input_ids"]]
+        labels = [label for row in rows for label in row["labels"]]
+        places = [n for row in rows for n in range(len(row["input_ids"]))]
+        told = [at for at, label in enumerate(labels) if label != IGNORED and places[at] > 0]
+        wanted = torch.tensor([[labels[at] for at in told]], dtype=torch.long)
+        return {
+            "input_ids": torch.tensor([ids], dtype=torch.long),
+            "position_ids": torch.tensor([places], dtype=torch.long),
+            "logits_to_keep": torch.tensor(told, dtype=torch.long) - 1,
+            "labels": wanted,
+            "shift_labels": wanted,
+        }
+
+
+def packing(network: Any, padded: Collator, texts: Sequence[Text], takes: Mapping[str, object]) -> Packed:
+    """The packing collator, once a batch of this very network has shown the loss that it has when padded.
+
+    Args:
+        takes: names that the network's ``forward`` takes.
+
+    Raises:
+        ModelError: the network's rows would see each other, or it cannot be asked for single logits.
+    """
+    if not padded.slices:
+        missing = "logits_to_keep" if "logits_to_keep" not in takes else "position_ids"
+        raise ModelError(f"its architecture cannot pack rows (no {missing}); leave packing off")
+    some = rows_of(sorted(texts, key=lambda t: len(t.input_ids))[:3])
+    was = network.training
+    network.eval()
+    with torch.no_grad(), torch.random.fork_rng():
+        apart, together = (_loss(network, collate(some)) for collate in (padded, Packed()))
+    network.train(was)
+    dtype = next(p.dtype for p in network.parameters() if p.is_floating_point())
+    if abs(apart - together) > TOLERANCE.get(dtype, 3e-2) * abs(apart):
+        raise ModelError(f"packing changes its loss ({together:.5f} instead of {apart:.5f}); leave packing off")
+    return Packed()
+
+
+def seconds_per_batch(network: Any, collate: Collator | Packed, texts: Sequence[Text], size: int) -> float:
+    """Seconds that a batch of rows of average length takes, forward and backward; the better of two."""
+    mean = sum(len(t.input_ids) for t in texts) / len(texts)
+    near = sorted(texts, key=lambda t: abs(len(t.input_ids) - mean))[:size]
+    batch, found = collate(rows_of(near)), []
+    was = network.training
+    network.train()
+    with torch.random.fork_rng():
+        for _ in range(2):
+            start = perf_counter()
+            moved = {name: v.to(network.device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+            network(**moved, use_cache=False).loss.backward()
+            if network.device.type == "cuda":
+                torch.cuda.synchronize()
+            found.append(perf_counter() - start)
+    network.zero_grad(set_to_none=True)
+    network.train(was)
+    return min(found)
+
+
+def _loss(network: Any, batch: Mapping[str, Any]) -> float:
+    moved = {name: v.to(network.device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+    return float(network(**moved, use_cache=False).loss)
+
+
+def rows_of(texts: Sequence[Text]) -> Rows:
+    """What a collator is given."""
+    return [{"input_ids": list(t.input_ids), "labels": list(t.labels)} for t in texts]
+
+
+def _filled(rows: Sequence[Sequence[int]], value: int, left: bool) -> torch.Tensor:
+    width = max(len(row) for row in rows)
+    fills = [[value] * (width - len(row)) for row in rows]
+    filled = [[*fill, *row] if left else [*row, *fill] for fill, row in zip(fills, rows, strict=True)]
+    return torch.tensor(filled, dtype=torch.long)

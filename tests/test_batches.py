@@ -1,0 +1,94 @@
+"""Batches of training: packing changes no loss and no gradient, and is refused where it would."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from dsum_bench.errors import ModelError
+from dsum_bench.training.texts import IGNORED, Text
+
+VOCABULARY = 50
+
+
+def network(family: str, **changes: Any) -> Any:
+    import torch
+    import transformers
+
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+             "num_key_value_heads": 2, "head_dim": 8, "initializer_range": 0.3}  # fmt: skip
+    torch.manual_seed(1)
+    config = getattr(transformers, f"{family}Config")(vocab_size=VOCABULARY, **sizes, **changes)
+    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def texts() -> list[Text]:
+    rng = random.Random(2)
+    made = []
+    for n, (prompt, summary) in enumerate(((12, 5), (30, 9), (7, 1), (21, 12))):
+        ids = [rng.randrange(VOCABULARY) for _ in range(prompt + summary)]
+        made.append(Text(str(n), tuple(ids), (IGNORED,) * prompt + tuple(ids[prompt:])))
+    return made
+
+
+def takes(model: Any) -> Any:
+    import inspect
+
+    return inspect.signature(model.forward).parameters
+
+
+def loss_and_gradients(model: Any, batch: Any) -> tuple[float, dict[str, Any]]:
+    model.zero_grad()
+    loss = model(**batch, use_cache=False).loss
+    loss.backward()
+    return float(loss.detach()), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+FAMILIES = {
+    "llama": lambda: network("Llama"),
+    "qwen3": lambda: network("Qwen3"),
+    "gemma3, a window shorter than the rows": lambda: network("Gemma3Text", sliding_window=8),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packed_rows_have_the_loss_and_the_gradients_of_each_row_alone(family: str) -> None:
+    import torch
+
+    from dsum_bench.training.batches import Collator, packing, rows_of
+
+    model, rows = FAMILIES[family](), rows_of(texts())
+    packed = packing(model, Collator(0, decoder=True, slices=True), texts(), takes(model))
+    loss, gradients = loss_and_gradients(model, packed(rows))
+    # The oracle: transformers' own loss of each row, neither filled nor packed, weighted by its labels.
+    counts = [sum(label != IGNORED for label in row["labels"]) for row in rows]
+    model.zero_grad()
+    alone = 0.0
+    for row, count in zip(rows, counts, strict=True):
+        part = model(input_ids=torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])).loss
+        (part * count / sum(counts)).backward()
+        alone += float(part.detach()) * count / sum(counts)
+    assert loss == pytest.approx(alone, rel=1e-5)
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            assert torch.allclose(gradients[name], parameter.grad, atol=1e-5), name
+    padded_loss, _ = loss_and_gradients(model, Collator(0, decoder=True, slices=True)(rows))
+    assert padded_loss == pytest.approx(alone, rel=1e-5)
+    assert packed(rows)["input_ids"].shape == (1, sum(len(t.input_ids) for t in texts()))
+
+
+def test_packing_is_refused_where_rows_would_see_each_other() -> None:
+    from dsum_bench.training.batches import Collator, packing
+
+    model = network("Lfm2", layer_types=["conv", "full_attention", "conv"])
+    with pytest.raises(ModelError, match="packing changes its loss"):
+        packing(model, Collator(0, decoder=True, slices=True), texts(), takes(model))
+
+
+def test_packing_is_refused_where_positions_cannot_be_given() -> None:
+    from dsum_bench.training.batches import Collator, packing
+
+    with pytest.raises(ModelError, match="no position_ids"):
+        packing(None, Collator(0, decoder=True, slices=False), texts(), {"logits_to_keep": None})
