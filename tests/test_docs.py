@@ -22,7 +22,13 @@ from dsum_bench.spec import DatasetSpec, DecodingSpec, Example, ModelSpec, Promp
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ko.md")
-PAGES = ("docs/protocol.md", "docs/registry.md", "docs/plugins.md", "docs/finetune.md", "docs/checks/README.md")
+PAGES = (
+    "docs/explanation/protocol.md",
+    "docs/reference/registry.md",
+    "docs/reference/plugins.md",
+    "docs/how-to/finetune.md",
+    "docs/reference/checks/README.md",
+)
 KINDS = ("adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "checks", "executors", "trainers")
 SET_FOR_THE_USER = {"name", "origin"}
 FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\w*)\n(?P<code>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
@@ -68,11 +74,11 @@ def hooks() -> list[str]:
 @pytest.mark.parametrize("hook", hooks())
 def test_every_hook_has_a_heading_with_its_exact_arguments(hook: str) -> None:
     arguments = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
-    assert (3, f"`{hook}({arguments})`") in headings("docs/plugins.md")
+    assert (3, f"`{hook}({arguments})`") in headings("docs/reference/plugins.md")
 
 
 def test_no_heading_names_a_hook_that_is_not_there() -> None:
-    named = {m[1] for _, text in headings("docs/plugins.md") if (m := re.match(r"`(dsum_\w+)\(", text))}
+    named = {m[1] for _, text in headings("docs/reference/plugins.md") if (m := re.match(r"`(dsum_\w+)\(", text))}
     assert named == set(hooks())
 
 
@@ -90,7 +96,7 @@ def default(field: Field[Any]) -> str:
 def documented(*titles: str) -> dict[str, str]:
     """Key -> default, of the tables in the sections with these headings."""
     found: dict[str, str] = {}
-    for title, text in sections("docs/registry.md"):
+    for title, text in sections("docs/reference/registry.md"):
         if title in titles:
             rows = (line.split("|") for line in text.splitlines() if line.startswith("| `"))
             found |= {row[1].strip().strip("`"): row[3].strip() for row in rows}
@@ -119,7 +125,7 @@ def test_every_key_of_a_table_is_documented_with_its_default(title: str, expecte
 
 def about(word: str, name: str) -> list[str]:
     """Headings such as ``Options of `chat`, `qwen```, of those that name it."""
-    return [t for t, _ in sections("docs/registry.md") if t.startswith(word) and f"`{name}`" in t]
+    return [t for t, _ in sections("docs/reference/registry.md") if t.startswith(word) and f"`{name}`" in t]
 
 
 def test_every_option_of_every_adapter_is_documented_with_its_default(builtin: Plugins) -> None:
@@ -138,7 +144,7 @@ def test_every_parameter_of_every_trainer_is_documented_with_its_default(builtin
 
 
 def test_fields_that_are_no_keys_are_named_as_such() -> None:
-    told = dict(sections("docs/registry.md"))
+    told = dict(sections("docs/reference/registry.md"))
     for cls in (ModelSpec, DatasetSpec, PromptSpec, DecodingSpec):
         assert {f.name for f in fields(cls)} >= SET_FOR_THE_USER
     for table in ("models", "datasets", "prompts", "decodings"):
@@ -150,7 +156,9 @@ def test_the_error_shown_is_the_error_given(tmp_path: Path) -> None:
     from dsum_bench.errors import UserError
     from dsum_bench.registry import load
 
-    (text,) = [t for t in re.split(r"^## ", read("docs/registry.md"), flags=re.MULTILINE) if t.startswith("Errors")]
+    (text,) = [
+        t for t in re.split(r"^## ", read("docs/reference/registry.md"), flags=re.MULTILINE) if t.startswith("Errors")
+    ]
     file = tmp_path / "registry.toml"
     file.write_text(block(text, "toml"), encoding="utf-8")
     shown = re.search(r"^    Error: (.+)$", text, re.MULTILINE)
@@ -166,16 +174,18 @@ def test_the_error_shown_is_the_error_given(tmp_path: Path) -> None:
 def test_every_builtin_plugin_is_named(builtin: Plugins, kind: str) -> None:
     known = set(getattr(builtin, kind))
     assert known
-    (listed,) = [text for title, text in sections("docs/plugins.md") if title == f"`dsum_register_{kind}(register)`"]
+    (listed,) = [
+        text for title, text in sections("docs/reference/plugins.md") if title == f"`dsum_register_{kind}(register)`"
+    ]
     assert known == spans(listed.partition("Built in:")[2])
 
 
 def test_every_check_has_a_page_and_a_row(builtin: Plugins) -> None:
-    pages = {p.stem for p in (ROOT / "docs" / "checks").glob("*.md")} - {"README"}
+    pages = {p.stem for p in (ROOT / "docs" / "reference" / "checks").glob("*.md")} - {"README"}
     assert pages == set(builtin.checks)
-    index = read("docs/checks/README.md")
+    index = read("docs/reference/checks/README.md")
     for name, check in builtin.checks.items():
-        page = read(f"docs/checks/{name}.md")
+        page = read(f"docs/reference/checks/{name}.md")
         assert page.startswith(f"# {name}\n\nMark `{check.mark}`. Level: ") and check.level in page.splitlines()[2]
         for part in ("What it means", "How it is found", "Why it matters", "What to do"):
             assert f"**{part}.** " in page
@@ -183,9 +193,9 @@ def test_every_check_has_a_page_and_a_row(builtin: Plugins) -> None:
 
 
 def test_every_metric_has_a_page_that_names_its_measures(builtin: Plugins) -> None:
-    assert {p.stem for p in (ROOT / "docs" / "metrics").glob("*.md")} == set(builtin.metrics)
+    assert {p.stem for p in (ROOT / "docs" / "reference" / "metrics").glob("*.md")} == set(builtin.metrics)
     for name, metric in builtin.metrics.items():
-        page = read(f"docs/metrics/{name}.md")
+        page = read(f"docs/reference/metrics/{name}.md")
         assert {row[0] for row in re.findall(r"^\| `(\w+)` (\|)", page, re.MULTILINE)} == set(metric.measures)
         for part in ("Formula", "Source", "What to do"):
             assert f"**{part}.** " in page
@@ -232,7 +242,7 @@ def block(text: str, language: str) -> str:
 
 def test_the_example_plugin_registers_and_works(tmp_path: Path) -> None:
     file = tmp_path / "speakers.py"
-    file.write_text(block(read("docs/plugins.md"), "python"), encoding="utf-8")
+    file.write_text(block(read("docs/reference/plugins.md"), "python"), encoding="utf-8")
     plugins = Plugins(PluginSettings((), (str(file),)))
     plugins.collect_all()
     assert plugins.problems == []
@@ -249,7 +259,7 @@ def test_the_example_plugin_registers_and_works(tmp_path: Path) -> None:
 def test_the_entry_point_shown_is_that_of_the_example_package() -> None:
     import tomllib
 
-    shown = tomllib.loads(block(read("docs/plugins.md"), "toml"))
+    shown = tomllib.loads(block(read("docs/reference/plugins.md"), "toml"))
     real = tomllib.loads(read("plugins/dsum-bench-exaone/pyproject.toml"))
     assert shown["project"]["entry-points"] == real["project"]["entry-points"]
 
@@ -262,14 +272,14 @@ def references(shared_data: Path) -> list[Sample]:
 
 def shown_row(name: str) -> list[str]:
     """Cells of the one row of protocol.md that begins with a name."""
-    (row,) = [line for line in read("docs/protocol.md").splitlines() if line.startswith(f"| {name} |")]
+    (row,) = [line for line in read("docs/explanation/protocol.md").splitlines() if line.startswith(f"| {name} |")]
     return [cell.strip() for cell in row.strip("|").split("|")][1:]
 
 
 def test_share_of_references_with_speaker_tags(references: list[Sample]) -> None:
     count = sum(bool(re.search(r"#Person\d+#", s.references[0])) for s in references)
-    assert f"{100 * count / len(references):.0f} % of the DialogSum-ko dev" in read("docs/protocol.md")
-    assert f"({count} of {len(references)} match" in read("docs/protocol.md")
+    assert f"{100 * count / len(references):.0f} % of the DialogSum-ko dev" in read("docs/explanation/protocol.md")
+    assert f"({count} of {len(references)} match" in read("docs/explanation/protocol.md")
 
 
 def check_bigrams(name: str, tokenizer: Any, references: list[Sample]) -> None:

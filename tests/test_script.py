@@ -72,7 +72,7 @@ def test_forbidden_characters_of_a_reference_are_named() -> None:
 
 
 def test_how_many_references_of_dialogsum_cannot_be_written(shared_data: Path) -> None:
-    """The figures of docs/protocol.md."""
+    """The figures of docs/explanation/protocol.md."""
     import csv
 
     with (shared_data / "dialogsum-ko" / "dev.csv").open(encoding="utf-8-sig", newline="") as file:
