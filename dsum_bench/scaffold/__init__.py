@@ -36,7 +36,7 @@ def files(name: str, kind: Kind) -> dict[str, str]:
         "package": f"{PREFIX}{plain}",
         "module": module,
         "kind": kind,
-        "title": "".join(part.capitalize() for part in plain.split("-")),
+        "title": "".join(part.capitalize() for part in (*plain.split("-"), kind)),
         "api": str(API_VERSION),
     }
     return {
@@ -59,7 +59,9 @@ def write(folder: Path, texts: Mapping[str, str]) -> None:
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise UserError(f"{folder} exists already, and nothing is overwritten; choose another name or move it") from None
+        raise UserError(
+            f"{folder} exists already, nothing is overwritten; choose another name"
+        ) from None
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}") from None
 
