@@ -59,9 +59,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> None:
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise UserError(
-            f"{folder} exists already, nothing is overwritten; choose another name"
-        ) from None
+        raise UserError(f"{folder} exists already, nothing is overwritten; choose another name") from None
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}") from None
 

@@ -18,9 +18,7 @@ CHATML = (
 
 SAMPLES = (
     Sample("one", "#Person1#: 안녕하세요?\n#Person2#: 네, 반갑습니다.", ("#Person1#과 #Person2#가 인사한다.",)),
-    Sample(
-        "two", "#Person1#: 번호가 뭐예요?\n#Person2#: #PhoneNumber#이에요.\n#Person1#: 네.", ("번호를 묻는다.",)
-    ),
+    Sample("two", "#Person1#: 번호가 뭐예요?\n#Person2#: #PhoneNumber#이에요.\n#Person1#: 네.", ("번호를 묻는다.",)),
     Sample("three", "#Person1#: 가자.", ("가자고 한다.", "#Person1#이 가자고 한다.")),
 )
 """Dialogues of different lengths, with tags, a mask, and one or two references."""
