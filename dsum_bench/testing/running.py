@@ -26,8 +26,9 @@ class DecodingRules:
         return self.decoding(self.decoding.Params(**self.params), seed=1)
 
     def test_its_parameters_are_a_frozen_dataclass_with_a_length(self) -> None:
+        assert is_dataclass(self.decoding.Params)
         cls: Any = self.decoding.Params
-        assert is_dataclass(cls) and cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        assert cls.__dataclass_params__.frozen
         assert "max_new_tokens" in cls.__dataclass_fields__
 
     def test_transformers_knows_every_field_of_its_config(self) -> None:
@@ -103,7 +104,7 @@ class TrainerRules:
     """Set ``trainer``; ``params`` where its defaults are not what you want to test."""
 
     trainer: ClassVar[type[Trainer]]
-    params: ClassVar[Mapping[str, object]] = {}
+    params: ClassVar[Mapping[str, Any]] = {}
 
     def make(self) -> Trainer:
         return self.trainer(self.trainer.Params(**self.params))
