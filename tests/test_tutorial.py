@@ -28,7 +28,7 @@ def shown(output: str) -> re.Pattern[str]:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment of its own that sees the heavy packages of this one, so that nothing is fetched."""
     folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     inside = sysconfig.get_path("purelib", "venv", {"base": str(folder), "platbase": str(folder)})
     outside = sysconfig.get_path("purelib")
     Path(inside, "outside.pth").write_text(f"import site; site.addsitedir({outside!r})\n", encoding="utf-8")
