@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder in which the models of two sound plugins can be screened."""
     put(tmp_path / "site", "dsum-bench-one", control("one"))
     put(tmp_path / "site", "dsum-bench-two", control("two"))
-    registry = '[models.one]\nadapter = "one"\n[models.two]\nadapter = "two"\n'
+    registry = "".join(f'[models.{n}]\nadapter = "{n}"\nengine = "control"\n' for n in ("one", "two"))
     (tmp_path / "registry.toml").write_text(registry, encoding="utf-8")
     return tmp_path
 
