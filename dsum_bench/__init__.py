@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+API_VERSION = 1
+"""Rises when a hook or a public class changes so that a plugin must change too. A plugin module that says
+``dsum_bench_api = 1`` is skipped, with a sentence, by a dsum-bench of another version."""
+
 hookimpl = HookimplMarker("dsum_bench")
 
 _PUBLIC = {
@@ -53,6 +57,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "API_VERSION",
     "Adapter",
     "AdapterContext",
     "Batch",

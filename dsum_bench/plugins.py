@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from dsum_bench import __version__, hookspecs
+from dsum_bench import API_VERSION, __version__, hookspecs
 from dsum_bench.errors import UserError, nearest
+from dsum_bench.tracing import TRACE_VARIABLE, trace
 
 if TYPE_CHECKING:
     from dsum_bench.adapters.base import Adapter
@@ -35,6 +36,7 @@ T = TypeVar("T")
 
 GROUP = "dsum_bench"
 LOAD_VARIABLE = "DSUM_BENCH_LOAD_PLUGINS"
+STRICT_VARIABLE = "DSUM_BENCH_STRICT"
 BUILTIN = (
     "dsum_bench.adapters",
     "dsum_bench.engines",
@@ -53,17 +55,20 @@ class PluginSettings:
 
     packages: distribution or entry-point names to load; None means every installed one, () none.
     files: single-file plugins the user named.
+    strict: whether a plugin that cannot be used in full is an error instead of being skipped.
     """
 
     packages: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
+    strict: bool = False
 
     @classmethod
     def from_environment(cls, files: Iterable[str] = ()) -> PluginSettings:
-        """Read ``DSUM_BENCH_LOAD_PLUGINS``: unset loads all, empty none, else a comma-separated list."""
+        """Read ``DSUM_BENCH_LOAD_PLUGINS`` (unset loads all, empty none, else a comma-separated list) and
+        ``DSUM_BENCH_STRICT``, which ``--strict`` sets."""
         value = os.environ.get(LOAD_VARIABLE)
         packages = None if value is None else tuple(n.strip() for n in value.split(",") if n.strip())
-        return cls(packages, tuple(files))
+        return cls(packages, tuple(files), bool(os.environ.get(STRICT_VARIABLE)))
 
 
 @dataclass(slots=True)
@@ -81,8 +86,9 @@ class PluginInfo:
 class Plugins:
     """All registered things, by kind and name.
 
-    A plugin that fails to import or registers a bad or taken name is named in ``problems`` and skipped, so one
-    broken package does not stop a sweep. A fault in a built-in raises.
+    A plugin that fails to import, is made for another API version or registers a bad or taken name is named in
+    ``problems`` and skipped, so one broken package does not stop a sweep. A fault in a built-in raises, and so does
+    any where the settings are strict.
     """
 
     def __init__(self, settings: PluginSettings | None = None) -> None:
@@ -90,6 +96,8 @@ class Plugins:
         self.info: dict[str, PluginInfo] = {}
         self.manager = pluggy.PluginManager("dsum_bench")
         self.manager.add_hookspecs(hookspecs)
+        if os.environ.get(TRACE_VARIABLE):
+            trace(self.manager)
         for name in BUILTIN:
             self._add(name, __version__, True, partial(import_module, name))
         self._load_packages()
@@ -97,6 +105,10 @@ class Plugins:
             if not Path(file).is_file():
                 raise UserError(f"plugin file {file} does not exist")
             self._add(file, "", False, partial(_import_file, Path(file)))
+        if self.settings.strict:
+            self.collect_all()
+            if self.problems:
+                raise UserError("; ".join(self.problems))
 
     # -- what is registered ---------------------------------------------------------------------------------
 
@@ -150,6 +162,24 @@ class Plugins:
         for hook in hookspecs.registration_hooks():
             getattr(self, hook.removeprefix("dsum_register_"))
 
+    def tell(self, event: str, **arguments: object) -> list[str]:
+        """Tell every plugin of an event; one line for each that raised. The others are told all the same.
+
+        Raises:
+            UserError: one raised, and the settings are strict.
+        """
+        failed = []
+        everyone = dict(self.manager.list_name_plugin())
+        for owner in everyone:
+            others = [p for name, p in everyone.items() if name != owner]
+            try:
+                self.manager.subset_hook_caller(event, others)(**arguments)
+            except Exception as error:  # a plugin is somebody else's code
+                failed.append(f"plugin {owner} failed in {event}: {type(error).__name__}: {error}")
+        if failed and self.settings.strict:
+            raise UserError("; ".join(failed))
+        return failed
+
     @staticmethod
     def pick(kind: str, known: Mapping[str, T], name: str, where: str = "") -> T:
         """``known[name]``, or a UserError that names the nearest valid name."""
@@ -181,12 +211,17 @@ class Plugins:
         info = self.info[key] = PluginInfo(key, version, builtin, 0.0)
         try:
             plugin = load()
+            _check_version(plugin)
             self.manager.register(plugin, key)
             _note(info, *_misspelt(plugin))
         except (Exception, SystemExit) as error:  # a plugin is somebody else's code: anything may happen
             if builtin:
                 raise
-            _note(info, f"not loaded: {type(error).__name__}: {error}")
+            # Pluggy keeps what it refuses half-registered.
+            if self.manager.has_plugin(key):
+                self.manager.unregister(name=key)
+            said = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            _note(info, f"not loaded: {said}")
         info.seconds = perf_counter() - start
 
     def _collect(self, kind: str) -> dict[str, Any]:
@@ -223,6 +258,15 @@ def _note(info: PluginInfo, *problems: str) -> None:
     """Add problems to what is known of a plugin, as one line."""
     told = [info.problem] if info.problem else []
     info.problem = "; ".join([*told, *(" ".join(p.split()) for p in problems)])
+
+
+def _check_version(plugin: object) -> None:
+    made_for = getattr(plugin, "dsum_bench_api", API_VERSION)
+    if made_for != API_VERSION:
+        raise UserError(
+            f"made for version {made_for} of the plugin API, and this dsum-bench has version {API_VERSION}; "
+            "install a release of the plugin or of dsum-bench that fits the other"
+        )
 
 
 def _misspelt(plugin: object) -> list[str]:

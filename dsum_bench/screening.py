@@ -278,10 +278,8 @@ class Sweep:
         )
 
     def _event(self, hook: str, **arguments: object) -> None:
-        try:
-            getattr(self.plugins.manager.hook, hook)(**arguments)
-        except Exception as error:  # a plugin's fault must not end a sweep
-            self.watcher.warned(f"a plugin failed in {hook}: {type(error).__name__}: {error}")
+        for problem in self.plugins.tell(hook, **arguments):  # a plugin's fault must not end a sweep
+            self.watcher.warned(problem)
 
 
 def _checked(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,9 @@ from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.adapters.build import build
 from dsum_bench.plugins import Plugins, PluginSettings
 from dsum_bench.spec import Example, Generation, ModelSpec, PromptFormat, PromptSpec
+from dsum_bench.testing import byte_tokenizer as small
+
+__all__ = ["builtins", "generation", "make", "shipped", "small"]
 
 REGISTRY = Path(__file__).parents[1] / "registry.toml"
 
@@ -45,25 +47,3 @@ def make(
 
 def generation(text: str) -> Generation:
     return Generation("s", text, 1, 1, "stop", 0.0)
-
-
-def small(template: str | None = None, bos: str | None = "<s>", adds_bos: bool = True, more: Sequence[str] = ()) -> Any:
-    """A byte-level tokenizer without merges: every byte is a token, and nothing is unknown.
-
-    more: further control tokens.
-    """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast
-
-    letters = {letter: i for i, letter in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-    inner = Tokenizer(models.BPE(letters, []))
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    inner.add_special_tokens([t for t in (bos, "</s>", "<|im_start|>", "<|im_end|>", *more) if t])
-    if bos and adds_bos:
-        inner.post_processor = processors.TemplateProcessing(
-            single=f"{bos} $A", special_tokens=[(bos, inner.token_to_id(bos))]
-        )
-    made = PreTrainedTokenizerFast(tokenizer_object=inner, bos_token=bos, eos_token="</s>")
-    made.chat_template = template
-    return made

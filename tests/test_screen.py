@@ -362,7 +362,7 @@ def test_a_metric_that_fails_costs_no_output_and_gives_no_score(
     assert f"metric moody failed on sample dev_3 and is left out from here on: {told}" in " ".join(
         said.replace("ValueError: ", "").split()
     )
-    assert "a plugin failed in dsum_samples_done: OSError: the pager is off" in said
+    assert "failed in dsum_samples_done: OSError: the pager is off" in said
     assert "Traceback" not in done.stdout + done.stderr
     assert rows(tmp_path, "select model, status from runs order by 1") == [("constant-ko", "done"), ("lead-3", "done")]
     assert rows(tmp_path, "select count(*) from outputs") == [(12,)]

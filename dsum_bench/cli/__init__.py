@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -27,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt a model is given."),
     "doctor": ("dsum_bench.cli.doctor:doctor", "Say what this machine can do."),
     "plugins": ("dsum_bench.cli.plugins:plugins", "List plugins and what they register."),
+    "plugin": ("dsum_bench.cli.plugin:plugin", "Begin a plugin package of your own."),
 }
 """Name -> where the command is, and its line in the help; the line stands here so that help imports nothing."""
 
@@ -57,7 +59,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            self._ask_plugins(name)
+            self._ask_plugins(name, strict=ctx.params.get("strict", False))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -76,17 +78,17 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
-    def _ask_plugins(self, name: str) -> None:
+    def _ask_plugins(self, name: str, strict: bool) -> None:
         """Let plugins add their commands; raise UserError when none of them has this one."""
-        from dsum_bench.plugins import Plugins
+        from dataclasses import replace
 
-        plugins = Plugins()
-        try:
-            plugins.manager.hook.dsum_register_commands(cli=self)
-        except Exception as error:  # a plugin is somebody else's code
-            raise UserError(f"a plugin failed in dsum_register_commands: {type(error).__name__}: {error}") from error
+        from dsum_bench.plugins import Plugins, PluginSettings
+
+        settings = PluginSettings.from_environment()
+        plugins = Plugins(replace(settings, strict=strict or settings.strict))
+        failed = plugins.tell("dsum_register_commands", cli=self)
         if name not in self.commands:
-            broken = "".join(f"; {problem}" for problem in plugins.problems)
+            broken = "".join(f"; {problem}" for problem in (*plugins.problems, *failed))
             raise UserError(f"unknown command '{name}'{nearest(name, {*COMMANDS, *self.commands})}{broken}")
 
 
@@ -96,5 +98,12 @@ class LazyGroup(click.Group):
     epilog="Plugins may add commands; `dsum-bench plugins` lists them.",
 )
 @click.version_option(__version__, prog_name="dsum-bench")
-def main() -> None:
+@click.option("--strict", is_flag=True, help="Stop when a plugin cannot be used instead of skipping it.")
+@click.pass_context
+def main(context: click.Context, /, strict: bool) -> None:
     """Screen language models for Korean dialogue summarisation and rank what they write."""
+    if strict:
+        # Workers load the plugins again and must be as strict; the environment is what they share with this process.
+        before = os.environ.get("DSUM_BENCH_STRICT", "")
+        os.environ["DSUM_BENCH_STRICT"] = "1"
+        context.call_on_close(lambda: os.environ.update(DSUM_BENCH_STRICT=before))

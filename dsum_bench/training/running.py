@@ -95,10 +95,9 @@ def _take(event: Any, job: Job, log: TrainingLog | None, plugins: Plugins, watch
 
 
 def _tell_plugins(event: Logged, job: Job, plugins: Plugins, watcher: Watcher) -> None:
-    try:
-        plugins.manager.hook.dsum_training_log(run_id=job.id, run=job.spec, step=event.step, values=event.values)
-    except Exception as error:  # a plugin is somebody else's code, and training goes on without it
-        watcher.told(job, f"a plugin failed in dsum_training_log: {type(error).__name__}: {error}")
+    told = plugins.tell("dsum_training_log", run_id=job.id, run=job.spec, step=event.step, values=event.values)
+    for problem in told:  # training goes on without it
+        watcher.told(job, problem)
 
 
 def _outcome(job: Job, event: Ended) -> Outcome:
