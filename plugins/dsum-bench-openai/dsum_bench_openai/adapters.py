@@ -40,7 +40,7 @@ class ServerOptions:
             raise ValueError("url must hold no password and no query; name the key's environment variable in key")
         if self.key and not VARIABLE.fullmatch(self.key):
             raise ValueError(
-                "key must be the name of an environment variable, in capitals such as OPENAI_API_KEY, not the key itself"
+                "key must name an environment variable, in capitals such as OPENAI_API_KEY; it is not the key itself"
             )
         if self.limit_key not in LIMIT_KEYS:
             raise ValueError(f"limit_key must be {' or '.join(LIMIT_KEYS)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections import deque
@@ -20,6 +21,8 @@ from dsum_bench_openai.asking import Answer, Server, Stopped
 from dsum_bench_openai.pace import speed
 
 Work = Future[Answer]
+SENT = ("max_new_tokens", "temperature", "top_p")
+"""Parameters of a decoding that the protocol has fields for."""
 
 
 class OpenAI(Engine):
@@ -128,17 +131,18 @@ def request(model: str, decoding: Decoding, limit_key: str) -> dict[str, Any]:
         raise ModelError(
             f"decoding strategy '{decoding.name}' needs the model itself; a server does greedy or sampling"
         )
-    neutral = {"min_new_tokens": 0, "no_repeat_ngram": 0, "repetition_penalty": 1.0, "top_k": 0}
-    for key, value in neutral.items():
-        if getattr(params, key, value) != value:
+    for field in dataclasses.fields(params):
+        value = getattr(params, field.name)
+        # Whatever is at its default is off; this holds for parameters that later versions add, too.
+        if field.name not in SENT and value != field.default:
             raise ModelError(
-                f"{key} = {getattr(params, key)} cannot be asked of a server: the protocol has no such field; "
-                f"use --set {key}={value}"
+                f"{field.name} = {value} cannot be asked of a server: the protocol has no such field; "
+                f"use --set {field.name}={field.default}"
             )
-    fields: dict[str, Any] = {"model": model, limit_key: params.max_new_tokens, "n": 1, "stream": False}
+    shared: dict[str, Any] = {"model": model, limit_key: params.max_new_tokens, "n": 1, "stream": False}
     if decoding.name == "greedy":
-        return {**fields, "temperature": 0.0}
-    return {**fields, "temperature": params.temperature, "top_p": params.top_p}
+        return {**shared, "temperature": 0.0}
+    return {**shared, "temperature": params.temperature, "top_p": params.top_p}
 
 
 def asked(prompt: Prompt, endpoint: str) -> dict[str, Any]:
