@@ -22,7 +22,7 @@ from dsum_bench_openai.adapters import ServerOptions
 from dsum_bench_openai.asking import retry_after
 from dsum_bench_openai.engine import request, seeded
 from dsum_bench_openai.pace import Pace
-from server import Faulty, serving
+from server import serving
 
 from dsum_bench import ModelError, Prompt
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
