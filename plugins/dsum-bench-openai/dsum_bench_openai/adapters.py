@@ -62,7 +62,7 @@ class OpenAIChat(ChatAdapter):
     """Messages for ``/chat/completions``; ``Prompt.text`` holds them as JSON."""
 
     name = "openai"
-    Options = ServerOptions
+    Options = ServerOptions  # type: ignore[assignment]  # mypy takes the parent's for its only type
     endpoint: ClassVar[Literal["chat", "completion"]] = "chat"
 
     def __init__(self, context: AdapterContext, options: Any) -> None:
@@ -81,7 +81,7 @@ class OpenAICompletion(CompletionAdapter):
     """One text with worked examples for ``/completions``."""
 
     name = "openai-completion"
-    Options = ServerOptions
+    Options = ServerOptions  # type: ignore[assignment]  # mypy takes the parent's for its only type
     endpoint: ClassVar[Literal["chat", "completion"]] = "completion"
 
     def __init__(self, context: AdapterContext, options: Any) -> None:
