@@ -81,7 +81,7 @@ class OpenAICompletion(CompletionAdapter):
     """One text with worked examples for ``/completions``."""
 
     name = "openai-completion"
-    Options = ServerOptions  # type: ignore[assignment]  # mypy takes the parent's for its only type
+    Options = ServerOptions
     endpoint: ClassVar[Literal["chat", "completion"]] = "completion"
 
     def __init__(self, context: AdapterContext, options: Any) -> None:
