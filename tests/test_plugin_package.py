@@ -107,10 +107,12 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
     assert (row["model"], row["status"], row["n"], row["prompt"]) == ("exaone-tiny", "done", 3, "ko-default")
 
 
-@pytest.mark.parametrize(("package", "passed"), [("dsum-bench-exaone", 12), ("dsum-bench-bertscore", 6)])
+@pytest.mark.parametrize(
+    ("package", "passed"), [("dsum-bench-exaone", 12), ("dsum-bench-bertscore", 6), ("dsum-bench-openai", 33)]
+)
 def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path, package: str, passed: int) -> None:
     tests = ROOT / "plugins" / package / "tests"
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
+    command = [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", str(tests)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=300

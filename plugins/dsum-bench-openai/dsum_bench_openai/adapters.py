@@ -1,0 +1,93 @@
+"""How a prompt is sent: as messages, which the server puts through its own template, or as one text."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from dsum_bench.adapters.base import AdapterContext
+from dsum_bench.adapters.chat import ChatAdapter
+from dsum_bench.adapters.completion import CompletionAdapter
+from dsum_bench.adapters.text import Encoded, TextAdapter
+from dsum_bench.errors import ModelError
+
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+LIMIT_KEYS = ("max_tokens", "max_completion_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """Where a model is served. All of it is part of a run's key, so it holds nothing secret and nothing about speed.
+
+    url: the address that ends before ``/chat/completions``, most often in ``/v1``.
+    key: name of the environment variable that holds the key; '' where the server asks for none.
+    limit_key: the request's field that bounds the output: ``max_tokens``, or ``max_completion_tokens``.
+    """
+
+    url: str
+    key: str = ""
+    limit_key: str = "max_tokens"
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        # None of these sentences repeats the value: it might hold a secret.
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("url must begin with http:// or https:// and name a server")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("url must hold no password and no query; name the key's environment variable in key")
+        if self.key and not VARIABLE.fullmatch(self.key):
+            raise ValueError(
+                "key must name an environment variable, in capitals such as OPENAI_API_KEY; it is not the key itself"
+            )
+        if self.limit_key not in LIMIT_KEYS:
+            raise ValueError(f"limit_key must be {' or '.join(LIMIT_KEYS)}")
+
+
+def _check(name: str, context: AdapterContext) -> None:
+    if context.prompt is None:
+        raise ModelError(f"adapter '{name}' needs a prompt")
+    if context.model.engine != "openai":
+        raise ModelError(f"adapter '{name}' asks a server: add engine = \"openai\" to the entry")
+    if context.max_prompt_tokens is not None:
+        raise ModelError(
+            "max_prompt_tokens cannot be kept: the tokenizer is the server's, so tokens cannot be counted here; "
+            "leave the key out"
+        )
+
+
+class OpenAIChat(ChatAdapter):
+    """Messages for ``/chat/completions``; ``Prompt.text`` holds them as JSON."""
+
+    name = "openai"
+    Options = ServerOptions  # type: ignore[assignment]  # mypy takes the parent's for its only type
+    endpoint: ClassVar[Literal["chat", "completion"]] = "chat"
+
+    def __init__(self, context: AdapterContext, options: Any) -> None:
+        TextAdapter.__init__(self, context, options)  # ChatAdapter's asks for a tokenizer, which is the server's here
+        _check(self.name, context)
+        if context.prompt_format == "raw":
+            raise ModelError("a chat endpoint applies its template always; for raw text use adapter openai-completion")
+        assert context.prompt is not None
+        self.asked = context.prompt
+
+    def encode(self, dialogue: str) -> Encoded:
+        return json.dumps(self.messages(dialogue), ensure_ascii=False), []
+
+
+class OpenAICompletion(CompletionAdapter):
+    """One text with worked examples for ``/completions``."""
+
+    name = "openai-completion"
+    Options = ServerOptions
+    endpoint: ClassVar[Literal["chat", "completion"]] = "completion"
+
+    def __init__(self, context: AdapterContext, options: Any) -> None:
+        super().__init__(context, options)
+        _check(self.name, context)
+
+    def with_bos(self, text: str) -> Encoded:
+        """The text alone: the server's tokenizer adds what belongs before it."""
+        return text, []
