@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-PARTS = ("scoring", "startup", "script", "screening")
+PARTS = ("scoring", "startup", "script", "training", "screening")
 
 
 @click.command()

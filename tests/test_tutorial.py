@@ -1,4 +1,4 @@
-"""The tutorial of the first plugin, typed in: what it shows is what happens."""
+"""The tutorials, typed in: what they show is what happens."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "tutorial" / "first-plugin.md"
-BLOCK = re.compile(r"^```(console|toml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = {"first-plugin.md": 6, "first-screening.md": 5, "first-screening.ko.md": 5}
+"""Commands that each page has."""
+FILES = {"toml": "registry.toml", "jsonl": "dev.jsonl"}
+BLOCK = re.compile(r"^```(console|toml|jsonl)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("packages")]
@@ -47,11 +49,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-def test_the_tutorial_runs_as_it_is_written(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_a_tutorial_runs_as_it_is_written(page: str, environment: dict[str, str], tmp_path: Path) -> None:
     commands = 0
-    for language, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
-        if language == "toml":
-            (tmp_path / "registry.toml").write_text(text, encoding="utf-8")
+    for language, text in BLOCK.findall((ROOT / "docs" / "tutorial" / page).read_text(encoding="utf-8")):
+        if language in FILES:
+            (tmp_path / FILES[language]).write_text(text, encoding="utf-8")
             continue
         for command, output in COMMAND.findall(text):
             done = subprocess.run(
@@ -69,7 +72,7 @@ def test_the_tutorial_runs_as_it_is_written(environment: dict[str, str], tmp_pat
             assert done.returncode == 0, f"$ {command}\n{said}"
             assert shown(output).fullmatch(said), f"$ {command}\n{said}\n-- the page shows --\n{output}"
             commands += 1
-    assert commands == 6
+    assert commands == PAGES[page]
 
 
 def test_a_line_that_is_not_said_is_noticed() -> None:
