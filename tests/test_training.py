@@ -276,6 +276,14 @@ def test_packed_batches_have_the_same_curve(tune: Run, folder: Path) -> None:
     assert [v for _, v in packed] == pytest.approx([v for _, v in padded], abs=1e-4)
 
 
+def test_the_curve_is_written_for_tensorboard_too(tune: Run, folder: Path) -> None:
+    done = tune("--no-screen", "--name", "t", "--max-steps", "3", "--set", 'report=["tensorboard"]')
+    assert done.returncode == 0, done.stdout + done.stderr
+    (events,) = (folder / "results/training/mine@t").rglob("events.out.tfevents.*")
+    written = events.read_bytes()
+    assert written.count(b"train/loss") == 3 and b"train/learning_rate" in written
+
+
 def test_rouge_is_taken_while_training(tune: Run, folder: Path) -> None:
     few = ("--no-screen", "--name", "r", "--dev-split", "dev", "--set", "epochs=2")
     done = tune(*few, "--dev-limit", "3", "--set", "eval_rouge=2")
