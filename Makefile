@@ -8,7 +8,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c c
 OFFLINE ?= 1
 DEMO ?= --limit 16 --set max_new_tokens=64
 
-.PHONY: demo test test-fast lint bench clean
+.PHONY: demo test test-fast lint bench docs clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dsum-bench needs Python 3.11 or newer")'
@@ -48,5 +48,9 @@ bench: $(VENV)/.test
 	$(PIP) -r benchmarks/requirements.txt
 	$(VENV)/bin/python -m benchmarks --out results/reference $(if $(DATA),--data $(DATA))
 
+# The documentation as a site, in docs/_build.
+docs: $(VENV)/.test
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

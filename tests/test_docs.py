@@ -337,3 +337,15 @@ def test_means_of_the_controls_are_those_shown(references: list[Sample], builtin
 @pytest.mark.parametrize("page", READMES)
 def test_no_placeholder_is_left(page: str) -> None:
     assert "@@" not in read(page)
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(ROOT / "docs"), "site"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    for page in ALL:
+        made = tmp_path / "site" / Path(page).relative_to("docs").with_suffix(".html")
+        assert made.is_file(), page
