@@ -349,3 +349,26 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for page in ALL:
         made = tmp_path / "site" / Path(page).relative_to("docs").with_suffix(".html")
         assert made.is_file(), page
+
+
+def wrong_registry(text: str, folder: Path) -> str:
+    """What is wrong with a registry; '' when nothing is."""
+    from dsum_bench.errors import UserError
+    from dsum_bench.registry import load
+
+    file = folder / "registry.toml"
+    file.write_text(text, encoding="utf-8")
+    try:
+        load([file], Plugins(PluginSettings(packages=())))
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("page", ["own-data", "own-model"])
+def test_the_registries_of_the_guides_are_valid(page: str, tmp_path: Path) -> None:
+    blocks = [m["code"] for m in FENCE.finditer(read(f"docs/how-to/{page}.md")) if m["language"] == "toml"]
+    assert blocks and [wrong_registry(text, tmp_path) for text in blocks] == [""] * len(blocks)
+    assert "unknown key 'sourc'" in wrong_registry(
+        blocks[0].replace("path =", "sourc =").replace("source", "sourc"), tmp_path
+    )
