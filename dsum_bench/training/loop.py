@@ -30,6 +30,7 @@ from dsum_bench.training.batches import Collator, packing, rows_of, seconds_per_
 from dsum_bench.training.job import Figures, Job, Logged, Probed, Resumed
 from dsum_bench.training.texts import Text
 
+CHECKPOINTING = {"use_reentrant": False}
 COMPLETE = "complete"
 """File that a checkpoint is given once all of it is written; one without it was broken off."""
 NAMES = {"loss": "loss", "learning_rate": "lr", "grad_norm": "grad_norm", "eval_loss": "eval_loss", "epoch": "epoch",
@@ -66,6 +67,9 @@ def train(
     network.config.use_cache = False
     padded = Collator(0 if pad is None else pad, not seq2seq, slices)
     collator = packing(network, padded, texts, takes) if trainer.params.packing else padded
+    if trainer.params.gradient_checkpointing:
+        # The Trainer would do so too, but the batch that is timed must not take more memory than those to come.
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=CHECKPOINTING)
     if job.probe:
         each = seconds_per_batch(network, collator, texts, trainer.params.batch)
         emit(Probed(job.id, each * trainer.params.accumulate * figures.steps))
@@ -170,7 +174,7 @@ def _arguments(job: Job, trainer: Trainer, folder: Path, evaluates: bool, seq2se
         max_grad_norm=params.max_grad_norm,
         optim=params.optimizer,
         gradient_checkpointing=params.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        gradient_checkpointing_kwargs=CHECKPOINTING,
         train_sampling_strategy="group_by_length" if params.group_by_length else "random",
         logging_steps=1,
         logging_nan_inf_filter=False,

@@ -67,10 +67,25 @@ def run(job: Job, emit: Emit) -> None:
     if trainer.params.eval_rouge and job.dev and not job.plan_only:
         score = scorer(job.dev[: trainer.params.eval_rouge], adapter, longest, engine, plugins, tell)
     engine.packed = True
+    give_memory_back()
     engine.load(tell)
     network = loop.train(job, trainer, engine, texts, dev, emit, figures, score)
     if network is not None:
         save(job, spec, trainer, network, engine, loaded)
+
+
+def give_memory_back() -> None:
+    """Have large blocks returned to the system when they are freed, where the C library is glibc.
+
+    By default it keeps blocks up to 32 MB, and what a checkpointed layer leaves behind piles up between the few that
+    stay: 2.4 GB instead of 1.4 for 4 rows of 256 tokens of SmolLM2-135M.
+    """
+    import ctypes
+
+    try:
+        ctypes.CDLL("libc.so.6").mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD, which no longer moves once it is set
+    except (OSError, AttributeError):
+        return
 
 
 def local(spec: TrainingSpec) -> TrainingSpec:
