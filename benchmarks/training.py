@@ -17,7 +17,7 @@ from dsum_bench.training.params import LoraParams
 from dsum_bench.training.texts import Text, build_texts
 from dsum_bench.training.trainers import LoRA
 
-ROWS, BATCH, FIXED = 32, 4, 512
+ROWS, BATCH, FIXED = 16, 4, 512
 
 
 class Fixed(Collator):

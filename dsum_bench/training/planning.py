@@ -11,8 +11,10 @@ from dsum_bench.training.params import Params
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4 = 0.516
 """Bytes a weight: half a byte, and with double quantisation 0.127 bits of constants (Dettmers et al. 2023, 3)."""
-RUNTIME = {"cpu": int(0.75e9), "cuda": int(0.3e9)}
+RUNTIME = {"cpu": int(0.5e9), "cuda": int(0.3e9)}
 """What there is before a weight: on the CPU torch, transformers and peft; on a GPU the allocator's slack."""
+PACKING = int(0.3e9)
+"""What packing weights to 4 bits leaves behind on the CPU."""
 SHARE = 0.95
 """Of the free memory that a plan may take."""
 
@@ -48,24 +50,29 @@ def memory(
     wide = BYTES[dtype]
     each = NF4 if quantization == "nf4" else wide
     weights = shape.linear * each + shape.other * wide
-    per_weight = 4 + (4 if params.optimizer == "adafactor" else 8)
-    learning = shape.trainable * per_weight + shape.added * 4
-    # Of a layer's inside, for the backward pass: both norms, queries to output with their rotations, the residual, the
-    # MLP's. The two factors were fitted to three measured runs (results/reference/finetune-*.md). An adapter keeps the
-    # dropped-out input of each linear layer, in float32, and which of it was dropped.
-    inside = tokens * (22 * shape.hidden + 5 * shape.inner) * wide
+    learning = shape.trainable * (4 if params.optimizer == "adafactor" else 8) + shape.added * 4
+    gradients = shape.trainable * 4
+    # Kept of a layer for the backward pass: input and output of both norms (4), queries, keys and values before and
+    # after their rotation (about 4), what attention gives (1), the residual (1); of the MLP the gate, its activation,
+    # the other half and their product. An adapter keeps the dropped-out input of each linear layer, in float32, and
+    # which of it was dropped. Held against measured runs in results/reference/training-memory.md.
+    inside = tokens * (10 * shape.hidden + 4 * shape.inner) * wide
     if shape.added:
         inside += tokens * 5 * (6 * shape.hidden + shape.inner)
     kept = shape.layers * tokens * shape.hidden * wide
-    activations = kept + inside if params.gradient_checkpointing else shape.layers * inside
     # The logits, once as computed, and in float32 with their gradient for the loss.
     logits = target * shape.vocabulary * (wide + 8)
+    # A checkpointed layer is computed again only when the logits are gone.
+    activations = kept + max(0, inside - logits) if params.gradient_checkpointing else shape.layers * inside
+    # Without accumulation gradients grow while activations go; with it they are there from the second batch on.
+    learning += gradients if params.accumulate > 1 else max(0, gradients - activations)
+    packs = quantization == "nf4" and not device.startswith("cuda")
     parts = {
         "weights": weights,
         "adapters and optimiser" if shape.added else "gradients and optimiser": learning,
         "activations": activations,
         "logits": logits,
-        "runtime": RUNTIME["cuda" if device.startswith("cuda") else "cpu"],
+        "runtime": RUNTIME["cuda" if device.startswith("cuda") else "cpu"] + (PACKING if packs else 0),
     }
     return {name: int(count) for name, count in parts.items()}
 
