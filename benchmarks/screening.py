@@ -147,7 +147,7 @@ def _compare(bench: Bench, name: str, beams: int, decoding: Decoding, repeats: i
         kept("ours", 1, lambda: bench.ours(decoding)),
         kept("the notebook's loop", EVERY, lambda: bench.notebook(beams)),
     ])  # fmt: skip
-    if beams == 1:  # with beams both read every prompt once for each, and are slower than the notebook
+    if beams == 1:  # with beams both read every prompt once for each beam, as the loop does
         pipe = _best(bench, lambda size: bench.pipeline(beams, size))
         harness = _best(bench, lambda size: bench.lm_eval(beams, size))
         peers |= dict([

@@ -234,6 +234,12 @@ def test_a_model_from_the_hub_without_a_hub_is_refused_in_seconds(folder: Path) 
     assert "HF_HUB_OFFLINE" in done.stderr and time.monotonic() - began < 20
 
 
+def test_sharding_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    done = call(folder, arguments("--dry-run"))
+    assert done.returncode == 2 and "FSDP is not supported" in done.stderr
+
+
 def test_a_run_is_not_resumed_with_other_settings(tune: Run) -> None:
     few = ("--no-screen", "--max-steps", "2", "--name", "d")
     assert tune(*few).returncode == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList
@@ -13,8 +12,6 @@ from dsum_bench.decoding.automaton import DEAD, Automaton, Characters
 from dsum_bench.decoding.base import Batch
 
 ENDED = -2
-_characters: WeakKeyDictionary[token_bytes.Vocabulary, Characters] = WeakKeyDictionary()
-_shared: WeakKeyDictionary[token_bytes.Vocabulary, dict[tuple[str, ...], Automaton]] = WeakKeyDictionary()
 
 
 def automaton(batch: Batch, row: int, literals: Sequence[str], copy_names: bool) -> Automaton:
@@ -24,16 +21,17 @@ def automaton(batch: Batch, row: int, literals: Sequence[str], copy_names: bool)
         ModelError: how the tokenizer's tokens make text is not understood.
     """
     words = token_bytes.vocabulary(batch.tokenizer)
-    if words not in _characters:
-        _characters[words] = Characters(script.hangul_characters(), words)
+    kept = words.prepared
+    if Characters not in kept:
+        kept[Characters] = Characters(script.hangul_characters(), words)
     common = script.exceptions("", literals, copy_names)
     excepted = script.exceptions(batch.dialogues[row], literals, copy_names)
     if set(excepted) != set(common):
-        return Automaton(_characters[words], excepted, words)
-    kept = _shared.setdefault(words, {})
+        return Automaton(kept[Characters], excepted, words)
     if common not in kept:
-        kept[common] = Automaton(_characters[words], common, words)
-    return kept[common]
+        kept[common] = Automaton(kept[Characters], common, words)
+    shared: Automaton = kept[common]
+    return shared
 
 
 class ScriptConstraint(LogitsProcessor):  # type: ignore[misc]  # transformers has no types here

@@ -26,6 +26,7 @@ class Vocabulary:
     Args:
         tokens: bytes by id; None for a token that writes no text.
 
+    prepared: what others have worked out for this vocabulary; it goes when the vocabulary does.
     ids: ids of the tokens that write text, the longest first; minus_lengths: their lengths, negated.
     columns: for each place in a token the bytes there, of as many tokens as are that long.
     heads: the different first two bytes, -1 for the second of a token of one byte, shape (heads, 2); head_of: the head
@@ -36,6 +37,7 @@ class Vocabulary:
         import numpy as np
 
         self.tokens = tokens
+        self.prepared: dict[Any, Any] = {}
         self.known = frozenset(t for t in tokens if t)
         written = [(i, t) for i, t in enumerate(tokens) if t]
         written.sort(key=lambda pair: -len(pair[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -53,6 +54,8 @@ def prepare(wanted: Wanted, registry: Registry, plugins: Plugins, machine: Machi
     Raises:
         UserError: unknown names or keys, rows that cannot be trained on, a model that cannot run here.
     """
+    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
+        raise UserError("FSDP is not supported: take an accelerate configuration that gives each process a whole model")
     model = registry.model(wanted.model)
     adapter = plugins.pick("adapter", plugins.adapters, model.adapter)
     if adapter.architecture == "none" or model.engine != "huggingface":
