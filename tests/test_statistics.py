@@ -99,12 +99,12 @@ def test_unpaired_values_are_refused() -> None:
 
 
 def test_fifty_runs_of_499_samples_within_two_seconds() -> None:
-    from time import perf_counter
+    from time import thread_time
 
     runs = np.random.default_rng(3).normal(30, 10, (50, 499))
-    start = perf_counter()
+    start = thread_time()
     found = bootstrap_intervals(runs.tolist())
-    assert perf_counter() - start < 4  # 0.5 s alone on one core; tests run beside each other
+    assert thread_time() - start < 2  # of this thread alone: other tests run beside it
     # By the central limit theorem: the mean and 1.96 standard errors either side.
     errors = runs.std(axis=1) / np.sqrt(499)
     assert [i.low for i in found] == pytest.approx((runs.mean(axis=1) - 1.96 * errors).tolist(), abs=0.1)

@@ -234,7 +234,7 @@ def test_a_model_from_the_hub_without_a_hub_is_refused_in_seconds(folder: Path) 
     began = time.monotonic()
     done = call(folder, [sys.executable, "-m", "dsum_bench", "finetune", "llama32-3b"])
     assert done.returncode == 2 and "llama32-3b cannot be trained here" in done.stderr
-    assert "HF_HUB_OFFLINE" in done.stderr and time.monotonic() - began < 20
+    assert "HF_HUB_OFFLINE" in done.stderr and time.monotonic() - began < 60
 
 
 def test_sharding_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
