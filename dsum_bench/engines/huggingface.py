@@ -20,7 +20,7 @@ from dsum_bench.machine import Machine, detect
 from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
 
 if TYPE_CHECKING:
-    from dsum_bench.engines.generation import Writer
+    from dsum_bench.engines.generation import Vocabulary, Writer
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -187,11 +187,21 @@ class HuggingFace(Engine):
     ) -> Iterator[list[Generation]]:
         if decoding is None:
             raise ModelError("this model needs a decoding")
+        from dsum_bench.engines import continuous
         from dsum_bench.engines.generation import Vocabulary, Writer
 
         new = int(str(decoding.config()["max_new_tokens"]))
         ends = self._ends(adapter)
         vocabulary = Vocabulary(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
+        arguments = {**decoding.config(), **adapter.generate_arguments()}
+        if continuous.honours(self.network, decoding, arguments, vocabulary):
+            written = set()
+            for part in self._flow(prompts, vocabulary, adapter, new, tell):
+                written |= {g.sample_id for g in part}
+                yield part
+            prompts = [p for p in prompts if p.sample_id not in written]
+            if not prompts:
+                return
         writer = Writer(self.network, vocabulary, prompts, self.padding_side(adapter.architecture) == "left")
         budget = self._budget(writer, prompts, decoding.beams, new)
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
@@ -214,6 +224,21 @@ class HuggingFace(Engine):
                 continue
             done += len(batch)
             yield finished
+
+    def _flow(
+        self, prompts: Sequence[Prompt], vocabulary: Vocabulary, adapter: Adapter, new: int, tell: Tell
+    ) -> Iterator[list[Generation]]:
+        """Outputs by continuous batching. Should it fail, the rest is left out, for batches to write."""
+        from dsum_bench.engines import continuous
+
+        start = perf_counter()
+        try:
+            for rows in continuous.write(self.network, vocabulary, prompts, new, tell):
+                seconds = (perf_counter() - start) / max(1, len(rows))
+                start = perf_counter()
+                yield [_read(prompt, row, vocabulary.ends, adapter, seconds) for prompt, row in rows]
+        except Exception as error:  # whatever it is, batches can do without it
+            tell(f"continuous batching failed ({_first_line(error)}); going on in batches")
 
     def padding_side(self, architecture: Architecture) -> Literal["left", "right", ""]:
         """A decoder writes on after its prompt, so its prompts must end together."""
