@@ -96,6 +96,10 @@ def test_a_script_is_not_asked_of_it_nor_other_settings_and_architectures(tokeni
     assert not honours(network("Llama"), kept, kept.config(), words(tokenizer("qwen3")))
     assert not honours(network("Llama"), PLAIN, {**PLAIN.config(), "forced_bos_token_id": 3}, words())
     assert not honours(network("Phi3", pad_token_id=0), PLAIN, PLAIN.config(), words())
+    packed = network("Llama")
+    assert honours(packed, PLAIN, PLAIN.config(), words())
+    packed.is_quantized = True
+    assert not honours(packed, PLAIN, PLAIN.config(), words())
 
 
 @pytest.fixture
