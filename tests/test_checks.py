@@ -377,9 +377,9 @@ def test_check_finds_without_generating_what_screen_finds_before(swept: Path) ->
 
 
 @pytest.mark.slow
-def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path) -> None:
-    folder = swept
-    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path, tmp_path: Path) -> None:
+    shutil.copytree(swept / "results", tmp_path / "results")  # other tests read the sweep's own
+    with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         (key,) = db.execute("select id from runs where model = 'header-cut'").fetchone()
         db.execute("delete from scores where run_id = ? and sample_id >= 'dev_2'", [key])
         db.execute("delete from outputs where run_id = ? and sample_id >= 'dev_2'", [key])
@@ -388,8 +388,9 @@ def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path) -> None:
         ).fetchone()
         db.execute("delete from findings where run_id = ?", [key])
     db.close()
-    assert dsum(folder, "screen", "header-cut", "--metric", "rouge@mecab").returncode == 0
-    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+    again = ("--metric", "rouge@mecab", "--results", str(tmp_path / "results"))
+    assert dsum(swept, "screen", "header-cut", *again).returncode == 0
+    with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         after = db.execute("select hit, total from findings where run_id = ? and code = 'header-cut'", [key]).fetchone()
     assert after == before and after[1] == 40
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from dsum_bench.store.rows import now
 from dsum_bench.store.writer import Status, Store
 
 if TYPE_CHECKING:
-    from dsum_bench.training.job import Figures, TrainingSpec
+    from dsum_bench.training.job import Figures, Logged, TrainingSpec
 
 OPEN = """
 insert into trainings (id, model, base, recipe, trainer, dataset, split, selection, settings, status, started)
@@ -71,10 +71,12 @@ class TrainingLog:
         with self.store.transaction() as db:
             db.execute("update trainings set figures = ? where id = ?", [json.dumps(asdict(figures)), key])
 
-    def forget_after(self, key: str, step: int) -> None:
-        """Drop what was logged after a step: training goes on from there."""
+    def resume(self, key: str, step: int, points: Sequence[Logged]) -> None:
+        """Training goes on from a step: drop what was logged after it, and add what is missing up to it."""
+        rows = [(key, p.step, measure, value, p.seconds) for p in points for measure, value in p.values.items()]
         with self.store.transaction() as db:
             db.execute("delete from training_log where training_id = ? and step > ?", [key, step])
+            db.conn.executemany("insert or ignore into training_log values (?, ?, ?, ?, ?)", rows)
 
     def log(self, key: str, step: int, values: Mapping[str, float], seconds: float) -> None:
         """Keep a point of the curve; the same step logged again replaces it."""

@@ -128,10 +128,14 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Training goes on from a checkpoint; what was logged after its step is logged again."""
+    """Training goes on from a checkpoint; what was logged after its step is logged again.
+
+    points: the curve as the checkpoint has it. The process that keeps the curve may have died before it had all of it.
+    """
 
     job: str
     step: int
+    points: tuple[Logged, ...] = ()
 
 
 def settings(spec: TrainingSpec) -> dict[str, str]:

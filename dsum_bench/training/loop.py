@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import inspect
+import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -34,7 +35,8 @@ CHECKPOINTING = {"use_reentrant": False}
 COMPLETE = "complete"
 """File that a checkpoint is given once all of it is written; one without it was broken off."""
 NAMES = {"loss": "loss", "learning_rate": "lr", "grad_norm": "grad_norm", "eval_loss": "eval_loss", "epoch": "epoch",
-         "num_input_tokens_seen": "tokens"}  # fmt: skip
+         "num_input_tokens_seen": "tokens", "eval_rouge": "eval_rouge"}  # fmt: skip
+MEASURED = {"loss", "eval_loss", "eval_rouge"}
 
 Emit = Callable[[Any], None]
 
@@ -93,7 +95,7 @@ def train(
         optimizers=(trainer.optimizer(network), None),
     )
     if last is not None:
-        emit(Resumed(job.id, int(last.name.rpartition("-")[2])))
+        emit(Resumed(job.id, int(last.name.rpartition("-")[2]), points_of(job.id, last)))
     try:
         loop.train(resume_from_checkpoint=str(last) if last else None)
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -110,6 +112,17 @@ def last_checkpoint(folder: Path) -> Path | None:
         else:
             shutil.rmtree(found, ignore_errors=True)
     return max(whole, key=lambda f: int(f.name.rpartition("-")[2]), default=None)
+
+
+def points_of(job: str, checkpoint: Path) -> tuple[Logged, ...]:
+    """The curve up to a checkpoint, as it is written there."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    found = ((row["step"], _values(row)) for row in state["log_history"])
+    return tuple(Logged(job, step, values, 0.0, 0) for step, values in found if values.keys() & MEASURED)
+
+
+def _values(logs: Mapping[str, float]) -> dict[str, float]:
+    return {NAMES[name]: float(value) for name, value in logs.items() if name in NAMES}
 
 
 class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
@@ -136,12 +149,13 @@ class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types
             return
         self.engine.network.eval()
         values = {"eval_rouge": self.score(), "epoch": float(state.epoch or 0.0)}
+        state.log_history.append({**values, "step": state.global_step})
         seconds = monotonic() - self.began
         self.emit(Logged(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-        values = {NAMES[name]: float(value) for name, value in logs.items() if name in NAMES}
-        if not values.keys() & {"loss", "eval_loss"} or not state.is_world_process_zero:
+        values = _values(logs)
+        if not values.keys() & MEASURED or not state.is_world_process_zero:
             return
         if any(value != value for value in values.values()):
             raise ModelError(f"the loss is not a number at step {state.global_step}; lower lr or use bfloat16")

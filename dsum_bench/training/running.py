@@ -85,7 +85,7 @@ def _take(event: Any, job: Job, log: TrainingLog | None, plugins: Plugins, watch
         watcher.probed(job, event.seconds)
     elif isinstance(event, Resumed):
         if log is not None:
-            log.forget_after(job.id, event.step)
+            log.resume(job.id, event.step, event.points)
         watcher.resumed(job, event.step)
     elif isinstance(event, Logged):
         if log is not None:
