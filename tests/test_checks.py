@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 import tiny
-from filelock import FileLock
 
 from dsum_bench.plugins import Plugins, PluginSettings
 from dsum_bench.provenance import Provenance, digests, prompt_fingerprint, write
 from dsum_bench.registry import load
 from dsum_bench.spec import Sample
 
+# One test process makes the sweep that most tests here look at; the other goes on with other tests.
+pytestmark = pytest.mark.xdist_group("faults")
 PLUGIN = '''
 import json
 from pathlib import Path
@@ -281,12 +282,9 @@ def checkpoints(folder: Path, tokenizer: Callable[[str], Any], samples: tuple[Sa
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, tokenizer: Callable[[str], Any]) -> Path:
-    """One sweep over all planted faults, made by whichever test process comes first."""
-    folder = tmp_path_factory.getbasetemp().parent / f"faults-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "said.txt").is_file():
-            folder.mkdir()
-            sweep(folder, tokenizer)
+    """One sweep over all planted faults."""
+    folder = tmp_path_factory.mktemp("faults")
+    sweep(folder, tokenizer)
     return folder
 
 
