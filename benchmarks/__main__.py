@@ -34,8 +34,7 @@ def main(parts: tuple[str, ...], data: Path | None, count: int, repeats: int, th
                 f"# Benchmark: {part}",
                 f"    python -m benchmarks {part} --count {count} --repeats {repeats} --threads {threads}"
                 + (" --data FILE" if data else ""),
-                f"{machine(threads)}. Medians of {repeats} interleaved rounds; the ratios of the rounds lie in the "
-                "range given.",
+                f"{machine(threads)}. Medians of interleaved rounds; the ratios of the rounds lie in the range given.",
                 table(rows),
                 *remarks,
             ]

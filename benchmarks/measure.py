@@ -27,10 +27,13 @@ class Row:
 
 
 def interleaved(peers: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each peer, in rounds: whatever disturbs the machine for a while disturbs all of them."""
+    """Seconds of each peer, in rounds: whatever disturbs the machine for a while disturbs all of them.
+
+    Every other round goes backwards, so that none always follows the same one.
+    """
     found: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(repeats):
-        for name, work in peers.items():
+    for turn in range(repeats):
+        for name, work in list(peers.items())[:: -1 if turn % 2 else 1]:
             start = perf_counter()
             work()
             found[name].append(perf_counter() - start)
@@ -48,9 +51,14 @@ def table(rows: Sequence[Row]) -> str:
         ratios = row.ratios
         lines.append(
             f"| {row.what} | {median(row.ours):.3g} | {row.peer} | {median(row.theirs):.3g} | "
-            f"**{median(ratios):.2f} x** | {min(ratios):.2f}-{max(ratios):.2f} | {row.note} |"
+            f"**{shown(median(ratios))} x** | {shown(min(ratios))}-{shown(max(ratios))} | {row.note} |"
         )
     return "\n".join(lines)
+
+
+def shown(ratio: float) -> str:
+    """Two decimals, three where it is about one."""
+    return f"{ratio:.3f}" if 0.9 < ratio < 1.1 else f"{ratio:.2f}"
 
 
 def machine(threads: int) -> str:
