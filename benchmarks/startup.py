@@ -73,7 +73,7 @@ def _fill(folder: Path) -> None:
     signature = "rouge|profile:rouge-1.0.1|tok:bench|refs:mean|scale:100|v:1"
     (folder / "results").mkdir()
     with Store.open(folder / "results" / "dsum.db") as store:
-        store.declare_signature(signature, "rouge@bench", MEASURES)
+        store.declare_signature(signature, "rouge@mecab", MEASURES)
         for number in range(RUNS):
             spec = RunSpec(
                 model=ModelSpec(f"model-{number}", "chat", (f"some/model-{number}",), params=10**9),
@@ -107,8 +107,8 @@ def _overhead(folder: Path, data: Path, count: int) -> str:
                 "--set", "max_new_tokens=64", "--fresh")  # fmt: skip
         walls.append(perf_counter() - start)
         with sqlite3.connect(folder / "results" / "dsum.db") as db:
-            total = "select sum(seconds) from outputs join runs on runs.id = run_id where adapter != 'control' "
-            (spent,) = db.execute(total + "and n_samples = ? and seconds > 0", (limit,)).fetchone()
+            total = "select sum(outputs.seconds) from outputs join runs on runs.id = run_id where adapter != 'control' "
+            (spent,) = db.execute(total + "and n_samples = ? and outputs.seconds > 0", (limit,)).fetchone()
         inside.append(spent)
     added = (walls[1] - inside[1]) - (walls[0] - inside[0])
     return (
