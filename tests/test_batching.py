@@ -50,10 +50,24 @@ def test_rows_are_added_as_long_as_they_make_the_single_one_cheaper() -> None:
         return 0.010 + 0.001 * max(rows, 30)  # free up to 30 rows, then each costs
 
     # 8 rows: 40 ms, 5.0 a row; 16: 2.5; 32: 1.31; 64: 1.16, 12 % cheaper; 128: 1.08, only 7 %.
-    assert best_rows(step, 1000) == 64
+    assert best_rows(step, 1000, new=1000) == 64
     assert asked == [8, 16, 32, 64, 128]
-    assert best_rows(step, 40) == 32
-    assert best_rows(step, 5) == 8
+    assert best_rows(step, 40, new=1000) == 32
+    assert best_rows(step, 5, new=1000) == 8
+
+
+def test_where_a_small_batch_is_soon_done_64_rows_are_not_tried() -> None:
+    asked: list[int] = []
+
+    def step(rows: int) -> float:
+        asked.append(rows)
+        return 0.010 + 0.0001 * max(rows, 500)
+
+    assert [best_rows(step, most, new=50) for most in (5, 12, 64, 127)] == [8, 12, 64, 127 // 2 + 1]
+    assert asked == [8, 8, 8]
+    del asked[:]
+    assert best_rows(step, 1000, new=50) == 512  # by hand: 64 rows 0.94 ms a row, 128 0.47, 512 0.12
+    assert asked == [8, 64, 128, 256, 512]
 
 
 def test_a_slow_machine_is_not_asked_for_long() -> None:
@@ -63,4 +77,4 @@ def test_a_slow_machine_is_not_asked_for_long() -> None:
         asked.append(rows)
         return 2.0
 
-    assert best_rows(step, 1000) == 8 and asked == [8]
+    assert best_rows(step, 1000, new=100) == 8 and asked == [8]

@@ -6,6 +6,11 @@ from collections.abc import Callable, Sequence
 
 from dsum_bench.spec import Prompt
 
+SMALL, SURE = 8, 64
+"""Rows of a batch that is tried first, and of one that needs no trying where that one is soon done."""
+SOON = 30.0
+"""Seconds. What is longer is looked at more closely: a batch that is broken off is lost."""
+
 
 def plan_batches(prompts: Sequence[Prompt], budget: int, beams: int, new_tokens: int) -> list[list[Prompt]]:
     """Cut prompts into batches, the longest first, so that running out of memory shows at once.
@@ -43,15 +48,21 @@ def token_budget(kv_bytes: int, logit_bytes: int, free_bytes: int) -> int:
     return max(2048, min(262_144, int(0.8 * free_bytes / max(1, per_token))))
 
 
-def best_rows(step: Callable[[int], float], most: int, patience: float = 3.0) -> int:
+def best_rows(step: Callable[[int], float], most: int, new: int, patience: float = 3.0) -> int:
     """Rows of a batch beyond which a row gets no cheaper.
+
+    Where a small batch is soon done, ``SURE`` rows are taken untried: they are hardly dearer a row anywhere, and
+    trying them takes as much time as it saves.
 
     Args:
         step: seconds that one new token takes for a batch of so many rows.
         most: rows that there are at most.
+        new: tokens that a row may get.
         patience: seconds to spend on finding out; what seemed best by then is taken.
     """
-    rows, best, spent = 8, 8, 0.0
+    if most <= SMALL:
+        return SMALL
+    rows, best, spent = SMALL, SMALL, 0.0
     cheapest = float("inf")
     while rows <= most and spent < patience:
         seconds = step(rows)
@@ -59,5 +70,10 @@ def best_rows(step: Callable[[int], float], most: int, patience: float = 3.0) ->
         if seconds / rows > 0.9 * cheapest:
             break
         best, cheapest = rows, seconds / rows
-        rows *= 2
+        if rows == SMALL and seconds * new < SOON:
+            rows = best = min(most, SURE)
+            if most < 2 * SURE:
+                break
+        else:
+            rows *= 2
     return best

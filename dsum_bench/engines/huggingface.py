@@ -274,7 +274,7 @@ class HuggingFace(Engine):
             return budget if on_gpu else min(budget, 8192)
         longest = max((len(p.token_ids) for p in prompts), default=0) + new
         most = min(budget // max(1, longest), len(prompts) * beams)
-        rows = best_rows(lambda rows: writer.step_seconds(rows, longest), most)
+        rows = best_rows(lambda rows: writer.step_seconds(rows, longest), most, new)
         return min(budget, rows * longest)
 
     def _try(
