@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "screen": ("dsum_bench.cli.screen:screen", "Let models summarise a dataset and score them."),
     "finetune": ("dsum_bench.cli.finetune:finetune", "Train a model by recipe and screen the result."),
     "export": ("dsum_bench.cli.export:export", "Write a trained model to a folder of its own."),
+    "predict": ("dsum_bench.cli.predict:predict", "Write a model's summaries of a split to a file."),
     "score": ("dsum_bench.cli.score:score", "Score a file of summaries."),
     "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank what has been screened."),
     "compare": ("dsum_bench.cli.compare:compare", "Test whether two runs differ."),

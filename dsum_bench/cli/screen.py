@@ -109,15 +109,27 @@ def screen(
 
 def run(choices: Choices, session: Session, database: Path) -> int:
     """The command's work; returns the exit code."""
+    from dsum_bench.metrics.choose import build
+
+    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(choices.metrics)}
+    candidates, samples = prepare(choices, session)
+    if choices.dry_run:
+        _show_plan(candidates, choices.as_json)
+        return 0
+    counts, broken = sweep(choices, session, database, candidates, samples, metrics)
+    return _finish(choices, candidates, counts, database) or int(bool(broken))
+
+
+def prepare(choices: Choices, session: Session, references: bool = True) -> tuple[list[Candidate], tuple[Sample, ...]]:
+    """The runs that were asked for, checked, and their samples. Without ``references`` none is needed."""
     from dsum_bench.datasets.load import fingerprint, load, references_fingerprint, select
     from dsum_bench.machine import detect
-    from dsum_bench.metrics.choose import build
     from dsum_bench.preflight import Task, preflight
 
     spec = session.registry.dataset(choices.dataset)
     split = choices.split or spec.default_split
-    selection = select(load(spec, session.plugins, split), choices.limit, choices.sample, choices.seed)
-    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(choices.metrics)}
+    loaded = load(spec, session.plugins, split, references)
+    selection = select(loaded, choices.limit, choices.sample, choices.seed)
     task = Task(
         dataset=spec.name,
         language=spec.language,
@@ -138,12 +150,7 @@ def run(choices: Choices, session: Session, database: Path) -> int:
     candidates = preflight(_models(choices, session), task, session.registry, session.plugins, machine)
     candidates.sort(key=lambda c: (not c.control, c.run.model.params or 0))
     session.report_problems()
-    if choices.dry_run:
-        _show_plan(candidates, choices.as_json)
-        return 0
-    _announce(candidates)
-    counts, broken = _sweep(choices, session, database, candidates, selection.samples, metrics)
-    return _finish(choices, candidates, counts, database) or int(bool(broken))
+    return candidates, selection.samples
 
 
 def _announce(candidates: Sequence[Candidate]) -> None:
@@ -167,7 +174,7 @@ def _models(choices: Choices, session: Session) -> list[ModelSpec]:
     return [replace(session.registry.model(name), **changes) for name in names]
 
 
-def _sweep(
+def sweep(
     choices: Choices,
     session: Session,
     database: Path,
@@ -175,10 +182,12 @@ def _sweep(
     samples: Sequence[Sample],
     metrics: Mapping[str, Any],
 ) -> tuple[Mapping[str, int], Set[str]]:
+    """Do the runs; returns how many ended how, and the metrics that failed."""
     from dsum_bench.cli.progress import Bars, Lines
     from dsum_bench.screening import Settings, Sweep, parse_duration
     from dsum_bench.store.writer import Store
 
+    _announce(candidates)
     budget = parse_duration(choices.time_budget) if choices.time_budget else None
     settings = Settings(budget, choices.fresh, choices.free_cache, database.parent / "logs")
     executor = session.plugins.pick("executor", session.plugins.executors, choices.executor)(choices.silence)
@@ -186,8 +195,8 @@ def _sweep(
     with Store.open(database) as store:
         watcher = Bars(console, len(candidates)) if console.is_terminal else Lines(console)
         with watcher:
-            sweep = Sweep(samples, metrics, store, session.plugins, watcher, settings)
-            return sweep.go(candidates, executor), sweep.broken
+            work = Sweep(samples, metrics, store, session.plugins, watcher, settings)
+            return work.go(candidates, executor), work.broken
 
 
 def _finish(choices: Choices, candidates: Sequence[Candidate], counts: Mapping[str, int], database: Path) -> int:

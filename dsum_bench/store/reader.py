@@ -93,6 +93,12 @@ def metrics(path: Path) -> list[str]:
         return [row[0] for row in db.execute("select distinct metric from signatures order by metric")]
 
 
+def finished(path: Path) -> set[str]:
+    """Keys of the runs that have a summary of every sample."""
+    with reading(path) as db:
+        return {row[0] for row in db.execute("select id from runs where status = 'done'")}
+
+
 def run(path: Path, name: str) -> RunRecord:
     """One run by its key, the beginning of its key, or its model's name, which may also mean its only finished run.
 
