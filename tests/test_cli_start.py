@@ -148,7 +148,7 @@ def test_mistake_reported_by_a_plugin_is_one_sentence(plugin: dict[str, str]) ->
 def test_near_names_include_those_of_plugins(plugin: dict[str, str]) -> None:
     result = dsum_bench("gree", **plugin)
     assert result.returncode == 2
-    assert result.stderr == "Error: unknown command 'gree'; did you mean 'greet'?\n"
+    assert result.stderr.startswith("Error: unknown command 'gree'; did you mean 'greet'")
 
 
 def test_plugin_commands_are_not_there_when_plugins_are_off(plugin: dict[str, str]) -> None:
