@@ -345,14 +345,14 @@ def test_refused_decodings_send_nothing(tmp_path: Path) -> None:
 
 
 @contextmanager
-def transformers_serve(folder: Path) -> Iterator[str]:
+def transformers_serve(folder: Path, *more: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     serve = [sys.executable, "-m", "transformers.cli.transformers", "serve", "--host", "127.0.0.1", "--port", str(port)]
     env = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.Popen(
-        [*serve, "--dtype", "float32", str(folder)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*serve, "--dtype", "float32", *more, str(folder)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         for _ in range(240):
