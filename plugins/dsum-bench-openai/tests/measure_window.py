@@ -24,7 +24,7 @@ def waiting(in_flight: int) -> None:
         tell(in_flight, 64, times[-1] - times[0] + server.delay)
 
 
-def served(in_flight: int, url: str, model: str, n: int = 16) -> None:
+def served(in_flight: int, url: str, model: str, n: int = 64) -> None:
     """What a server makes of it. The time is that of the whole command."""
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), url, n=n, model=model)
