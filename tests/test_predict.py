@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 TALKS = [
-    ("t1", "#Person1#: 안녕하세요.\n#Person2#: 네, \"내일\" 봐요, 꼭.\n#Person1#: 좋아요.\n#Person2#: 끝."),
+    ("t1", '#Person1#: 안녕하세요.\n#Person2#: 네, "내일" 봐요, 꼭.\n#Person1#: 좋아요.\n#Person2#: 끝.'),
     ("t2", "#Person1#: 비가 와요."),
 ]
-FIRST_THREE = ["안녕하세요. 네, \"내일\" 봐요, 꼭. 좋아요.", "비가 와요."]
+FIRST_THREE = ['안녕하세요. 네, "내일" 봐요, 꼭. 좋아요.', "비가 와요."]
 REGISTRY = """
 [datasets.talks]
 format = "csv"

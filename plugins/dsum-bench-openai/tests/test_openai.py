@@ -352,7 +352,10 @@ def transformers_serve(folder: Path, *more: str) -> Iterator[str]:
     serve = [sys.executable, "-m", "transformers.cli.transformers", "serve", "--host", "127.0.0.1", "--port", str(port)]
     env = os.environ | {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.Popen(
-        [*serve, "--dtype", "float32", *more, str(folder)], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*serve, "--dtype", "float32", *more, str(folder)],
+        env=env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         for _ in range(240):
