@@ -199,14 +199,17 @@ def _parse(group: object, words: Sequence[str]) -> None:
     import click
 
     command, rest = group, list(words)
+    context: click.Context | None = None
     while isinstance(command, click.Group):
-        _, rest, _ = command.make_parser(click.Context(command)).parse_args(rest)
+        # With its settings and its parent: click keeps the help option that it makes at first.
+        context = click.Context(command, parent=context, **command.context_settings)
+        _, rest, _ = command.make_parser(context).parse_args(rest)
         name = rest.pop(0) if rest else ""
-        found = command.get_command(click.Context(command), name)
+        found = command.get_command(context, name)
         if not name or name.isupper():
             raise click.BadParameter("which command?")
         if found is None:
             raise click.UsageError(f"no such command '{name}'")
         command = found
     assert isinstance(command, click.Command)
-    command.make_context(words[0], rest)
+    command.make_context(words[0], rest, parent=context)
