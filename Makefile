@@ -43,10 +43,10 @@ test: lint
 test-fast: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m "not slow and not network"
 
-# Against what people would run instead, on two cores in about half an hour. DATA: dialogues as JSON lines.
+# Against what people would run instead, on two cores in about half an hour. DATA: dialogues as JSON lines. GPU=1: on a GPU too.
 bench: $(VENV)/.test
 	$(PIP) -r benchmarks/requirements.txt
-	$(VENV)/bin/python -m benchmarks --out results/reference $(if $(DATA),--data $(DATA))
+	$(VENV)/bin/python -m benchmarks --out results/reference $(if $(DATA),--data $(DATA)) $(if $(GPU),--gpu)
 
 # The documentation as a site, in docs/_build.
 docs: $(VENV)/.test

@@ -7,16 +7,20 @@ from pathlib import Path
 import click
 
 PARTS = ("scoring", "startup", "script", "training", "screening")
+ON_GPU = "gpu"
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.argument("parts", nargs=-1, type=click.Choice((*PARTS, ON_GPU)))
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="JSON lines with id or fname, and dialogue.")
 @click.option("--count", default=64, show_default=True, help="Dialogues to screen.")
 @click.option("--repeats", default=3, show_default=True, help="Rounds of every comparison.")
 @click.option("--threads", default=2, show_default=True, help="Threads for torch.")
+@click.option("--gpu", is_flag=True, help="The part gpu too: 3B and 8B models on a GPU.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write PART.md into.")
-def main(parts: tuple[str, ...], data: Path | None, count: int, repeats: int, threads: int, out: Path | None) -> None:
+def main(
+    parts: tuple[str, ...], data: Path | None, count: int, repeats: int, threads: int, gpu: bool, out: Path | None
+) -> None:
     """Compare dsum-bench with what people would run instead, part by part; all parts without PART."""
     import importlib
 
@@ -26,7 +30,7 @@ def main(parts: tuple[str, ...], data: Path | None, count: int, repeats: int, th
 
     torch.set_num_threads(threads)
     rows_file = data or Path(__file__).parents[1] / "dsum_bench" / "datasets" / "samples_ko" / "train.jsonl"
-    for part in parts or PARTS:
+    for part in dict.fromkeys((*(parts or PARTS), *((ON_GPU,) if gpu else ()))):
         click.echo(f"{part}:")
         rows, remarks = importlib.import_module(f"benchmarks.{part}").run(rows_file, count, repeats)
         text = "\n\n".join(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -23,7 +24,7 @@ from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.machine import detect
 from dsum_bench.plugins import Plugins, PluginSettings
 from dsum_bench.registry import load
-from dsum_bench.spec import Sample
+from dsum_bench.spec import ModelSpec, Sample
 
 NEW = 64
 EVERY = 4
@@ -34,9 +35,9 @@ FOREIGN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 class Bench:
     """A loaded model with its prompts."""
 
-    def __init__(self, data: Path, count: int, model: str = "smollm2-135m", prompt: str = "en-default") -> None:
+    def __init__(self, data: Path, count: int, model: ModelSpec | None = None, prompt: str = "en-default") -> None:
         registry = load()
-        spec = registry.model(model)
+        spec = model or registry.model("smollm2-135m")
         self.engine = HuggingFace(spec, HuggingFace.plan(spec, detect(), 1).placement)
         loaded = self.engine.prepare(print)
         self.engine.load(print)
@@ -55,6 +56,15 @@ class Bench:
         cut = {n: row[: next((i for i, t in enumerate(row) if t in self.ends), len(row))] for n, row in ids.items()}
         return {n: self.adapter.decode(row) for n, row in cut.items()}
 
+    def some(self, every: int, work: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """Work on every so many-th prompt alone."""
+        whole = self.prompts
+        self.prompts = whole[::every]
+        try:
+            return work()
+        finally:
+            self.prompts = whole
+
     # -- the peers --------------------------------------------------------------------------------------------
 
     def ours(self, decoding: Decoding) -> dict[str, str]:
@@ -68,7 +78,7 @@ class Bench:
         found = {}
         for prompt in self.prompts:
             banned = [[i] for i in range(len(self.tokenizer)) if FOREIGN.search(self.tokenizer.decode([i]))]
-            ids = torch.tensor([prompt.token_ids])
+            ids = torch.tensor([prompt.token_ids], device=self.network.device)
             with torch.no_grad():
                 out = self.network.generate(
                     ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, num_beams=beams, do_sample=False,
@@ -132,14 +142,11 @@ def run(data: Path, count: int, repeats: int) -> tuple[list[Row], list[str]]:
 
 
 def _compare(bench: Bench, name: str, beams: int, decoding: Decoding, repeats: int) -> tuple[list[Row], list[str]]:
-    whole = bench.prompts
     texts: dict[str, dict[str, str]] = {}
 
     def kept(peer: str, every: int, work: Callable[[], dict[str, str]]) -> tuple[str, Callable[[], None]]:
         def timed() -> None:
-            bench.prompts = whole[::every]
-            texts[peer] = work()
-            bench.prompts = whole
+            texts[peer] = bench.some(every, work)
 
         return peer, timed
 
@@ -148,8 +155,8 @@ def _compare(bench: Bench, name: str, beams: int, decoding: Decoding, repeats: i
         kept("the notebook's loop", EVERY, lambda: bench.notebook(beams)),
     ])  # fmt: skip
     if beams == 1:  # with beams both read every prompt once for each beam, as the loop does
-        pipe = _best(bench, lambda size: bench.pipeline(beams, size))
-        harness = _best(bench, lambda size: bench.lm_eval(beams, size))
+        pipe = best(bench, lambda size: bench.pipeline(beams, size))
+        harness = best(bench, lambda size: bench.lm_eval(beams, size))
         peers |= dict([
             kept(f"pipeline, batches of {pipe}", 1, lambda: bench.pipeline(beams, pipe)),
             kept(f"lm-eval, batches of {harness}", 1, lambda: bench.lm_eval(beams, harness)),
@@ -165,15 +172,13 @@ def _compare(bench: Bench, name: str, beams: int, decoding: Decoding, repeats: i
     return rows, [f"{name}: {len(bench.prompts) * NEW / median(seconds['ours']):.0f} new tokens a second at most."]
 
 
-def _best(bench: Bench, work: Callable[[int], object], sizes: tuple[int, ...] = (8, 16)) -> int:
+def best(bench: Bench, work: Callable[[int], dict[str, str]], sizes: tuple[int, ...] = (8, 16)) -> int:
     """The batch size that a peer is fastest with, found on a quarter of the prompts."""
-    whole, found = bench.prompts, {}
-    bench.prompts = whole[:: max(1, len(whole) // 16)]
+    found = {}
     for size in sizes:
         start = perf_counter()
-        work(size)
+        bench.some(max(1, len(bench.prompts) // 16), partial(work, size))
         found[size] = perf_counter() - start
-    bench.prompts = whole
     return min(found, key=lambda size: found[size])
 
 
