@@ -36,9 +36,10 @@ lint: $(VENV)/.test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-# The tests that fetch packages need npm; Debian: apt-get install npm.
+# The tests that fetch packages need npm; Debian: apt-get install npm. Two processes with a thread each: with more
+# threads than cores they wait for each other, which doubles the time.
 test: lint
-	$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 test-fast: $(VENV)/.test
 	$(VENV)/bin/python -m pytest -m "not slow and not network"

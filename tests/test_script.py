@@ -224,13 +224,13 @@ def leaky(words: Any) -> list[int]:
 def test_500_wild_samples_hold_no_foreign_character_and_a_token_ban_leaks(words: Any, tmp_path: Path) -> None:
     model, prompts = network(tmp_path, words), rows(500)
     params = {"temperature": 2.0, "top_p": 1.0, "max_new_tokens": 12}
-    kept, let = {}, {}
+    kept, let, ban = {}, {}, leaky(words)
     for at in range(0, 500, 50):
         some = prompts[at : at + 50]
         kept |= written(model, words, Sampling(SamplingParams(**params, script="hangul")), some)  # type: ignore[arg-type]
         if at < 100:
             free = Sampling(SamplingParams(**params))  # type: ignore[arg-type]
-            let |= written(model, words, free, some, suppress_tokens=leaky(words))
+            let |= written(model, words, free, some, suppress_tokens=ban)
     excepted = {p.sample_id: script.exceptions(p.dialogue, (), True) for p in prompts}
     bad = {i: text for i, text in kept.items() if foreign(text, excepted[i])}
     assert not bad
