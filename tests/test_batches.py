@@ -1,4 +1,4 @@
-"""Batches of training: packing changes no loss and no gradient, and is refused where it would."""
+"""Batches of training: which rows share one, and packing, which changes no loss and no gradient."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dsum_bench.errors import ModelError
 from dsum_bench.training.texts import IGNORED, Text
@@ -92,3 +94,37 @@ def test_packing_is_refused_where_positions_cannot_be_given() -> None:
 
     with pytest.raises(ModelError, match="no position_ids"):
         packing(None, Collator(0, decoder=True, slices=False), texts(), {"logits_to_keep": None})
+
+
+@settings(deadline=None)  # the first example imports transformers
+@given(lengths=st.lists(st.integers(1, 500), min_size=1, max_size=60), size=st.integers(1, 8), seed=st.integers(0, 9))
+def test_an_epoch_holds_every_row_once_in_an_order_that_can_be_found_again(
+    lengths: list[int], size: int, seed: int
+) -> None:
+    import torch
+
+    from dsum_bench.training.order import GroupedByLength
+
+    first = list(GroupedByLength(lengths, size, seed, lambda: None))
+    assert sorted(first) == list(range(len(lengths)))
+    torch.rand(3)  # dropout draws from the global generator
+    assert list(GroupedByLength(lengths, size, seed, lambda: 0.625)) == first
+    second = list(GroupedByLength(lengths, size, seed, lambda: 1.0))
+    assert sorted(second) == list(range(len(lengths)))
+    assert second == list(GroupedByLength(lengths, size, seed, lambda: 1.25))
+    if len(lengths) > 40:
+        assert first != second
+
+
+def test_rows_of_like_length_share_a_batch() -> None:
+    from dsum_bench.training.order import GroupedByLength
+
+    lengths = random.Random(1).choices(range(10, 500), k=400)
+
+    def filled(order: list[int]) -> int:
+        """Tokens of all batches of 8, filled up."""
+        batches = [order[at : at + 8] for at in range(0, len(order), 8)]
+        return sum(8 * max(lengths[row] for row in batch) for batch in batches)
+
+    grouped = list(GroupedByLength(lengths, 8, 0, lambda: None))
+    assert filled(grouped) < 1.1 * sum(lengths) < 1.5 * sum(lengths) < filled(list(range(400)))

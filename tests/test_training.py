@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 import tiny
 from making import small
+
+import dsum_bench.training
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CHATML = (
@@ -114,7 +117,8 @@ def test_a_killed_run_goes_on_with_the_same_curve(tune: Run, folder: Path) -> No
     process = subprocess.Popen(
         arguments("--name", "killed", *often), cwd=folder, env=environment(), stdout=subprocess.DEVNULL
     )
-    wanted, limit = random.Random(7).randint(8, 20), time.monotonic() + 120
+    # In the second epoch, whose order of rows must be found again.
+    wanted, limit = random.Random(7).randint(16, 24), time.monotonic() + 120
     while time.monotonic() < limit and process.poll() is None:
         if (folder / "results/dsum.db").exists() and len(curve(folder, "mine@killed")) >= wanted:
             break
@@ -212,6 +216,82 @@ def test_two_processes_train_one_model_and_one_of_them_writes(folder: Path) -> N
     assert [step for step, _ in curve(folder, "mine@two")] == list(range(1, 7))
 
 
+SHARDED = [*LAUNCH[:3], "--config_file", str(Path(dsum_bench.training.__file__).with_name("fsdp.yaml")),
+           "--main_process_port", "0"]  # fmt: skip
+# accelerate shards on accelerators alone. This plugin makes it take two processes on a CPU for such.
+PRETEND = """
+import os
+
+if "LOCAL_RANK" in os.environ:
+    import torch.distributed
+    from accelerate.state import PartialState
+    from accelerate.utils import DistributedType
+
+    def backend(self, cpu=False, sagemaker_dp=False, backend=None):
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo")
+        return "gloo", DistributedType.MULTI_GPU
+
+    PartialState._prepare_backend = backend
+"""
+
+
+@pytest.mark.slow
+def test_sharded_weights_in_4_bits_learn_what_whole_ones_do_and_a_run_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("--no-screen", "--recipe", "qlora", "--set", "optimizer=adamw_torch", "--set", "dropout=0.0")
+    often = (*few, "--set", "epochs=2", "--set", "save_steps=4")
+    done = call(folder, [*LAUNCH, "--multi_gpu", *arguments("--name", "whole", *often)[1:]])
+    assert done.returncode == 0, done.stdout + done.stderr
+    installed(folder / "site", "pretend", PRETEND)
+    monkeypatch.setenv("PYTHONPATH", str(folder / "site"))
+    monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "cpu")
+    command = [*SHARDED, *arguments("--name", "sharded", *often)[1:]]
+    done = call(folder, command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checkpoints = folder / "results/training/mine@sharded/checkpoints"
+    # Each process has written its share.
+    assert len(list((checkpoints / "checkpoint-8/pytorch_model_fsdp_0").glob("*.distcp"))) == 2
+    first = weights(folder / "results/models/mine@sharded")
+    assert_same(first, weights(folder / "results/models/mine@whole"))
+    points = [v for _, v in curve(folder, "mine@sharded")]
+    assert points == pytest.approx([v for _, v in curve(folder, "mine@whole")], abs=1e-4)
+    # As if it had been broken off after its eighth step, in the second epoch.
+    shutil.rmtree(folder / "results/models/mine@sharded")
+    shutil.rmtree(checkpoints / "checkpoint-12")
+    done = call(folder, command)
+    assert done.returncode == 0 and "goes on from step 8" in done.stdout, done.stdout + done.stderr
+    assert_same(weights(folder / "results/models/mine@sharded"), first)
+    assert [v for _, v in curve(folder, "mine@sharded")] == pytest.approx(points, abs=1e-4)
+    screened = [sys.executable, "-m", "dsum_bench", "screen", "mine@sharded", "--dataset", "rows", "--limit", "2"]
+    done = call(folder, screened)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def installed(site: Path, module: str, code: str) -> None:
+    """A plugin package in a folder of PYTHONPATH."""
+    info = site / f"{module}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text(f"[dsum_bench]\n{module} = {module}\n", encoding="utf-8")
+    (site / f"{module}.py").write_text(code, encoding="utf-8")
+
+
+def weights(result: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return dict(load_file(result / "adapter_model.safetensors"))
+
+
+def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
+    import torch
+
+    assert a.keys() == b.keys() and len(a) == 28  # A and B of seven projections in two layers
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], atol=1e-4, rtol=1e-4)
+
+
 # -- what one can get wrong ---------------------------------------------------------------------------------------
 
 
@@ -240,10 +320,22 @@ def test_a_model_from_the_hub_without_a_hub_is_refused_in_seconds(folder: Path) 
     assert "HF_HUB_OFFLINE" in done.stderr and time.monotonic() - began < 60
 
 
-def test_sharding_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("more", "version", "told"),
+    [
+        ((), "1", "fsdp_version: 2"),
+        (("--recipe", "dora"), "2", "trainer 'dora' does not shard"),
+        ((), "2", "--set optimizer=adamw_torch"),
+        (("--set", "optimizer=adamw_torch", "--set", "eval_rouge=2"), "2", "--set eval_rouge=0"),
+    ],
+)
+def test_what_a_sharded_run_cannot_do(
+    more: tuple[str, ...], version: str, told: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    done = call(folder, arguments("--dry-run"))
-    assert done.returncode == 2 and "FSDP is not supported" in done.stderr
+    monkeypatch.setenv("FSDP_VERSION", version)
+    done = call(folder, arguments("--dry-run", *more))
+    assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_a_run_is_not_resumed_with_other_settings(tune: Run) -> None:

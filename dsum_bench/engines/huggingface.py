@@ -39,6 +39,8 @@ class HuggingFace(Engine):
         self.checkpoint_ends: tuple[int, ...] = ()
         self.packed = False
         """Whether 4-bit weights stay packed on the CPU too, as in training, where memory is what counts."""
+        self.sharded = False
+        """Whether the weights will be split over processes, which needs packed weights to look like others."""
 
     # -- before anything is loaded --------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class HuggingFace(Engine):
         if "pickle" not in self.model.allow:
             arguments["use_safetensors"] = True
         if self.placement.quantization != "none":
-            arguments["quantization_config"] = _quantization(self.placement)
+            arguments["quantization_config"] = _quantization(self.placement, self.sharded)
         if self.placement.device != "cpu" or self.placement.quantization != "none":
             arguments["device_map"] = {"": self.placement.device}
         try:
@@ -354,7 +356,7 @@ def _plan_folder(model: ModelSpec, folder: Path, machine: Machine, beams: int, w
     return Plan(placement, weights or checkpoint.fingerprint(files), config, template=template)
 
 
-def _quantization(placement: Placement) -> Any:
+def _quantization(placement: Placement, sharded: bool) -> Any:
     """NF4 with double quantisation as in QLoRA (Dettmers et al. 2023), or LLM.int8()."""
     import torch
     from transformers import BitsAndBytesConfig
@@ -366,6 +368,7 @@ def _quantization(placement: Placement) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, placement.dtype),
+        bnb_4bit_quant_storage=getattr(torch, placement.dtype) if sharded else torch.uint8,
     )
 
 

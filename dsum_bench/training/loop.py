@@ -7,6 +7,7 @@ import inspect
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,20 +16,20 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     EarlyStoppingCallback,
-    Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     TrainerCallback,
     TrainingArguments,
     set_seed,
 )
-from transformers import Trainer as Decoder
 
 from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Told
+from dsum_bench.training import sharding
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.batches import Collator, packing, rows_of, seconds_per_batch
 from dsum_bench.training.job import Figures, Job, Logged, Probed, Resumed
+from dsum_bench.training.order import DecoderLoop, Seq2SeqLoop
 from dsum_bench.training.texts import Text
 
 CHECKPOINTING = {"use_reentrant": False}
@@ -41,6 +42,14 @@ MEASURED = {"loss", "eval_loss", "eval_rouge"}
 Emit = Callable[[Any], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A network after training. weights: the trained ones, gathered, where it holds a share of them; else None."""
+
+    network: Any
+    weights: dict[str, Any] | None
+
+
 def train(
     job: Job,
     trainer: Trainer,
@@ -50,9 +59,9 @@ def train(
     emit: Emit,
     figures: Figures,
     score: Callable[[], float] | None = None,
-) -> Any:
-    """Train from the last whole checkpoint; returns the network, None in a process that is not the main one and
-    where only a plan was asked for.
+) -> Trained | None:
+    """Train from the last whole checkpoint. None in a process that is not the main one and where only a plan was
+    asked for.
 
     Args:
         score: gives ROUGE of what the network writes; asked after every epoch.
@@ -85,7 +94,7 @@ def train(
     callbacks: list[TrainerCallback] = [told]
     if trainer.params.patience and dev:
         callbacks.append(EarlyStoppingCallback(trainer.params.patience))
-    loop = (Seq2SeqTrainer if seq2seq else Decoder)(
+    loop = (Seq2SeqLoop if seq2seq else DecoderLoop)(
         model=network,
         args=arguments,
         train_dataset=rows_of(texts),
@@ -100,7 +109,8 @@ def train(
         loop.train(resume_from_checkpoint=str(last) if last else None)
     except (OSError, RuntimeError, SafetensorError) as error:
         raise _explained(error, checkpoints) from error
-    return loop.model if loop.accelerator.is_main_process else None
+    weights = sharding.whole(loop.model) if loop.is_fsdp_enabled else None
+    return Trained(loop.model, weights) if loop.accelerator.is_main_process else None
 
 
 def last_checkpoint(folder: Path) -> Path | None:

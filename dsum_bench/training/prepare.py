@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from typing import Any
 
 from dsum_bench.datasets.load import Selection, fingerprint, load, references_fingerprint, select
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
@@ -15,6 +15,7 @@ from dsum_bench.prompts import default_prompt
 from dsum_bench.registry import Registry
 from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec
 from dsum_bench.tables import with_settings
+from dsum_bench.training import sharding
 from dsum_bench.training.job import TrainingSpec
 from dsum_bench.training.running import check_rows
 
@@ -54,8 +55,6 @@ def prepare(wanted: Wanted, registry: Registry, plugins: Plugins, machine: Machi
     Raises:
         UserError: unknown names or keys, rows that cannot be trained on, a model that cannot run here.
     """
-    if os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true":
-        raise UserError("FSDP is not supported: take an accelerate configuration that gives each process a whole model")
     model = registry.model(wanted.model)
     adapter = plugins.pick("adapter", plugins.adapters, model.adapter)
     if adapter.architecture == "none" or model.engine != "huggingface":
@@ -65,6 +64,11 @@ def prepare(wanted: Wanted, registry: Registry, plugins: Plugins, machine: Machi
             f"{model.name} is an adapter on {model.base or 'its base'}: train that, or export it with --merge"
         )
     recipe = complete(registry.recipe(wanted.recipe or model.recipe), plugins, wanted.settings)
+    if sharding.asked():
+        trainer = plugins.trainers[recipe.trainer]
+        reason = sharding.refusal(recipe.trainer, trainer.keeps, trainer.Params(**dict[str, Any](recipe.params)))
+        if reason:
+            raise UserError(f"FSDP: {reason}")
     dataset = registry.dataset(wanted.dataset)
     train = select(load(dataset, plugins, wanted.split), wanted.limit, wanted.sample, wanted.seed)
     check_rows(len(train.samples), dataset.name, wanted.split)

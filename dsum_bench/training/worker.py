@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsum_bench import provenance
 from dsum_bench.adapters.base import Adapter, AdapterContext
@@ -19,11 +19,14 @@ from dsum_bench.engines.placement import size
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Told
 from dsum_bench.plugins import Plugins
-from dsum_bench.training import planning, shape
+from dsum_bench.training import planning, shape, sharding
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.job import Figures, Job, Planned, TrainingSpec
 from dsum_bench.training.texts import IGNORED, Text, build_texts
 from dsum_bench.worker import serve
+
+if TYPE_CHECKING:
+    from dsum_bench.training.loop import Trained
 
 Emit = Callable[[Any], None]
 
@@ -66,12 +69,12 @@ def run(job: Job, emit: Emit) -> None:
     score = None
     if trainer.params.eval_rouge and job.dev and not job.plan_only:
         score = scorer(job.dev[: trainer.params.eval_rouge], adapter, longest, engine, plugins, tell)
-    engine.packed = True
+    engine.packed, engine.sharded = True, sharding.asked()
     give_memory_back()
     engine.load(tell)
-    network = loop.train(job, trainer, engine, texts, dev, emit, figures, score)
-    if network is not None:
-        save(job, spec, trainer, network, engine, loaded)
+    trained = loop.train(job, trainer, engine, texts, dev, emit, figures, score)
+    if trained is not None:
+        save(job, spec, trainer, trained, engine, loaded)
 
 
 def give_memory_back() -> None:
@@ -159,16 +162,16 @@ def refuse(figures: Figures, trainer: Trainer, job: Job) -> None:
         )
 
 
-def save(job: Job, spec: TrainingSpec, trainer: Trainer, network: Any, engine: HuggingFace, loaded: Loaded) -> None:
+def save(job: Job, spec: TrainingSpec, trainer: Trainer, trained: Trained, engine: HuggingFace, loaded: Loaded) -> None:
     """Write the result beside its place and rename it, so that a result is never half there."""
     new = job.result.with_name(f".{job.result.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
         if trainer.keeps == "adapter":
-            for config in network.peft_config.values():
+            for config in trained.network.peft_config.values():
                 config.base_model_name_or_path = " ".join(spec.model.source) if _public(spec) else spec.model.name
-        network.save_pretrained(new)
+        trained.network.save_pretrained(new, state_dict=trained.weights)
         if trainer.keeps == "checkpoint":
             loaded.tokenizer.save_pretrained(new)
             _copy(engine.folder / "generation_config.json", new)
