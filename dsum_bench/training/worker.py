@@ -81,10 +81,13 @@ def give_memory_back() -> None:
     """Have large blocks returned to the system when they are freed, where the C library is glibc.
 
     By default it keeps blocks up to 32 MB, and what a checkpointed layer leaves behind piles up between the few that
-    stay: 2.4 GB instead of 1.4 for 4 rows of 256 tokens of SmolLM2-135M.
+    stay: 2.4 GB instead of 1.4 for 4 rows of 256 tokens of SmolLM2-135M. Blocks that are kept save the system's
+    clearing of pages, a third of the time; who has the memory sets glibc's own variable.
     """
     import ctypes
 
+    if "MALLOC_MMAP_THRESHOLD_" in os.environ:
+        return
     try:
         ctypes.CDLL("libc.so.6").mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD, which no longer moves once it is set
     except (OSError, AttributeError):
