@@ -56,7 +56,7 @@ def _same(ours: RougeScores, theirs: tuple[float, float, float] | None) -> bool:
 
 
 def _bootstrap() -> None:
-    from dsum_bench.metrics.statistics import bootstrap_intervals
+    from dsum_bench.statistics import bootstrap_intervals
 
     rng = random.Random(3)
     bootstrap_intervals([[rng.random() for _ in range(499)] for _ in range(50)])

@@ -22,9 +22,9 @@ from dsum_bench.decoding.base import Decoding
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams
 from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.machine import detect
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.registry import load
-from dsum_bench.spec import ModelSpec, Sample
+from dsum_bench.plugins import Plugins
+from dsum_bench.registry.load import load
+from dsum_bench.spec import ModelSpec, PluginSettings, Sample
 
 NEW = 64
 EVERY = 4

@@ -14,7 +14,7 @@ from benchmarks.screening import Bench
 from dsum_bench.spec import Sample
 from dsum_bench.training.batches import Collator, Packed, packing, rows_of
 from dsum_bench.training.params import LoraParams
-from dsum_bench.training.texts import Text, build_texts
+from dsum_bench.training.texts import TrainingText, build_texts
 from dsum_bench.training.trainers import LoRA
 
 ROWS, BATCH, FIXED = 16, 4, 512
@@ -60,7 +60,7 @@ def run(data: Path, count: int, repeats: int) -> tuple[list[Row], list[str]]:
     return rows, [f"{tokens:,} tokens of prompts and summaries. Tokens a second, forward and backward: {rates}."]
 
 
-def _epoch(network: Any, collate: Collator | Packed, texts: Sequence[Text]) -> None:
+def _epoch(network: Any, collate: Collator | Packed, texts: Sequence[TrainingText]) -> None:
     for at in range(0, len(texts), BATCH):
         network(**collate(rows_of(texts[at : at + BATCH])), use_cache=False).loss.backward()
     network.zero_grad(set_to_none=True)

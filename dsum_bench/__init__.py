@@ -14,14 +14,14 @@ from pluggy import HookimplMarker
 if TYPE_CHECKING:
     from dsum_bench.adapters.base import Adapter, AdapterContext
     from dsum_bench.adapters.chat import ChatAdapter
-    from dsum_bench.checks.base import Check, Finding, Setup, Written
+    from dsum_bench.checks.base import Check, RunOutputs, Setup
     from dsum_bench.datasets.base import DatasetReader, Row
     from dsum_bench.decoding.base import Batch, Decoding
     from dsum_bench.engines.base import Engine
     from dsum_bench.errors import ModelError, ModelSkipped, UserError
     from dsum_bench.executors.base import Executor
     from dsum_bench.metrics.base import Metric, MetricTokenizer
-    from dsum_bench.spec import Generation, ModelSpec, Prompt, Sample
+    from dsum_bench.spec import Finding, Generation, ModelSpec, Prompt, Sample
 
 __version__ = "0.1.0"
 
@@ -36,9 +36,9 @@ _PUBLIC = {
     "AdapterContext": "dsum_bench.adapters.base",
     "ChatAdapter": "dsum_bench.adapters.chat",
     "Check": "dsum_bench.checks.base",
-    "Finding": "dsum_bench.checks.base",
+    "Finding": "dsum_bench.spec",
     "Setup": "dsum_bench.checks.base",
-    "Written": "dsum_bench.checks.base",
+    "RunOutputs": "dsum_bench.checks.base",
     "DatasetReader": "dsum_bench.datasets.base",
     "Row": "dsum_bench.datasets.base",
     "Batch": "dsum_bench.decoding.base",
@@ -76,10 +76,10 @@ __all__ = [
     "ModelSpec",
     "Prompt",
     "Row",
+    "RunOutputs",
     "Sample",
     "Setup",
     "UserError",
-    "Written",
     "__version__",
     "hookimpl",
 ]

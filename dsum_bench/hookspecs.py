@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from dsum_bench.engines.base import Engine
     from dsum_bench.executors.base import Executor
     from dsum_bench.metrics.base import Metric, MetricTokenizer
-    from dsum_bench.spec import ModelSpec, Output, RunSpec
+    from dsum_bench.spec import ModelSpec, Output, RunSpec, TrainingSpec
     from dsum_bench.training.base import Trainer
-    from dsum_bench.training.job import TrainingSpec
 
 hookspec = HookspecMarker("dsum_bench")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib import import_module
@@ -19,7 +19,7 @@ import pluggy
 
 from dsum_bench import API_VERSION, __version__, hookspecs
 from dsum_bench.errors import UserError, nearest
-from dsum_bench.tracing import TRACE_VARIABLE, trace
+from dsum_bench.spec import LOAD_VARIABLE, PluginSettings
 
 if TYPE_CHECKING:
     from dsum_bench.adapters.base import Adapter
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GROUP = "dsum_bench"
-LOAD_VARIABLE = "DSUM_BENCH_LOAD_PLUGINS"
-STRICT_VARIABLE = "DSUM_BENCH_STRICT"
+TRACE_VARIABLE = "DSUM_BENCH_TRACE_PLUGINS"
 BUILTIN = (
     "dsum_bench.adapters",
     "dsum_bench.engines",
@@ -47,28 +46,6 @@ BUILTIN = (
     "dsum_bench.executors",
     "dsum_bench.training",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PluginSettings:
-    """Which plugins to load, in a form that a worker process can be given.
-
-    packages: distribution or entry-point names to load; None means every installed one, () none.
-    files: single-file plugins the user named.
-    strict: whether a plugin that cannot be used in full is an error instead of being skipped.
-    """
-
-    packages: tuple[str, ...] | None = None
-    files: tuple[str, ...] = ()
-    strict: bool = False
-
-    @classmethod
-    def from_environment(cls, files: Iterable[str] = ()) -> PluginSettings:
-        """Read ``DSUM_BENCH_LOAD_PLUGINS`` (unset loads all, empty none, else a comma-separated list) and
-        ``DSUM_BENCH_STRICT``, which ``--strict`` sets."""
-        value = os.environ.get(LOAD_VARIABLE)
-        packages = None if value is None else tuple(n.strip() for n in value.split(",") if n.strip())
-        return cls(packages, tuple(files), bool(os.environ.get(STRICT_VARIABLE)))
 
 
 @dataclass(slots=True)
@@ -97,7 +74,7 @@ class Plugins:
         self.manager = pluggy.PluginManager("dsum_bench")
         self.manager.add_hookspecs(hookspecs)
         if os.environ.get(TRACE_VARIABLE):
-            trace(self.manager)
+            _trace(self.manager)
         for name in BUILTIN:
             self._add(name, __version__, True, partial(import_module, name))
         self._load_packages()
@@ -285,3 +262,29 @@ def _import_file(path: Path) -> ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+# -- tracing --------------------------------------------------------------------------------------------------
+
+
+def _trace(manager: pluggy.PluginManager) -> None:
+    """Print one line on standard error for each call that reaches a plugin."""
+
+    def before(name: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]) -> None:
+        pass
+
+    def after(
+        outcome: pluggy.Result[Any], name: str, implementations: Sequence[pluggy.HookImpl], arguments: Mapping[str, Any]
+    ) -> None:
+        if implementations:
+            failed = f": {outcome.exception!r}" if outcome.exception else ""
+            said = ", ".join(f"{key}={_short(value)}" for key, value in arguments.items())
+            owners = ", ".join(i.plugin_name for i in reversed(implementations))
+            print(f"hook {name}({said}) of {owners}{failed}", file=sys.stderr, flush=True)
+
+    manager.add_hookcall_monitoring(before, after)
+
+
+def _short(value: object) -> str:
+    """A plain value as it is, anything else by its type: a run or a list of outputs would fill the screen."""
+    return repr(value) if isinstance(value, str | int | float) else type(value).__name__

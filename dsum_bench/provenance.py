@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dsum_bench.errors import ModelError
-from dsum_bench.spec import PromptSpec
 
 FILE = "dsum-bench.json"
-DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +52,3 @@ def read(folder: Path) -> Provenance | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from None
-
-
-def prompt_fingerprint(prompt: PromptSpec | None, prompt_format: str) -> str:
-    """16 hexadecimal digits over what a prompt says, wherever it is written; names and notes do not count."""
-    said = [prompt.system, prompt.user, *([e.dialogue, e.summary] for e in prompt.examples)] if prompt else []
-    return _digest(json.dumps([prompt_format, *said], ensure_ascii=False))
-
-
-def dialogue_digest(dialogue: str) -> str:
-    """16 hexadecimal digits over a dialogue's words; spacing and line breaks do not count."""
-    return _digest(" ".join(dialogue.split()))
-
-
-def digests(dialogues: Iterable[str]) -> tuple[str, ...]:
-    """The digests of dialogues, each once and sorted."""
-    return tuple(sorted({dialogue_digest(d) for d in dialogues}))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:DIGITS]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,8 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["auto", "none", "nf4", "int8"]
 PromptFormat = Literal["template", "raw"]
 Finish = Literal["stop", "length"]
+Level = Literal["error", "warning", "note"]
+"""error: the numbers of this run are not those of this model. warning: they may mislead. note: good to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +214,72 @@ class RunSpec:
     weights: str
     seed: int
     versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found. check: its name; text: a sentence with what to do; hit of total: samples concerned."""
+
+    check: str
+    level: Level
+    text: str
+    hit: int = 0
+    total: int = 0
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSpec:
+    """Everything that can change a training run's result.
+
+    name: of the run, the part after ``@``; '' until ``named`` has given it one.
+    weights: fingerprint of the base. recipe: its params complete. max_steps: updates to stop at, None for all epochs.
+    train_fingerprint, dev_fingerprint: over dialogues and references; dev_fingerprint is '' without evaluation.
+    """
+
+    model: ModelSpec
+    recipe: RecipeSpec
+    placement: Placement
+    weights: str
+    dataset: str
+    language: str
+    split: str
+    selection: str
+    train_fingerprint: str
+    dev_fingerprint: str
+    prompt: PromptSpec | None
+    prompt_format: PromptFormat
+    seed: int
+    max_steps: int | None = None
+    name: str = ""
+
+    @property
+    def result(self) -> str:
+        """Name of the trained model."""
+        return f"{self.model.name}@{self.name}"
+
+
+LOAD_VARIABLE = "DSUM_BENCH_LOAD_PLUGINS"
+STRICT_VARIABLE = "DSUM_BENCH_STRICT"
+
+
+@dataclass(frozen=True, slots=True)
+class PluginSettings:
+    """Which plugins to load, in a form that a worker process can be given.
+
+    packages: distribution or entry-point names to load; None means every installed one, () none.
+    files: single-file plugins the user named.
+    strict: whether a plugin that cannot be used in full is an error instead of being skipped.
+    """
+
+    packages: tuple[str, ...] | None = None
+    files: tuple[str, ...] = ()
+    strict: bool = False
+
+    @classmethod
+    def from_environment(cls, files: Iterable[str] = ()) -> PluginSettings:
+        """Read ``DSUM_BENCH_LOAD_PLUGINS`` (unset loads all, empty none, else a comma-separated list) and
+        ``DSUM_BENCH_STRICT``, which ``--strict`` sets."""
+        value = os.environ.get(LOAD_VARIABLE)
+        packages = None if value is None else tuple(n.strip() for n in value.split(",") if n.strip())
+        return cls(packages, tuple(files), bool(os.environ.get(STRICT_VARIABLE)))

@@ -11,14 +11,14 @@ import dsum_bench
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines.base import Tell
-from dsum_bench.engines.control import Control
+from dsum_bench.engines.control import ControlEngine
 from dsum_bench.spec import Generation, Prompt
 
 BEFORE = 2
 """Samples that are finished before the fault."""
 
 
-class Faulty(Control):
+class Faulty(ControlEngine):
     """Writes two samples well, then does what its kind does."""
 
     def generate(

@@ -9,8 +9,8 @@ from typing import Any
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.adapters.build import build
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import Example, Generation, ModelSpec, PromptFormat, PromptSpec
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import Example, Generation, ModelSpec, PluginSettings, PromptFormat, PromptSpec
 from dsum_bench.testing import byte_tokenizer as small
 
 __all__ = ["builtins", "generation", "make", "shipped", "small"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsum_bench.errors import ModelError
-from dsum_bench.training.texts import IGNORED, Text
+from dsum_bench.training.texts import IGNORED, TrainingText
 
 VOCABULARY = 50
 
@@ -26,12 +26,12 @@ def network(family: str, **changes: Any) -> Any:
     return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
-def texts() -> list[Text]:
+def texts() -> list[TrainingText]:
     rng = random.Random(2)
     made = []
     for n, (prompt, summary) in enumerate(((12, 5), (30, 9), (7, 1), (21, 12))):
         ids = [rng.randrange(VOCABULARY) for _ in range(prompt + summary)]
-        made.append(Text(str(n), tuple(ids), (IGNORED,) * prompt + tuple(ids[prompt:])))
+        made.append(TrainingText(str(n), tuple(ids), (IGNORED,) * prompt + tuple(ids[prompt:])))
     return made
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import tiny
 
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.provenance import Provenance, digests, prompt_fingerprint, write
-from dsum_bench.registry import load
-from dsum_bench.spec import Sample
+from dsum_bench.fingerprints import dialogue_digests, prompt_fingerprint
+from dsum_bench.plugins import Plugins
+from dsum_bench.provenance import Provenance, write
+from dsum_bench.registry.load import load
+from dsum_bench.spec import PluginSettings, Sample
 
 # One test process makes the sweep that most tests here look at; the other goes on with other tests.
 pytestmark = pytest.mark.xdist_group("faults")
@@ -276,7 +277,9 @@ def checkpoints(folder: Path, tokenizer: Callable[[str], Any], samples: tuple[Sa
     prompt = load(working_directory=Path("/")).prompt("ko-default")
     right = prompt_fingerprint(prompt, "template")
     for name, asked, seen in (("trained-otherwise", "0" * 16, ()), ("trained-on-dev", right, samples[:3])):
-        record = Provenance("abc", "plain", "w", "llama3", asked, "mine", "train", digests(s.dialogue for s in seen))
+        record = Provenance(
+            "abc", "plain", "w", "llama3", asked, "mine", "train", dialogue_digests(s.dialogue for s in seen)
+        )
         write(folder / name, record)
 
 

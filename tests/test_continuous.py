@@ -22,9 +22,9 @@ FAMILIES: dict[str, Callable[[], Any]] = {
 
 
 def words(tokenizer: Any = None) -> Any:
-    from dsum_bench.engines.generation import Vocabulary
+    from dsum_bench.engines.generation import OutputTokens
 
-    return Vocabulary((END,), 0, frozenset(), tokenizer)
+    return OutputTokens((END,), 0, frozenset(), tokenizer)
 
 
 PLAIN = Greedy(GreedyParams(max_new_tokens=NEW))

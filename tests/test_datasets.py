@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from dsum_bench.datasets.load import load
 from dsum_bench.errors import UserError
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.registry import load as registry
-from dsum_bench.spec import DatasetSpec, Sample
+from dsum_bench.plugins import Plugins
+from dsum_bench.registry.load import load as registry
+from dsum_bench.spec import DatasetSpec, PluginSettings, Sample
 
 PLUGINS = Plugins(PluginSettings(packages=()))
 KOREAN = "#Person1#: 여보세요, 내일 몇 시에 만날까요?\n#Person2#: 오후 세 시에 #Address#에서 봐요."

@@ -19,8 +19,17 @@ import test_tutorial
 from dsum_bench import hookspecs
 from dsum_bench.cli import COMMANDS
 from dsum_bench.decoding.base import Batch
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import DatasetSpec, DecodingSpec, Example, ModelSpec, PromptSpec, RecipeSpec, Sample
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import (
+    DatasetSpec,
+    DecodingSpec,
+    Example,
+    ModelSpec,
+    PluginSettings,
+    PromptSpec,
+    RecipeSpec,
+    Sample,
+)
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.ko.md")
@@ -134,7 +143,7 @@ def test_fields_that_are_no_keys_are_named_as_such() -> None:
 
 def test_the_error_shown_is_the_error_given(tmp_path: Path) -> None:
     from dsum_bench.errors import UserError
-    from dsum_bench.registry import load
+    from dsum_bench.registry.load import load
 
     (text,) = [
         t for t in re.split(r"^## ", read("docs/reference/registry.md"), flags=re.MULTILINE) if t.startswith("Errors")
@@ -323,7 +332,7 @@ def test_means_of_the_controls_are_those_shown(references: list[Sample], builtin
     from dsum_bench.adapters.base import AdapterContext
     from dsum_bench.adapters.build import build as build_adapter
     from dsum_bench.metrics.choose import build as build_metric
-    from dsum_bench.registry import load
+    from dsum_bench.registry.load import load
 
     metrics = [build_metric(builtin, m.strip("`")) for m in shown_row("mean")]
     assert len(metrics) == 4
@@ -356,7 +365,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 def wrong_registry(text: str, folder: Path) -> str:
     """What is wrong with a registry; '' when nothing is."""
     from dsum_bench.errors import UserError
-    from dsum_bench.registry import load
+    from dsum_bench.registry.load import load
 
     file = folder / "registry.toml"
     file.write_text(text, encoding="utf-8")

@@ -18,8 +18,8 @@ from dsum_bench.engines import huggingface
 from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.errors import ModelError
 from dsum_bench.machine import Machine
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import Example, Generation, ModelSpec, Placement, PromptSpec, Sample
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import Example, Generation, ModelSpec, Placement, PluginSettings, PromptSpec, Sample
 
 LINES = [
     "#Person1#: 안녕하세요, 어떻게 오셨어요?",

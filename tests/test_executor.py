@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from dsum_bench.executors.base import Ended, Job, Rows
+from dsum_bench.executors.base import BatchDone, JobEnded, ScreeningJob
 from dsum_bench.executors.local import Local
 from dsum_bench.machine import Gpu, Machine
-from dsum_bench.plugins import PluginSettings
-from dsum_bench.spec import ModelSpec, Placement, RunSpec, Sample
+from dsum_bench.spec import ModelSpec, Placement, PluginSettings, RunSpec, Sample
 
 GB = 10**9
 PLUGIN = """
 import os
 import dsum_bench
-from dsum_bench.engines.control import Control
+from dsum_bench.engines.control import ControlEngine
 from dsum_bench.spec import Generation
 
-class Shown(Control):
+class Shown(ControlEngine):
     name = "shown"
 
     def generate(self, prompts, adapter, decoding, tell):
@@ -38,7 +37,7 @@ def plugins(tmp_path: Path) -> PluginSettings:
     return PluginSettings((), (str(file),))
 
 
-def job(name: str, device: str, needs: int, plugins: PluginSettings, folder: Path) -> Job:
+def job(name: str, device: str, needs: int, plugins: PluginSettings, folder: Path) -> ScreeningJob:
     run = RunSpec(
         model=ModelSpec(name, "constant", engine="shown", options={"text": "x"}),
         dataset="d",
@@ -56,7 +55,7 @@ def job(name: str, device: str, needs: int, plugins: PluginSettings, folder: Pat
         seed=0,
         versions={},
     )
-    return Job(name, run, (Sample("s", "#Person1#: 네."),), plugins, str(folder / f"{name}.log"))
+    return ScreeningJob(name, run, (Sample("s", "#Person1#: 네."),), plugins, str(folder / f"{name}.log"))
 
 
 def test_a_model_gets_a_gpu_it_fits_on_and_the_cpu_gets_none(plugins: PluginSettings, tmp_path: Path) -> None:
@@ -70,9 +69,9 @@ def test_a_model_gets_a_gpu_it_fits_on_and_the_cpu_gets_none(plugins: PluginSett
     ]
     shown, ended = {}, {}
     for event in executor.run(jobs):
-        if isinstance(event, Rows):
+        if isinstance(event, BatchDone):
             shown[event.job] = event.outputs[0].generation.text
-        elif isinstance(event, Ended):
+        elif isinstance(event, JobEnded):
             ended[event.job] = event
     assert shown["large"] == "GPU-77"
     assert shown["control"] == ""

@@ -46,13 +46,13 @@ ENGINE = """
 from dataclasses import replace
 
 import dsum_bench
-from dsum_bench.adapters.controls import Lead
-from dsum_bench.engines.control import Control
+from dsum_bench.adapters.controls import LeadAdapter
+from dsum_bench.engines.control import ControlEngine
 
 class Own(dsum_bench.Generation):
     pass
 
-class Odd(Control):
+class Odd(ControlEngine):
     name = "odd"
 
     def generate(self, prompts, adapter, decoding, tell):
@@ -62,7 +62,7 @@ class Odd(Control):
             {fault}
             yield [third, *others]
 
-class OddReader(Lead):
+class OddReader(LeadAdapter):
     name = "odd-reader"
 
     def parse(self, made):

@@ -74,11 +74,11 @@ def cut(row: list[int]) -> list[int]:
 
 
 def written(model: Any, rows: list[Prompt], decoding: Any, group: int = 80) -> dict[str, list[int]]:
-    from dsum_bench.engines.generation import Vocabulary, Writer
-    from dsum_bench.engines.pulse import Pulse
+    from dsum_bench.engines.generation import OutputTokens, Writer
+    from dsum_bench.engines.heartbeat import Heartbeat
 
-    writer = Writer(model, Vocabulary((END,), 0, frozenset()), rows, left=True, group=group)
-    out = writer.write(rows, decoding, decoding.config(), Pulse(lambda text: None, len(rows)))
+    writer = Writer(model, OutputTokens((END,), 0, frozenset()), rows, left=True, group=group)
+    out = writer.write(rows, decoding, decoding.config(), Heartbeat(lambda text: None, len(rows)))
     return {p.sample_id: cut(row) for p, row in zip(rows, out, strict=True)}
 
 

@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[1]
 
 CONTROL = """
     from dsum_bench import hookimpl
-    from dsum_bench.adapters.controls import Lead
+    from dsum_bench.adapters.controls import LeadAdapter
 
     {line}
 
-    class {title}(Lead):
+    class {title}(LeadAdapter):
         name = "{name}"
 
     @hookimpl

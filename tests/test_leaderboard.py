@@ -28,10 +28,9 @@ from store_runs import (
     store_run,
 )
 
-from dsum_bench.checks.base import Finding
 from dsum_bench.cli import formatting, main
 from dsum_bench.cli.ranking import places
-from dsum_bench.spec import DecodingSpec, RunSpec
+from dsum_bench.spec import DecodingSpec, Finding, RunSpec
 from dsum_bench.store import reader
 from dsum_bench.store.records import Board
 from dsum_bench.store.writer import ScoredOutput, Store

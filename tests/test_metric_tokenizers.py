@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsum_bench.metrics.tokenizers import Characters, Mecab, MecabKo, MecabTags, Whitespace, around_tags
+from dsum_bench.metrics.tokenizers import CharacterTokenizer, Mecab, MecabKo, MecabTags, Whitespace, around_tags
 
 TEXT = "#Person1#은 #Person2#에게 #PhoneNumber#로 전화합니다."
 MECAB, TAGS = Mecab(), MecabTags()
@@ -18,7 +18,7 @@ MECAB, TAGS = Mecab(), MecabTags()
 
 def test_words_and_characters() -> None:
     assert Whitespace()(" 대화를\n요약 \t합니다. ") == ["대화를", "요약", "합니다."]
-    assert Characters()("가 나\u3000다\n.") == ["가", "나", "다", "."]
+    assert CharacterTokenizer()("가 나\u3000다\n.") == ["가", "나", "다", "."]
 
 
 def test_mecab_splits_a_tag_and_mecab_tags_does_not() -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from dsum_bench import hookspecs
 from dsum_bench.errors import UserError
-from dsum_bench.plugins import BUILTIN, LOAD_VARIABLE, Plugins, PluginSettings
-from dsum_bench.registry import load, plugin_files
+from dsum_bench.plugins import BUILTIN, Plugins
+from dsum_bench.registry.load import load, plugin_files
+from dsum_bench.spec import LOAD_VARIABLE, PluginSettings
 
 Install = Callable[..., str]
 
@@ -100,7 +101,8 @@ def test_every_kind_of_registration_has_a_mapping_of_its_own() -> None:
 def test_collecting_everything_imports_nothing_heavy() -> None:
     code = """
         import sys
-        from dsum_bench.plugins import Plugins, PluginSettings
+        from dsum_bench.plugins import Plugins
+        from dsum_bench.spec import PluginSettings
         Plugins(PluginSettings(packages=())).collect_all()
         heavy = {"torch", "transformers", "pandas", "numpy", "MeCab", "sqlite_utils", "rich"}
         print(sorted(heavy & set(sys.modules)))

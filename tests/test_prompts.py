@@ -10,8 +10,9 @@ from dialogues import TAG, dialogues, half_tags
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsum_bench.adapters.prompts import default_prompt, fill
+from dsum_bench.dialogue import split_turns, trim
 from dsum_bench.errors import ModelError
-from dsum_bench.prompts import default_prompt, fill, split_turns, trim
 
 
 def is_subsequence(part: list[str], whole: list[str]) -> bool:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dsum_bench.errors import UserError
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.registry import Registry, load, plugin_files, shipped_registry
-from dsum_bench.spec import Example
+from dsum_bench.plugins import Plugins
+from dsum_bench.registry.load import Registry, load, plugin_files, shipped_registry
+from dsum_bench.spec import Example, PluginSettings
 
 PLUGINS = Plugins(PluginSettings(packages=()))
 ROOT = Path(__file__).parents[1]
@@ -183,7 +183,7 @@ def test_an_installed_package_finds_the_file_inside_itself(tmp_path: Path) -> No
     package = tmp_path / "dsum_bench"
     shutil.copytree(ROOT / "dsum_bench", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "registry.toml", package / "registry.toml")
-    code = "from dsum_bench.registry import load, shipped_registry; print(shipped_registry(), len(load().models))"
+    code = "from dsum_bench.registry.load import load, shipped_registry; print(shipped_registry(), len(load().models))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split() == [str(package / "registry.toml"), str(len(load().models))]
 

@@ -17,8 +17,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from dsum_bench.errors import UserError
 from dsum_bench.metrics.choose import build
 from dsum_bench.metrics.rouge_core import EMPTY, RougeScores, common_words, rouge_score_scores, rouge_scores
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import Sample
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import PluginSettings, Sample
 
 PLUGINS = Plugins(PluginSettings(packages=()))
 VOCABULARIES = {

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from dsum_bench.cli import main
-from dsum_bench.plugins import Plugins, PluginSettings
+from dsum_bench.plugins import Plugins
 from dsum_bench.scaffold import KINDS
+from dsum_bench.spec import PluginSettings
 
 
 def new(folder: Path, name: str, kind: str) -> Path:

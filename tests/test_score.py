@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from rouge import Rouge as PackageRouge
 
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import Sample
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import PluginSettings, Sample
 
 
 def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,7 +35,7 @@ def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def samples() -> tuple[Sample, ...]:
     from dsum_bench.datasets.load import load as load_samples
-    from dsum_bench.registry import load
+    from dsum_bench.registry.load import load
 
     plugins = Plugins(PluginSettings(()))
     return load_samples(load(plugins=plugins, working_directory=Path("/")).dataset("samples-ko"), plugins, "dev")

@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsum_bench.decoding import script
-from dsum_bench.decoding.automaton import Automaton, Characters
+from dsum_bench.decoding.automaton import Automaton, CharacterSet
 from dsum_bench.decoding.base import Batch
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
-from dsum_bench.decoding.token_bytes import Vocabulary, vocabulary
+from dsum_bench.decoding.token_bytes import TokenBytes, vocabulary
 from dsum_bench.errors import ModelError
 from dsum_bench.spec import Prompt, Sample
 
-BYTES = Vocabulary([bytes([b]) for b in range(256)])
+BYTES = TokenBytes([bytes([b]) for b in range(256)])
 DIALOGUE = "#Person1#: Tom, NASA에 가요?\n#Person2#: 네, #PhoneNumber#로 전화해요."
 REAL = ("llama3", "qwen3", "gemma3", "kobart")
 
@@ -107,7 +107,7 @@ PIECES = ["가", "나", "#", "1", " ", "T", "To", "Tom", "o", "m", "é", "日", 
 )
 def test_it_accepts_what_a_regular_expression_matches(text: str, literals: set[str]) -> None:
     characters = "가나#1 "
-    machine = Automaton(Characters(characters, BYTES), sorted(literals), BYTES)
+    machine = Automaton(CharacterSet(characters, BYTES), sorted(literals), BYTES)
     choices = [re.escape(t) for t in (*characters, *literals)]
     matches = re.fullmatch(f"(?:{'|'.join(choices)})*", text) is not None
     state = machine.step(0, text.encode())
@@ -125,8 +125,8 @@ def test_it_accepts_what_a_regular_expression_matches(text: str, literals: set[s
 def test_any_walk_through_allowed_tokens_ends_well_and_in_time(
     pieces: list[Any], literals: set[str], most: int, rng: Any
 ) -> None:
-    words = Vocabulary([p if isinstance(p, bytes) else p.encode() for p in pieces])
-    machine = Automaton(Characters("가나#1 ", words), literals, words)
+    words = TokenBytes([p if isinstance(p, bytes) else p.encode() for p in pieces])
+    machine = Automaton(CharacterSet("가나#1 ", words), literals, words)
     state, text = 0, b""
     for left in range(most, 0, -1):
         allowed = machine.allowed(state, left).tolist()
@@ -145,8 +145,8 @@ def test_any_walk_through_allowed_tokens_ends_well_and_in_time(
 
 
 def test_a_literal_that_cannot_be_spelt_is_left_out() -> None:
-    words = Vocabulary([b"T", b"o", "가".encode()])
-    machine = Automaton(Characters("가", words), ("Tom", "To"), words)
+    words = TokenBytes([b"T", b"o", "가".encode()])
+    machine = Automaton(CharacterSet("가", words), ("Tom", "To"), words)
     assert machine.accepts[machine.step(0, b"To")] and machine.step(0, b"Tom") < 0
     assert sorted(machine.allowed(0, 2).tolist()) == [0, 2]
     assert machine.allowed(0, 1).tolist() == [2]
@@ -201,13 +201,13 @@ def network(folder: Path, words: Any) -> Any:
 
 
 def written(model: Any, words: Any, decoding: Any, prompts: list[Prompt], **more: Any) -> dict[str, str]:
-    from dsum_bench.engines.generation import Vocabulary as Ids
+    from dsum_bench.engines.generation import TokenBytes as Ids
     from dsum_bench.engines.generation import Writer
-    from dsum_bench.engines.pulse import Pulse
+    from dsum_bench.engines.heartbeat import Heartbeat
 
     end = words.eos_token_id
     writer = Writer(model, Ids((end,), end, frozenset(), words), prompts, left=True)
-    out = writer.write(prompts, decoding, {**decoding.config(), **more}, Pulse(lambda text: None, len(prompts)))
+    out = writer.write(prompts, decoding, {**decoding.config(), **more}, Heartbeat(lambda text: None, len(prompts)))
     cut = [row[: row.index(end)] if end in row else row for row in out]
     return {p.sample_id: words.decode(row, clean_up_tokenization_spaces=False)
             for p, row in zip(prompts, cut, strict=True)}  # fmt: skip
@@ -247,7 +247,7 @@ def test_beams_are_transformers_own_under_its_own_prefix_constraint(words: Any, 
     params = BeamParams(max_new_tokens=new, beams=3, script="hangul")
     ours = written(model, words, Beam(params), prompts)
     known = vocabulary(words)
-    characters, end = Characters(script.hangul_characters(), known), words.eos_token_id
+    characters, end = CharacterSet(script.hangul_characters(), known), words.eos_token_id
     for prompt in prompts:
         machine = Automaton(characters, script.exceptions(prompt.dialogue, (), True), known)
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from dsum_bench.datasets.load import Selection, fingerprint, references_fingerprint, select
+from dsum_bench.datasets.load import Selection, select
 from dsum_bench.errors import UserError
+from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
 from dsum_bench.spec import Sample
 
 # -- choosing ---------------------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ def test_choices_that_make_no_sense(limit: int | None, sample: int | None, probl
 def test_fingerprints_are_what_sha256sum_says() -> None:
     # printf '[["a","안녕"],["b","x"]]' | sha256sum, and the same for [["a","r1","r2"],["b"]]
     samples = [Sample("a", "안녕", ("r1", "r2"), "t"), Sample("b", "x")]
-    assert fingerprint(samples) == "b1ed80ddc07cd7ba"
+    assert samples_fingerprint(samples) == "b1ed80ddc07cd7ba"
     assert references_fingerprint(samples) == "1db838e3fdf5f6c1"
 
 
@@ -84,6 +85,6 @@ def test_fingerprints_change_with_what_they_cover(
 ) -> None:
     samples = [Sample("a", "x", ("r1", "r2")), Sample("b", "y", ("r3",))]
     changed = change(samples)
-    assert (fingerprint(changed) != fingerprint(samples)) is changes_text
+    assert (samples_fingerprint(changed) != samples_fingerprint(samples)) is changes_text
     assert (references_fingerprint(changed) != references_fingerprint(samples)) is changes_references
-    assert len(fingerprint(samples)) == 16 and set(fingerprint(samples)) <= set(string.hexdigits)
+    assert len(samples_fingerprint(samples)) == 16 and set(samples_fingerprint(samples)) <= set(string.hexdigits)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dsum_bench.metrics.statistics import bootstrap_interval, bootstrap_intervals, compare, permutation_p
+from dsum_bench.statistics import bootstrap_interval, bootstrap_intervals, compare, permutation_p
 
 values = st.lists(st.floats(0, 100).map(lambda v: round(v, 3)), min_size=2, max_size=30)
 
@@ -84,7 +84,7 @@ def test_swapping_the_runs_turns_the_difference_round(a: list[float]) -> None:
 
 
 def test_memory_is_bounded_and_results_do_not_depend_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    import dsum_bench.metrics.statistics as statistics
+    import dsum_bench.statistics as statistics
 
     data = np.random.default_rng(0).normal(1, 5, size=50).tolist()
     whole = bootstrap_interval(data), permutation_p(data)

@@ -34,9 +34,9 @@ from store_runs import (
 )
 
 from dsum_bench.errors import UserError
+from dsum_bench.fingerprints import canonical, run_id
 from dsum_bench.spec import DecodingSpec, Example, Placement, RunSpec
 from dsum_bench.store import reader
-from dsum_bench.store.keys import canonical, run_id
 from dsum_bench.store.rows import ScoredOutput
 from dsum_bench.store.writer import Store
 
@@ -124,7 +124,7 @@ def test_gpu_number_leaves_the_key() -> None:
 
 def test_key_is_the_same_in_another_process() -> None:
     # Hash randomisation would show here, were a set or hash() involved.
-    code = "from store_runs import make_run; from dsum_bench.store.keys import run_id; print(run_id(make_run()))"
+    code = "from store_runs import make_run; from dsum_bench.fingerprints import run_id; print(run_id(make_run()))"
     env = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
     assert out.strip() == run_id(BASE)

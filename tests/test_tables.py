@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsum_bench.errors import UserError
-from dsum_bench.tables import Where, read_table, with_settings
-from dsum_bench.toml_lines import join_key, key_lines, split_key
+from dsum_bench.registry.tables import Where, read_table, with_settings
+from dsum_bench.registry.toml_lines import join_key, key_lines, split_key
 
 # -- where a key stands -----------------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ from making import builtins
 from dsum_bench import ModelSpec, UserError
 from dsum_bench.adapters.chat import ChatAdapter
 from dsum_bench.adapters.completion import CompletionAdapter
-from dsum_bench.adapters.controls import Lead, Longest
+from dsum_bench.adapters.controls import LeadAdapter, LongestAdapter
 from dsum_bench.checks.base import Check
 from dsum_bench.datasets.base import DatasetReader, Row
 from dsum_bench.decoding.base import Decoding
-from dsum_bench.engines.control import Control
+from dsum_bench.engines.control import ControlEngine
 from dsum_bench.metrics.base import Metric
 from dsum_bench.testing import (
     CHATML,
@@ -84,12 +84,12 @@ class TestEncoderDecoder(AdapterRules):
 
 
 class TestLead(AdapterRules):
-    adapter = Lead
+    adapter = LeadAdapter
     prompt = None
 
 
 class TestLongest(AdapterRules):
-    adapter = Longest
+    adapter = LongestAdapter
     prompt = None
 
 
@@ -112,7 +112,7 @@ class TestSampling(DecodingRules):
 
 
 class TestControl(EngineRules):
-    engine = Control
+    engine = ControlEngine
     model = ModelSpec("lead-3", "lead")
 
 
@@ -350,7 +350,7 @@ def test_a_check_that_breaks_a_rule_fails_it(rule: str) -> None:
         getattr(Broken(), rule)()
 
 
-class Careless(Control):
+class Careless(ControlEngine):
     """Plans differently each time, answers the first prompt twice, never alike, and ends in a way of its own."""
 
     count = 0

@@ -1,4 +1,4 @@
-"""Text statistics against examples worked by hand."""
+"""TextStatistics statistics against examples worked by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsum_bench.metrics.text import Text, coverage, foreign, novel, repeated, tag_scores
+from dsum_bench.metrics.text import TextStatistics, coverage, foreign, novel, repeated, tag_scores
 from dsum_bench.spec import Sample
 
 texts = st.text(max_size=60) | st.lists(
@@ -61,7 +61,7 @@ def test_tags_by_hand() -> None:
 
 def test_a_sample_by_hand() -> None:
     sample = Sample("1", "#Person1#: 안녕 하세요", ("#Person1#이 인사합니다.", "두 사람이 인사합니다."))
-    found = Text().score("요약: 안녕 하세요", sample)
+    found = TextStatistics().score("요약: 안녕 하세요", sample)
     assert found["chars"] == 10
     assert found["compression"] == pytest.approx(100 * 10 / 17)
     assert found["novel"] == pytest.approx(50)
@@ -84,19 +84,19 @@ def test_a_sample_by_hand() -> None:
     ],
 )
 def test_talk_about_the_summary(text: str) -> None:
-    assert Text().score(text, Sample("1", "a", ("b",)))["meta"] == 100
+    assert TextStatistics().score(text, Sample("1", "a", ("b",)))["meta"] == 100
 
 
 @pytest.mark.parametrize(
     "text", ["요약본을 보냅니다.", "Summaries differ", "그는 요약을 씁니다.", "대화가 끝납니다.", "물론의 뜻", ""]
 )
 def test_a_summary_is_no_talk_about_it(text: str) -> None:
-    assert Text().score(text, Sample("1", "a", ("b",)))["meta"] == 0
+    assert TextStatistics().score(text, Sample("1", "a", ("b",)))["meta"] == 0
 
 
 @given(texts, texts, st.lists(texts, max_size=3))
 def test_values_of_any_text(summary: str, dialogue: str, references: list[str]) -> None:
-    found = Text().score(summary, Sample("1", dialogue, tuple(references)))
-    assert tuple(found) == Text.measures and all(isfinite(v) for v in found.values())
+    found = TextStatistics().score(summary, Sample("1", dialogue, tuple(references)))
+    assert tuple(found) == TextStatistics.measures and all(isfinite(v) for v in found.values())
     assert all(0 <= v <= 100 for m, v in found.items() if m not in ("chars", "compression"))
     assert (found["empty"] == 100) == (not any(c.isalnum() for c in summary))

@@ -12,7 +12,7 @@ from making import make, shipped, small
 
 from dsum_bench.errors import ModelError
 from dsum_bench.spec import Sample
-from dsum_bench.training.texts import IGNORED, Text, build_texts
+from dsum_bench.training.texts import IGNORED, TrainingText, build_texts
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
@@ -38,7 +38,7 @@ def samples() -> list[Sample]:
     return found
 
 
-def labelled(text: Text) -> list[int]:
+def labelled(text: TrainingText) -> list[int]:
     return [i for i in text.labels if i != IGNORED]
 
 

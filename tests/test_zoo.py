@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.registry import Registry, load, plugin_files
-from dsum_bench.spec import ModelSpec
+from dsum_bench.plugins import Plugins
+from dsum_bench.registry.load import Registry, load, plugin_files
+from dsum_bench.spec import ModelSpec, PluginSettings
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "dsum_bench" / "datasets" / "samples_ko"

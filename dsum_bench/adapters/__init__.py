@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def dsum_register_adapters(register: Callable[[type[Adapter]], None]) -> None:
     from dsum_bench.adapters.chat import ChatAdapter
     from dsum_bench.adapters.completion import CompletionAdapter
-    from dsum_bench.adapters.controls import Constant, Lead, Longest
+    from dsum_bench.adapters.controls import ConstantAdapter, LeadAdapter, LongestAdapter
     from dsum_bench.adapters.encoder_decoder import EncoderDecoderAdapter
     from dsum_bench.adapters.gemma import GemmaAdapter
     from dsum_bench.adapters.llama3 import Llama3Adapter
@@ -29,6 +29,6 @@ def dsum_register_adapters(register: Callable[[type[Adapter]], None]) -> None:
     register(GemmaAdapter)
     register(SolarAdapter)
     register(CompletionAdapter)
-    register(Constant)
-    register(Lead)
-    register(Longest)
+    register(ConstantAdapter)
+    register(LeadAdapter)
+    register(LongestAdapter)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
-from dsum_bench.tables import Where, read_table
-from dsum_bench.toml_lines import join_key
+from dsum_bench.registry.tables import Where, read_table
+from dsum_bench.registry.toml_lines import join_key
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins

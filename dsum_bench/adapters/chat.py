@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.families import not_a_decoder, not_of
 from dsum_bench.adapters.parsing import without_thoughts
+from dsum_bench.adapters.prompts import fill
 from dsum_bench.adapters.text import Encoded, TextAdapter
 from dsum_bench.errors import ModelError
-from dsum_bench.prompts import fill
 
 Messages = list[dict[str, str]]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.families import not_a_decoder
+from dsum_bench.adapters.prompts import PLACE, fill
 from dsum_bench.adapters.text import Encoded, TextAdapter
 from dsum_bench.errors import ModelError
-from dsum_bench.prompts import PLACE, fill
 
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 

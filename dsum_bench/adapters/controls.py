@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.adapters.parsing import clean
-from dsum_bench.prompts import split_turns
+from dsum_bench.dialogue import split_turns
 from dsum_bench.spec import Generation, Prompt, Sample
 
 
-class Control(Adapter):
+class ControlAdapter(Adapter):
     """Answers from the turns of the dialogue; the answer stands in ``Prompt.text``."""
 
     architecture = "none"
@@ -37,7 +37,7 @@ class ConstantOptions:
     text: str
 
 
-class Constant(Control):
+class ConstantAdapter(ControlAdapter):
     """The same sentence for every dialogue."""
 
     name = "constant"
@@ -64,7 +64,7 @@ def joined(turns: Sequence[str]) -> str:
     return " ".join(map(clean, turns))
 
 
-class Lead(Control):
+class LeadAdapter(ControlAdapter):
     """The first turns of the dialogue."""
 
     name = "lead"
@@ -74,7 +74,7 @@ class Lead(Control):
         return joined(turns[: self.options.turns])
 
 
-class Longest(Control):
+class LongestAdapter(ControlAdapter):
     """The longest turns, counted in characters without the space around them, in the order of the dialogue; of two
     equal ones the earlier."""
 

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.adapters.parsing import clean, control_ids, until
+from dsum_bench.dialogue import TrimmedDialogue, split_turns, trim
 from dsum_bench.errors import ModelError
-from dsum_bench.prompts import Trimmed, split_turns, trim
 from dsum_bench.spec import Generation, Prompt, Sample
 
 Encoded = tuple[str, list[int]]
@@ -47,7 +47,7 @@ class TextAdapter(Adapter):
             sample.id, text, tuple(ids), len(turns), trimmed.trimmed_turns, trimmed.trimmed_chars, sample.dialogue
         )
 
-    def _trim(self, turns: Sequence[str], fits: Any) -> Trimmed:
+    def _trim(self, turns: Sequence[str], fits: Any) -> TrimmedDialogue:
         try:
             return trim(turns, fits)
         except ModelError as error:

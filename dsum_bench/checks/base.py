@@ -5,31 +5,16 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines.base import Engine, Loaded
 from dsum_bench.metrics.base import Metric
-from dsum_bench.spec import Output, Prompt, RunSpec, Sample
-
-Level = Literal["error", "warning", "note"]
-"""error: the numbers of this run are not those of this model. warning: they may mislead. note: good to know."""
+from dsum_bench.spec import Finding, Level, Output, Prompt, RunSpec, Sample
 
 Values = Mapping[str, Mapping[str, float]]
 """Sample id -> measure -> value, of one signature."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found. check: its name; text: a sentence with what to do; hit of total: samples concerned."""
-
-    check: str
-    level: Level
-    text: str
-    hit: int = 0
-    total: int = 0
-    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +34,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class RunOutputs:
     """What a run has written so far.
 
     outputs: by sample id. values: signature -> scores of its samples. constants: the same of the finished run of the
@@ -87,7 +72,7 @@ class Check(ABC):
         """Look at prompts, tokenizer and settings; nothing has been generated."""
         return None
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         """Look at outputs and scores; some may be missing."""
         return None
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dsum_bench.checks.base import Check, Finding, Setup, share
-from dsum_bench.provenance import dialogue_digest, prompt_fingerprint, read
+from dsum_bench.checks.base import Check, Setup, share
+from dsum_bench.fingerprints import dialogue_digest, prompt_fingerprint
+from dsum_bench.provenance import read
+from dsum_bench.spec import Finding
 
 
 class Duplicates(Check):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from dsum_bench.checks.base import Check, Finding, Level, Written, share
-from dsum_bench.prompts import split_turns
+from dsum_bench.checks.base import Check, RunOutputs, share
+from dsum_bench.dialogue import split_turns
+from dsum_bench.spec import Finding, Level
 
 THOUGHT = re.compile(r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]|<\|channel\|>analysis", re.IGNORECASE)
 SPOKEN = 15
@@ -26,7 +27,7 @@ class Thinking(Check):
     meaning = "thinking text in output"
     early = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         made = written.outputs
         left = sum(bool(THOUGHT.search(o.summary)) for o in made.values())
         if left:
@@ -57,7 +58,7 @@ class Cut(Check):
     meaning = "output cut by length"
     early = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         made = written.outputs
         cut = sum(o.generation.finish == "length" for o in made.values())
         if not cut:
@@ -79,7 +80,7 @@ class Empty(Check):
     meaning = "empty summary"
     early = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         made = written.outputs
         bare = sum(not any(c.isalnum() for c in o.summary) for o in made.values())
         if not bare:
@@ -102,7 +103,7 @@ class Identical(Check):
     meaning = "same summary again and again"
     early = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         summaries = {i: o.summary.strip() for i, o in written.outputs.items() if o.summary.strip()}
         if not summaries:
             return None
@@ -129,7 +130,7 @@ class Echo(Check):
     meaning = "dialogue repeated as summary"
     early = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         made = written.outputs
         echoes = sum(_echoes(o.summary, written.samples[i].dialogue) for i, o in made.items())
         if not echoes or echoes < 0.05 * len(made):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dsum_bench.checks.base import Check, Finding, Setup, share
+from dsum_bench.checks.base import Check, Setup, share
 from dsum_bench.checks.template import Frame, frame
-from dsum_bench.spec import Prompt
+from dsum_bench.spec import Finding, Prompt
 
 
 def _frame(setup: Setup) -> Frame | None:
@@ -134,7 +134,7 @@ def _leading(prompt: Prompt, token: int) -> int:
     return next((i for i, t in enumerate(prompt.token_ids) if t != token), len(prompt.token_ids))
 
 
-class Trimmed(Check):
+class PromptTrimmed(Check):
     """Dialogues did not fit and lost turns."""
 
     name = "trimmed"
@@ -200,4 +200,4 @@ class EndTokens(Check):
         )
 
 
-CHECKS: tuple[type[Check], ...] = (NoTemplate, HeaderCut, Bos, Trimmed, Padding, EndTokens)
+CHECKS: tuple[type[Check], ...] = (NoTemplate, HeaderCut, Bos, PromptTrimmed, Padding, EndTokens)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsum_bench.adapters.base import TAG
-from dsum_bench.checks.base import Check, Finding, Setup, share
-from dsum_bench.spec import Generation, Sample
+from dsum_bench.checks.base import Check, Setup, share
+from dsum_bench.spec import Finding, Generation, Sample
 
 MOST = 0.5
 """From this share of the references on, a warning becomes an error."""

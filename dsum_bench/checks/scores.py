@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from statistics import fmean
 
-from dsum_bench.checks.base import Check, Finding, Values, Written
+from dsum_bench.checks.base import Check, RunOutputs, Values
 from dsum_bench.metrics.base import Metric
+from dsum_bench.spec import Finding
 
 MEASURE = "mean"
 SMALL = 1e-6
@@ -20,8 +21,8 @@ class NotAboveConstant(Check):
     level = "warning"
     meaning = "not above the constant control"
 
-    def after(self, written: Written) -> Finding | None:
-        from dsum_bench.metrics.statistics import compare
+    def after(self, written: RunOutputs) -> Finding | None:
+        from dsum_bench.statistics import compare
 
         for signature, theirs in written.constants.items():
             ours = written.values.get(signature, {})
@@ -51,7 +52,7 @@ class RougeShape(Check):
     meaning = "ROUGE values that cannot be"
     controls = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         for signature, values in written.values.items():
             means = _means(values)
             r1, rl = means.get("rouge1"), means.get("rougeL")
@@ -80,7 +81,7 @@ class Sum(Check):
     meaning = "sum differs from its parts"
     controls = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         for signature, values in written.values.items():
             means = _means(values)
             if not {"rouge1", "rouge2", "rougeL"} <= means.keys():
@@ -94,7 +95,7 @@ class Sum(Check):
         return None
 
 
-class Characters(Check):
+class CharacterTokens(Check):
     """A metric counts characters though its signature says words or morphemes."""
 
     name = "character-tokens"
@@ -103,7 +104,7 @@ class Characters(Check):
     meaning = "metric fell back to characters"
     controls = True
 
-    def after(self, written: Written) -> Finding | None:
+    def after(self, written: RunOutputs) -> Finding | None:
         texts = [r for s in written.samples.values() for r in s.references][:50]
         for metric in written.metrics:
             if _falls_back(metric, texts):
@@ -127,4 +128,4 @@ def _means(values: Values) -> Mapping[str, float]:
     return {m: fmean(v[m] for v in values.values() if m in v) for m in measures}
 
 
-CHECKS: tuple[type[Check], ...] = (NotAboveConstant, RougeShape, Sum, Characters)
+CHECKS: tuple[type[Check], ...] = (NotAboveConstant, RougeShape, Sum, CharacterTokens)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.adapters.base import TAG
-from dsum_bench.checks.base import Check, Finding, Setup
+from dsum_bench.checks.base import Check, Setup
+from dsum_bench.spec import Finding
 
 if TYPE_CHECKING:
     import numpy as np

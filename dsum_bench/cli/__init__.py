@@ -83,7 +83,8 @@ class LazyGroup(click.Group):
         """Let plugins add their commands; raise UserError when none of them has this one."""
         from dataclasses import replace
 
-        from dsum_bench.plugins import Plugins, PluginSettings
+        from dsum_bench.plugins import Plugins
+        from dsum_bench.spec import PluginSettings
 
         settings = PluginSettings.from_environment()
         plugins = Plugins(replace(settings, strict=strict or settings.strict))

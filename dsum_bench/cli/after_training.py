@@ -10,23 +10,23 @@ import click
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
-    from dsum_bench.training.job import Job
+    from dsum_bench.training.job import TrainingJob
 
 METRIC = "rouge@mecab"
 ENGLISH_METRIC = "rouge@whitespace"
 
 
-def screen_and_compare(done: Sequence[Job], wanted: Any, choices: Any, session: Session, database: Path) -> int:
+def screen_and_compare(done: Sequence[TrainingJob], wanted: Any, choices: Any, session: Session, database: Path) -> int:
     """Screen what was trained, print each difference with its interval and p, and return screen's exit code."""
     from dsum_bench.cli import screen
-    from dsum_bench.training.results import with_trained
+    from dsum_bench.registry.trained import with_trained
 
     session.registry = with_trained(session.registry, database.parent)
     base, language = done[0].spec.model.name, done[0].spec.language
     control = f"constant-{language}"
     beside = [name for name in (base, control) if name in session.registry.models]
     code = screen.run(
-        screen.Choices(
+        screen.ScreenOptions(
             models=(*beside, *(job.id for job in done)),
             all_models=False,
             dataset=wanted.dataset,
@@ -62,7 +62,7 @@ def screen_and_compare(done: Sequence[Job], wanted: Any, choices: Any, session: 
 
 def difference(database: Path, trained: str, other: str, metric: str) -> str:
     """One line: how the latest finished run of a trained model stands to that of another on the same samples."""
-    from dsum_bench.metrics.statistics import compare
+    from dsum_bench.statistics import compare
     from dsum_bench.store.pairs import paired
     from dsum_bench.store.reader import run
     from dsum_bench.store.training import latest_pair

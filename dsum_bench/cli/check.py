@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dsum_bench.checks.base import Finding
 from dsum_bench.cli.options import json_option, plugin_option, registry_option
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
-from dsum_bench.spec import PromptFormat, Sample
+from dsum_bench.spec import Finding, PromptFormat, Sample
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
@@ -79,7 +78,7 @@ def _samples(session: Session, dataset: str, split: str, limit: int | None) -> t
 
 
 def _look(session: Session, model: str, split: str, samples: Sequence[Sample], typed: dict[str, Any]) -> list[Finding]:
-    from dsum_bench.checks import look
+    from dsum_bench.checks import runner
     from dsum_bench.checks.base import Setup
     from dsum_bench.cli import opened
 
@@ -94,7 +93,7 @@ def _look(session: Session, model: str, split: str, samples: Sequence[Sample], t
     it = opened.opened(session, candidate)
     prompts = {s.id: it.adapter.prompt(s) for s in samples}
     setup = Setup(it.run, samples, prompts, it.adapter, it.decoding, it.engine, it.loaded)
-    return look.before(session.plugins, setup, lambda text: click.echo(f"warning: {text}", err=True))
+    return runner.before(session.plugins, setup, lambda text: click.echo(f"warning: {text}", err=True))
 
 
 def _print(session: Session, found: dict[str, list[Finding]], broken: dict[str, str], n: int) -> None:

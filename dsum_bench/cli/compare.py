@@ -33,7 +33,7 @@ def compare(a: str, b: str, database: Path, metric: str, measure: str, limit: in
     Prints the difference of their means with its 95 % interval, the p of a paired permutation test, and the samples
     that differ most.
     """
-    from dsum_bench.metrics.statistics import compare as test
+    from dsum_bench.statistics import compare as test
 
     first, second = reader.run(database, a), reader.run(database, b)
     pairs = paired(database, first, second, metric, measure)

@@ -180,7 +180,7 @@ def _results(database: Path) -> Answer:
 
 
 def _verified(session: Session, database: Path) -> Iterator[Answer]:
-    from dsum_bench.metrics.verify import verify
+    from dsum_bench.screening.verify import verify
 
     for found in verify(database, session.registry, session.plugins):
         about = f"{found.model} {found.metric}"

@@ -35,8 +35,8 @@ def export(
     """Write the trained model BASE@RUN with a model card to a new folder."""
     from dsum_bench.cli.session import Session
     from dsum_bench.provenance import read
+    from dsum_bench.registry.trained import result_folder
     from dsum_bench.training.export import card, copy
-    from dsum_bench.training.results import result_folder
 
     session = Session.open(registry, plugin, database.parent)
     spec = session.registry.models.get(model)
@@ -61,20 +61,20 @@ def export(
 
 def _merge(spec: ModelSpec, session: Session, dataset: str, output: Path, database: Path) -> None:
     from dsum_bench.datasets.load import load, select
-    from dsum_bench.executors.base import Ended
+    from dsum_bench.executors.base import JobEnded
     from dsum_bench.machine import detect
-    from dsum_bench.training.export import TEXTS, Merge, Merged, main
-    from dsum_bench.training.running import events
+    from dsum_bench.training.export import TEXTS, MergeDone, MergeJob, main
+    from dsum_bench.training.sessions import events
 
     data = session.registry.dataset(dataset)
     samples = select(load(data, session.plugins, data.default_split), TEXTS, None, 0).samples
     plan = session.plugins.engines[spec.engine].plan(spec, detect(), 1)
     log = str(database.parent.resolve() / "logs" / f"{spec.name}-merge.log")
-    job = Merge(spec.name, spec, plan.placement, tuple(s.dialogue for s in samples), output.resolve(), log)
+    job = MergeJob(spec.name, spec, plan.placement, tuple(s.dialogue for s in samples), output.resolve(), log)
     for event in events(job, main):
-        if isinstance(event, Merged):
+        if isinstance(event, MergeDone):
             click.echo(f"merged: {event.different} of {event.total} outputs differ from those of the adapter")
-        elif isinstance(event, Ended) and event.reason:
+        elif isinstance(event, JobEnded) and event.reason:
             raise ModelError(event.reason)
 
 

@@ -15,12 +15,12 @@ from dsum_bench.spec import Dtype, PromptFormat
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
-    from dsum_bench.training.job import Job
-    from dsum_bench.training.prepare import Prepared
+    from dsum_bench.training.job import TrainingJob
+    from dsum_bench.training.prepare import PreparedTraining
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class FinetuneOptions:
     """The options of one call that are not about what is trained, as typed."""
 
     name: str | None
@@ -76,20 +76,20 @@ def finetune(
     Exit code: 0 done, 1 training or screening failed, 2 wrong usage or input.
     """
     from dsum_bench.cli.session import Session
-    from dsum_bench.training.prepare import Wanted, grid
+    from dsum_bench.training.prepare import TrainingRequest, grid
 
-    choices = Choices(**{k: typed.pop(k) for k in Choices.__dataclass_fields__})
+    choices = FinetuneOptions(**{k: typed.pop(k) for k in FinetuneOptions.__dataclass_fields__})
     if choices.name is not None:
         _check_name(choices.name, choices.sweep)
     session = Session.open(registry, plugin, database.parent)
     points = grid(choices.sweep) if choices.sweep else [()]
     settings = typed.pop("settings")
-    wanted = [Wanted(**typed, settings=(*settings, *point)) for point in points]
+    wanted = [TrainingRequest(**typed, settings=(*settings, *point)) for point in points]
     context.exit(run(wanted, choices, session, database))
 
 
 def _check_name(name: str, sweep: str | None) -> None:
-    from dsum_bench.registry_check import NAME
+    from dsum_bench.registry.check import NAME
 
     if sweep:
         raise UserError("--name cannot be given to all runs of --sweep; they are named by their settings")
@@ -97,13 +97,13 @@ def _check_name(name: str, sweep: str | None) -> None:
         raise UserError(f"--name {name}: use lower-case letters, digits and . _ + - (not first)")
 
 
-def run(wanted: list[Any], choices: Choices, session: Session, database: Path) -> int:
+def run(wanted: list[Any], choices: FinetuneOptions, session: Session, database: Path) -> int:
     """The command's work; returns the exit code."""
     from dataclasses import replace
 
     from dsum_bench.machine import detect
     from dsum_bench.training.prepare import prepare
-    from dsum_bench.training.running import main_process
+    from dsum_bench.training.sessions import main_process
 
     machine = detect()
     if choices.device == "cpu":
@@ -124,13 +124,13 @@ def run(wanted: list[Any], choices: Choices, session: Session, database: Path) -
     return code
 
 
-def _job(prepared: Prepared, choices: Choices, session: Session, database: Path) -> Job:
-    from dsum_bench.training.job import Job, named
-    from dsum_bench.training.results import result_folder
+def _job(prepared: PreparedTraining, choices: FinetuneOptions, session: Session, database: Path) -> TrainingJob:
+    from dsum_bench.registry.trained import result_folder
+    from dsum_bench.training.job import TrainingJob, named
 
     spec = named(prepared.spec, choices.name)
     results = database.parent.resolve()
-    return Job(
+    return TrainingJob(
         id=spec.result,
         spec=spec,
         train=prepared.train.samples,
@@ -145,13 +145,13 @@ def _job(prepared: Prepared, choices: Choices, session: Session, database: Path)
     )
 
 
-def _train(jobs: list[Job], choices: Choices, session: Session, database: Path) -> dict[str, Any]:
+def _train(jobs: list[TrainingJob], choices: FinetuneOptions, session: Session, database: Path) -> dict[str, Any]:
     from contextlib import nullcontext
 
     from dsum_bench.cli.training_progress import watcher
     from dsum_bench.store.training import TrainingLog
     from dsum_bench.store.writer import Store
-    from dsum_bench.training.running import main_process, train
+    from dsum_bench.training.sessions import main_process, train
 
     writes = main_process() and not choices.dry_run
     outcomes = {}

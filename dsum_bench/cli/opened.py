@@ -12,9 +12,9 @@ from dsum_bench.adapters.base import Adapter
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines.base import Engine, Loaded
 from dsum_bench.errors import UserError
-from dsum_bench.preflight import Candidate, Task, preflight
+from dsum_bench.screening.preflight import Candidate, Task, preflight
+from dsum_bench.screening.worker import build_adapter, build_decoding
 from dsum_bench.spec import PromptFormat, RunSpec, Sample
-from dsum_bench.worker import build_adapter, build_decoding
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session

@@ -45,7 +45,8 @@ def new(name: str, kind: Kind, folder: Path) -> None:
 
 def _refuse_taken(name: str, kind: Kind) -> None:
     """A plugin cannot register the name of a built-in part."""
-    from dsum_bench.plugins import Plugins, PluginSettings
+    from dsum_bench.plugins import Plugins
+    from dsum_bench.spec import PluginSettings
 
     if name in getattr(Plugins(PluginSettings(())), REGISTERED[kind]):
         raise UserError(f"the {kind} '{name}' is built in already; choose another name")

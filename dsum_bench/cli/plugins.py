@@ -20,7 +20,8 @@ def plugins(as_json: bool, plugin: tuple[str, ...]) -> None:
     """
     from pathlib import Path
 
-    from dsum_bench.plugins import Plugins, PluginSettings
+    from dsum_bench.plugins import Plugins
+    from dsum_bench.spec import PluginSettings
 
     loaded = Plugins(PluginSettings.from_environment(str(Path(f).resolve()) for f in plugin))
     loaded.collect_all()

@@ -18,9 +18,9 @@ from dsum_bench.store import reader
 from dsum_bench.store.records import SampleRecord
 
 if TYPE_CHECKING:
-    from dsum_bench.cli.screen import Choices
+    from dsum_bench.cli.screen import ScreenOptions
     from dsum_bench.cli.session import Session
-    from dsum_bench.registry import Registry
+    from dsum_bench.registry.load import Registry
 
 UNASKED: dict[str, Any] = {
     "all_models": False, "sample": None, "metrics": (), "device": "auto", "dtype": None, "quantization": None,
@@ -67,7 +67,7 @@ def predict(
 
     Exit code: 0 written, 1 not all samples could be summarised and nothing was written, 2 wrong usage or input.
     """
-    from dsum_bench.cli.screen import Choices
+    from dsum_bench.cli.screen import ScreenOptions
     from dsum_bench.cli.session import Session
 
     if output.suffix not in (".csv", ".jsonl"):
@@ -78,7 +78,7 @@ def predict(
         raise UserError(f"folder {output.parent} of --output does not exist")
     session = Session.open(registry, plugin, database.parent)
     if name in session.registry.models:
-        name = _generate(Choices(models=(name,), **typed, **UNASKED), session, database)
+        name = _generate(ScreenOptions(models=(name,), **typed, **UNASKED), session, database)
         if not name:
             context.exit(1)
     elif not database.exists():
@@ -92,10 +92,10 @@ def predict(
     click.echo(f"{len(rows)} summaries of {record.row.model} written to {output}")
 
 
-def _generate(choices: Choices, session: Session, database: Path) -> str:
+def _generate(choices: ScreenOptions, session: Session, database: Path) -> str:
     """Key of the run that has all summaries, '' when there is none; the reason was told then."""
     from dsum_bench.cli.screen import prepare, sweep
-    from dsum_bench.store.keys import run_id
+    from dsum_bench.fingerprints import run_id
 
     candidates, samples = prepare(choices, session, references=False)
     key = run_id(candidates[0].run)

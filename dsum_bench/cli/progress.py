@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from dsum_bench.checks.base import Finding
-from dsum_bench.screening import duration
-from dsum_bench.spec import RunSpec
+from dsum_bench.screening.durations import duration
+from dsum_bench.spec import Finding, RunSpec
 
 PLAIN_EVERY = 30.0
 

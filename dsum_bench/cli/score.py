@@ -39,12 +39,12 @@ def score(
     FILE is CSV or JSON Lines with an id and a summary for every sample of the split, in any order; further columns are
     ignored, so a submission file will do.
     """
-    from dsum_bench import predictions
     from dsum_bench.cli.progress import Lines
     from dsum_bench.cli.session import Session
     from dsum_bench.datasets.load import load
     from dsum_bench.metrics.choose import build
-    from dsum_bench.screening import Settings, Sweep
+    from dsum_bench.screening import predictions
+    from dsum_bench.screening.sweep import Settings, Sweep
     from dsum_bench.store.writer import Store
 
     session = Session.open(registry, plugin)

@@ -16,13 +16,13 @@ from dsum_bench.spec import Dtype, ModelSpec, PromptFormat, Quantization, Sample
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
-    from dsum_bench.preflight import Candidate
+    from dsum_bench.screening.preflight import Candidate
 
 METRICS = ("rouge@mecab", "rouge@whitespace", "rouge@char", "text")
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class ScreenOptions:
     """The options of one call, as typed."""
 
     models: tuple[str, ...]
@@ -100,14 +100,14 @@ def screen(
     """
     from dsum_bench.cli.session import Session
 
-    choices = Choices(**typed)
+    choices = ScreenOptions(**typed)
     if choices.all_models == bool(choices.models):
         raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
     session = Session.open(registry, plugin, database.parent)
     context.exit(run(choices, session, database))
 
 
-def run(choices: Choices, session: Session, database: Path) -> int:
+def run(choices: ScreenOptions, session: Session, database: Path) -> int:
     """The command's work; returns the exit code."""
     from dsum_bench.metrics.choose import build
 
@@ -120,11 +120,14 @@ def run(choices: Choices, session: Session, database: Path) -> int:
     return _finish(choices, candidates, counts, database) or int(bool(broken))
 
 
-def prepare(choices: Choices, session: Session, references: bool = True) -> tuple[list[Candidate], tuple[Sample, ...]]:
+def prepare(
+    choices: ScreenOptions, session: Session, references: bool = True
+) -> tuple[list[Candidate], tuple[Sample, ...]]:
     """The runs that were asked for, checked, and their samples. Without ``references`` none is needed."""
-    from dsum_bench.datasets.load import fingerprint, load, references_fingerprint, select
+    from dsum_bench.datasets.load import load, select
+    from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
     from dsum_bench.machine import detect
-    from dsum_bench.preflight import Task, preflight
+    from dsum_bench.screening.preflight import Task, preflight
 
     spec = session.registry.dataset(choices.dataset)
     split = choices.split or spec.default_split
@@ -136,7 +139,7 @@ def prepare(choices: Choices, session: Session, references: bool = True) -> tupl
         split=split,
         selection=selection.label,
         n_samples=len(selection.samples),
-        dataset_fingerprint=fingerprint(selection.samples),
+        dataset_fingerprint=samples_fingerprint(selection.samples),
         references_fingerprint=references_fingerprint(selection.samples),
         prompt=choices.prompt,
         prompt_format=choices.prompt_format,
@@ -164,7 +167,7 @@ def _announce(candidates: Sequence[Candidate]) -> None:
         )
 
 
-def _models(choices: Choices, session: Session) -> list[ModelSpec]:
+def _models(choices: ScreenOptions, session: Session) -> list[ModelSpec]:
     names = session.registry.models if choices.all_models else dict.fromkeys(choices.models)
     changes: dict[str, Any] = {}
     if choices.dtype:
@@ -175,7 +178,7 @@ def _models(choices: Choices, session: Session) -> list[ModelSpec]:
 
 
 def sweep(
-    choices: Choices,
+    choices: ScreenOptions,
     session: Session,
     database: Path,
     candidates: Sequence[Candidate],
@@ -184,7 +187,8 @@ def sweep(
 ) -> tuple[Mapping[str, int], Set[str]]:
     """Do the runs; returns how many ended how, and the metrics that failed."""
     from dsum_bench.cli.progress import Bars, Lines
-    from dsum_bench.screening import Settings, Sweep, parse_duration
+    from dsum_bench.screening.durations import parse_duration
+    from dsum_bench.screening.sweep import Settings, Sweep
     from dsum_bench.store.writer import Store
 
     _announce(candidates)
@@ -199,7 +203,7 @@ def sweep(
             return work.go(candidates, executor), work.broken
 
 
-def _finish(choices: Choices, candidates: Sequence[Candidate], counts: Mapping[str, int], database: Path) -> int:
+def _finish(choices: ScreenOptions, candidates: Sequence[Candidate], counts: Mapping[str, int], database: Path) -> int:
     told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
     if choices.as_json:
         click.echo(json.dumps({"counts": dict(counts), "database": str(database)}))

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.registry import Registry, load, plugin_files
-from dsum_bench.training.results import with_trained
+from dsum_bench.plugins import Plugins
+from dsum_bench.registry.load import Registry, load, plugin_files
+from dsum_bench.registry.trained import with_trained
+from dsum_bench.spec import PluginSettings
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dsum_bench.engines.placement import size
-from dsum_bench.screening import duration
-from dsum_bench.training.job import Figures, Job, Logged
+from dsum_bench.screening.durations import duration
+from dsum_bench.training.job import CurvePoint, TrainingJob, TrainingPlan
 
 PLAIN_EVERY = 30.0
 BARS = "▁▂▃▄▅▆▇█"
@@ -35,23 +35,23 @@ class Watching:
     tokens: tuple[float, float] | None = None
     losses: list[float] = field(default_factory=list)
 
-    def planned(self, job: Job, figures: Figures) -> None:
+    def planned(self, job: TrainingJob, figures: TrainingPlan) -> None:
         self.steps, self.first, self.tokens, self.losses = figures.steps, None, None, []
         self.console.print(plan_table(job, figures))
         if self.bar is not None and not job.plan_only:
             self.task = self.bar.add_task(job.id, total=figures.steps, said="loading")
 
-    def probed(self, job: Job, seconds: float) -> None:
+    def probed(self, job: TrainingJob, seconds: float) -> None:
         self.console.print(Text(f"{job.id}: about {duration(seconds)} of training, from the time of one batch here"))
 
-    def told(self, job: Job, text: str) -> None:
+    def told(self, job: TrainingJob, text: str) -> None:
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, said=text) if not self.losses else None
 
-    def resumed(self, job: Job, step: int) -> None:
+    def resumed(self, job: TrainingJob, step: int) -> None:
         self.console.print(Text(f"{job.id}: goes on from step {step} of {self.steps}"))
 
-    def logged(self, job: Job, point: Logged) -> None:
+    def logged(self, job: TrainingJob, point: CurvePoint) -> None:
         values = point.values
         if "eval_loss" in values:
             self.console.print(Text(f"{job.id}: step {point.step}, evaluation loss {values['eval_loss']:.4f}"))
@@ -69,7 +69,7 @@ class Watching:
             self.said = monotonic()
             self.console.print(Text(f"{job.id}: step {point.step} of {self.steps}, {line}"))
 
-    def ended(self, job: Job, status: str, reason: str) -> None:
+    def ended(self, job: TrainingJob, status: str, reason: str) -> None:
         if self.bar is not None and self.task is not None:
             self.bar.remove_task(self.task)
             self.task = None
@@ -80,7 +80,7 @@ class Watching:
         )
         self.console.print(Text(f"{job.id}: {told}"))
 
-    def _line(self, point: Logged) -> str:
+    def _line(self, point: CurvePoint) -> str:
         values = point.values
         parts = [f"loss {values['loss']:.3f}", f"lr {values.get('lr', 0.0):.1e}", f"{size(point.peak_memory)}"]
         assert self.first is not None and self.tokens is not None
@@ -111,7 +111,7 @@ def watcher(console: Console) -> Iterator[Watching]:
         yield Watching(console, bar)
 
 
-def plan_table(job: Job, figures: Figures) -> Table:
+def plan_table(job: TrainingJob, figures: TrainingPlan) -> Table:
     """The plan of a run as rows of name and figure."""
     table = Table(title=f"Plan of {job.id}", title_justify="left", show_header=False)
     place = job.spec.placement

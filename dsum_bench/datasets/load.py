@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 from collections.abc import Sequence
@@ -152,18 +151,3 @@ def select(samples: Sequence[Sample], limit: int | None, sample: int | None, see
         return Selection(tuple(samples[:number]), f"first {number}")
     drawn = sorted(random.Random(seed).sample(range(len(samples)), number))
     return Selection(tuple(samples[i] for i in drawn), f"{number} of {len(samples)}, seed {seed}")
-
-
-def fingerprint(samples: Sequence[Sample]) -> str:
-    """16 hexadecimal digits of a SHA-256 over ids and dialogues, in order."""
-    return _digest([[s.id, s.dialogue] for s in samples])
-
-
-def references_fingerprint(samples: Sequence[Sample]) -> str:
-    """16 hexadecimal digits of a SHA-256 over ids and references, in order."""
-    return _digest([[s.id, *s.references] for s in samples])
-
-
-def _digest(rows: Sequence[Sequence[str]]) -> str:
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dsum_bench.decoding.token_bytes import Vocabulary
+from dsum_bench.decoding.token_bytes import TokenBytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,14 +15,14 @@ NEVER = 1_000_000
 DEAD = -1
 
 
-class Characters:
+class CharacterSet:
     """The automaton of single characters: state 0 stands between characters, the others within one.
 
     table: next state by state and byte, shape (states, 256), DEAD for none. to_end: fewest tokens that complete the
     character, by state.
     """
 
-    def __init__(self, characters: Iterable[str], vocabulary: Vocabulary) -> None:
+    def __init__(self, characters: Iterable[str], vocabulary: TokenBytes) -> None:
         import numpy as np
 
         root: dict[int, dict[int, object]] = {}
@@ -70,7 +70,7 @@ class Automaton:
     to_end: by state, as many tokens as surely suffice to reach the end of a character or an excepted text.
     """
 
-    def __init__(self, characters: Characters, literals: Iterable[str], vocabulary: Vocabulary) -> None:
+    def __init__(self, characters: CharacterSet, literals: Iterable[str], vocabulary: TokenBytes) -> None:
         import numpy as np
 
         self.vocabulary = vocabulary
@@ -157,7 +157,7 @@ class Automaton:
         return self._after[state]
 
 
-def _spelling(text: bytes, vocabulary: Vocabulary) -> list[int]:
+def _spelling(text: bytes, vocabulary: TokenBytes) -> list[int]:
     """Fewest tokens that spell what is left of a text, by the number of bytes written."""
     left = [NEVER] * len(text) + [0]
     for start in range(len(text) - 1, -1, -1):

@@ -8,7 +8,7 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from dsum_bench.decoding import script, token_bytes
-from dsum_bench.decoding.automaton import DEAD, Automaton, Characters
+from dsum_bench.decoding.automaton import DEAD, Automaton, CharacterSet
 from dsum_bench.decoding.base import Batch
 
 ENDED = -2
@@ -22,14 +22,14 @@ def automaton(batch: Batch, row: int, literals: Sequence[str], copy_names: bool)
     """
     words = token_bytes.vocabulary(batch.tokenizer)
     kept = words.prepared
-    if Characters not in kept:
-        kept[Characters] = Characters(script.hangul_characters(), words)
+    if CharacterSet not in kept:
+        kept[CharacterSet] = CharacterSet(script.hangul_characters(), words)
     common = script.exceptions("", literals, copy_names)
     excepted = script.exceptions(batch.dialogues[row], literals, copy_names)
     if set(excepted) != set(common):
-        return Automaton(kept[Characters], excepted, words)
+        return Automaton(kept[CharacterSet], excepted, words)
     if common not in kept:
-        kept[common] = Automaton(kept[Characters], common, words)
+        kept[common] = Automaton(kept[CharacterSet], common, words)
     shared: Automaton = kept[common]
     return shared
 

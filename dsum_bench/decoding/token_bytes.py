@@ -20,7 +20,7 @@ PROBES = (
 """Texts that tell whether the bytes are understood."""
 
 
-class Vocabulary:
+class TokenBytes:
     """Tokens as bytes, laid out so that all of them can be walked at once.
 
     Args:
@@ -52,10 +52,10 @@ class Vocabulary:
         self.head_of = np.array([heads[t[:2]] for _, t in written], dtype=np.int64)
 
 
-_known: WeakKeyDictionary[Any, Vocabulary] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, TokenBytes] = WeakKeyDictionary()
 
 
-def vocabulary(tokenizer: Any) -> Vocabulary:
+def vocabulary(tokenizer: Any) -> TokenBytes:
     """The vocabulary of a tokenizer, read once.
 
     Raises:
@@ -64,7 +64,7 @@ def vocabulary(tokenizer: Any) -> Vocabulary:
     if tokenizer not in _known:
         tokens = list(_read(tokenizer))
         _verify(tokenizer, tokens)
-        _known[tokenizer] = Vocabulary(tokens)
+        _known[tokenizer] = TokenBytes(tokens)
     return _known[tokenizer]
 
 

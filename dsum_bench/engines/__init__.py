@@ -10,8 +10,8 @@ from dsum_bench.engines.base import Engine
 
 @hookimpl
 def dsum_register_engines(register: Callable[[type[Engine]], None]) -> None:
-    from dsum_bench.engines.control import Control
+    from dsum_bench.engines.control import ControlEngine
     from dsum_bench.engines.huggingface import HuggingFace
 
-    register(Control)
+    register(ControlEngine)
     register(HuggingFace)

@@ -15,7 +15,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 Cache: TypeAlias = DynamicCache
 
 
-class Roomy(DynamicLayer):  # type: ignore[misc]  # transformers has no types here
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]  # transformers has no types here
     """A layer with room for the tokens to come.
 
     Args:
@@ -97,7 +97,7 @@ def joined(parts: Sequence[Cache], width: int, room: int, beams: int, config: An
             continue
         if type(layer) is DynamicLayer:
             keys, values = (_stack([getattr(f, n) for f in found], width, room, beams) for n in ("keys", "values"))
-            made.layers[place] = Roomy(keys, values, width, fixed=width)
+            made.layers[place] = PreallocatedLayer(keys, values, width, fixed=width)
             continue
         seen = min(width, layer.sliding_window - 1)
         keys, values = (_stack([getattr(f, n) for f in found], seen, 0, beams) for n in ("keys", "values"))

@@ -16,7 +16,7 @@ from transformers import GenerationConfig
 
 from dsum_bench.decoding.base import Batch, Decoding
 from dsum_bench.engines.base import Tell
-from dsum_bench.engines.generation import Vocabulary
+from dsum_bench.engines.generation import OutputTokens
 from dsum_bench.errors import ModelError
 from dsum_bench.spec import Prompt
 
@@ -29,7 +29,7 @@ EVERY = 1.0
 """Seconds of outputs that are given back together."""
 
 
-def honours(network: Any, decoding: Decoding, arguments: Mapping[str, Any], words: Vocabulary) -> bool:
+def honours(network: Any, decoding: Decoding, arguments: Mapping[str, Any], words: OutputTokens) -> bool:
     """Whether continuous batching writes what ``generate`` writes with these settings: greedy and nothing else."""
     rest = {k: v for k, v in arguments.items() if k != "max_new_tokens" and v is not None}
     one = Batch(("",), 1, words.tags, ("",), words.ends, words.tokenizer)
@@ -44,7 +44,7 @@ def honours(network: Any, decoding: Decoding, arguments: Mapping[str, Any], word
 
 
 def write(
-    network: Any, vocabulary: Vocabulary, prompts: Sequence[Prompt], new: int, tell: Tell
+    network: Any, vocabulary: OutputTokens, prompts: Sequence[Prompt], new: int, tell: Tell
 ) -> Iterator[list[tuple[Prompt, list[int]]]]:
     """Prompts with their new tokens, in the order in which they are ready. Prompts it could not do are missing.
 
@@ -73,7 +73,7 @@ def write(
         manager.destroy()
 
 
-def _manager(network: Any, vocabulary: Vocabulary, prompts: Sequence[Prompt], new: int) -> Any:
+def _manager(network: Any, vocabulary: OutputTokens, prompts: Sequence[Prompt], new: int) -> Any:
     from transformers.generation.configuration_utils import ContinuousBatchingConfig
     from transformers.generation.continuous_batching.utils import WorkloadHints
 

@@ -13,7 +13,7 @@ from dsum_bench.spec import Generation, ModelSpec, Placement, Prompt
 BATCH = 256
 
 
-class Control(Engine):
+class ControlEngine(Engine):
     """Runs what needs no model."""
 
     name = "control"

@@ -33,7 +33,7 @@ SMALLEST = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
+class OutputTokens:
     """ends: ids that end an output. pad: id that fills rows up; it is masked. tags: ids that occur in speaker tags."""
 
     ends: tuple[int, ...]
@@ -53,7 +53,7 @@ class Writer:
     """
 
     def __init__(
-        self, network: Any, vocabulary: Vocabulary, prompts: Sequence[Prompt], left: bool, group: int = 2048
+        self, network: Any, vocabulary: OutputTokens, prompts: Sequence[Prompt], left: bool, group: int = 2048
     ) -> None:
         self.network = network
         self.vocabulary = vocabulary

@@ -20,7 +20,7 @@ from dsum_bench.machine import Machine, detect
 from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
 
 if TYPE_CHECKING:
-    from dsum_bench.engines.generation import Vocabulary, Writer
+    from dsum_bench.engines.generation import OutputTokens, Writer
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -190,11 +190,11 @@ class HuggingFace(Engine):
         if decoding is None:
             raise ModelError("this model needs a decoding")
         from dsum_bench.engines import continuous
-        from dsum_bench.engines.generation import Vocabulary, Writer
+        from dsum_bench.engines.generation import OutputTokens, Writer
 
         new = int(str(decoding.config()["max_new_tokens"]))
         ends = self._ends(adapter)
-        vocabulary = Vocabulary(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
+        vocabulary = OutputTokens(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
         arguments = {**decoding.config(), **adapter.generate_arguments()}
         if continuous.honours(self.network, decoding, arguments, vocabulary):
             written = set()
@@ -228,7 +228,7 @@ class HuggingFace(Engine):
             yield finished
 
     def _flow(
-        self, prompts: Sequence[Prompt], vocabulary: Vocabulary, adapter: Adapter, new: int, tell: Tell
+        self, prompts: Sequence[Prompt], vocabulary: OutputTokens, adapter: Adapter, new: int, tell: Tell
     ) -> Iterator[list[Generation]]:
         """Outputs by continuous batching. Should it fail, the rest is left out, for batches to write."""
         from dsum_bench.engines import continuous
@@ -300,11 +300,11 @@ class HuggingFace(Engine):
     def _run(
         self, batch: list[Prompt], writer: Writer, adapter: Adapter, decoding: Decoding, tell: Tell
     ) -> list[Generation]:
-        from dsum_bench.engines.pulse import Pulse
+        from dsum_bench.engines.heartbeat import Heartbeat
 
         start = perf_counter()
         arguments = {**decoding.config(), **adapter.generate_arguments()}
-        with Pulse(tell, len(batch)).inside(self.network) as pulse:
+        with Heartbeat(tell, len(batch)).inside(self.network) as pulse:
             rows = writer.write(batch, decoding, arguments, pulse)
         seconds = (perf_counter() - start) / len(batch)
         ends = writer.vocabulary.ends

@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsum_bench.checks.base import Finding
-from dsum_bench.plugins import PluginSettings
-from dsum_bench.spec import Output, RunSpec, Sample
+from dsum_bench.spec import Finding, Output, PluginSettings, RunSpec, Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ScreeningJob:
     """One model and the samples it has still to do. It crosses to another process, so it holds data only.
 
     finished: samples that an earlier attempt has done; checks look at them too.
@@ -29,7 +27,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Progress:
     """A sign of life with a few words for the progress line."""
 
     job: str
@@ -37,7 +35,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class BatchDone:
     """A finished batch. peak_memory: largest so far, in bytes."""
 
     job: str
@@ -46,7 +44,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ChecksDone:
     """What the checks found before anything was generated, and which checks failed themselves."""
 
     job: str
@@ -55,7 +53,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class JobEnded:
     """A job is over. reason is empty when all went well; skipped: the fault is this machine's, not the model's."""
 
     job: str
@@ -63,7 +61,7 @@ class Ended:
     skipped: bool = False
 
 
-Event = Told | Checked | Rows | Ended
+Event = Progress | ChecksDone | BatchDone | JobEnded
 
 
 class Executor(ABC):
@@ -78,9 +76,9 @@ class Executor(ABC):
         self.silence = silence
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
-        """Run the jobs and yield their events; every job gets exactly one Ended. Closing ends the workers."""
+    def run(self, jobs: Sequence[ScreeningJob]) -> Iterator[Event]:
+        """Run the jobs and yield their events; every job gets exactly one JobEnded. Closing ends the workers."""
 
     @abstractmethod
     def stop(self, job: str, reason: str) -> None:
-        """End one running job; its Ended carries the reason. Called between events."""
+        """End one running job; its JobEnded carries the reason. Called between events."""

@@ -12,9 +12,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import monotonic
 
-from dsum_bench import worker
-from dsum_bench.executors.base import Ended, Event, Executor, Job
+from dsum_bench.executors.base import Event, Executor, JobEnded, ScreeningJob
 from dsum_bench.machine import Machine, detect
+from dsum_bench.screening import worker
 
 GRACE = 5.0
 
@@ -23,7 +23,7 @@ GRACE = 5.0
 class Worker:
     """A running process. heard: when it last sent anything, on the monotonic clock."""
 
-    job: Job
+    job: ScreeningJob
     slot: str
     process: BaseProcess
     connection: Connection
@@ -44,11 +44,11 @@ class Local(Executor):
         self._slots = ["cpu", *self._free]
         self._running: dict[str, Worker] = {}
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+    def run(self, jobs: Sequence[ScreeningJob]) -> Iterator[Event]:
         waiting = list(jobs)
         for job in [j for j in waiting if not any(self._fits(j, slot) for slot in self._slots)]:
             waiting.remove(job)
-            yield Ended(job.id, "planned for a GPU that is no longer there or no longer free", skipped=True)
+            yield JobEnded(job.id, "planned for a GPU that is no longer there or no longer free", skipped=True)
         try:
             while waiting or self._running:
                 self._start_all(waiting)
@@ -64,7 +64,7 @@ class Local(Executor):
             running.reason = reason
             running.process.terminate()
 
-    def _start_all(self, waiting: list[Job]) -> None:
+    def _start_all(self, waiting: list[ScreeningJob]) -> None:
         """Give each free slot the first waiting job that can use it."""
         for slot in self._slots:
             if any(w.slot == slot for w in self._running.values()):
@@ -74,7 +74,7 @@ class Local(Executor):
                 waiting.remove(job)
                 self._running[job.id] = _start(job, slot)
 
-    def _fits(self, job: Job, slot: str) -> bool:
+    def _fits(self, job: ScreeningJob, slot: str) -> bool:
         """Whether a job may run there: GPUs of one machine may differ, and it was planned for the freest."""
         wants_gpu = job.run.placement.device.startswith("cuda")
         if not wants_gpu or slot == "cpu":
@@ -93,9 +93,9 @@ class Local(Executor):
                 yield self._gone(running)
                 continue
             running.heard = monotonic()
-            if isinstance(event, Ended):
+            if isinstance(event, JobEnded):
                 self._retire(running)
-                event = Ended(event.job, running.reason or event.reason, event.skipped)
+                event = JobEnded(event.job, running.reason or event.reason, event.skipped)
             yield event
         for running in list(self._running.values()):
             silent = monotonic() - running.heard
@@ -103,9 +103,9 @@ class Local(Executor):
                 running.reason = f"hung: no sign of life for {silent:.0f} seconds, so it was ended"
                 _end(running)
 
-    def _gone(self, running: Worker) -> Ended:
+    def _gone(self, running: Worker) -> JobEnded:
         self._retire(running)
-        return Ended(running.job.id, running.reason or _explain(running.process.exitcode, running.job.log))
+        return JobEnded(running.job.id, running.reason or _explain(running.process.exitcode, running.job.log))
 
     def _retire(self, running: Worker) -> None:
         running.process.join(GRACE)
@@ -114,7 +114,7 @@ class Local(Executor):
         del self._running[running.job.id]
 
 
-def _start(job: Job, slot: str) -> Worker:
+def _start(job: ScreeningJob, slot: str) -> Worker:
     context = get_context("spawn")  # a forked child could not use CUDA
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=worker.main, args=(job, sender), name=f"dsum-bench {job.run.model.name}")

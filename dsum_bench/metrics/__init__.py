@@ -11,11 +11,11 @@ from dsum_bench.metrics.base import Metric, MetricTokenizer
 @hookimpl
 def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
     from dsum_bench.metrics.rouge import Rouge, RougeScore
-    from dsum_bench.metrics.text import Text
+    from dsum_bench.metrics.text import TextStatistics
 
     register(Rouge)
     register(RougeScore)
-    register(Text)
+    register(TextStatistics)
 
 
 @hookimpl
@@ -28,6 +28,6 @@ def dsum_register_tokenizers(register: Callable[[type[MetricTokenizer]], None]) 
         tokenizers.MecabKo,
         tokenizers.MecabKoTags,
         tokenizers.Whitespace,
-        tokenizers.Characters,
+        tokenizers.CharacterTokenizer,
     ):
         register(tokenizer)

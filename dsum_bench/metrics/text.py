@@ -1,4 +1,4 @@
-"""Text statistics: what a summary is like, whatever it says. No model and no tokenizer needed."""
+"""TextStatistics statistics: what a summary is like, whatever it says. No model and no tokenizer needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ META = re.compile(
 """How a text begins that talks about the summary instead of giving it."""
 
 
-class Text(Metric):
+class TextStatistics(Metric):
     """Length, copying, repetition, script, tags. All on a scale of 100, but ``chars``, which is a count.
 
     Words are what stands between white space. Measures that compare with references are averaged over them.

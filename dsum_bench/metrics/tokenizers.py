@@ -26,7 +26,7 @@ class Whitespace(MetricTokenizer):
         return text.split()
 
 
-class Characters(MetricTokenizer):
+class CharacterTokenizer(MetricTokenizer):
     """Every character that is not white space."""
 
     name = "char"

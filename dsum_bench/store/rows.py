@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from dsum_bench.fingerprints import canonical
 from dsum_bench.spec import Generation, Output, RunSpec
-from dsum_bench.store.keys import canonical, treatment
 
 Scores = Mapping[str, Mapping[str, float]]
 """Signature -> measure -> value, of one sample."""
@@ -58,6 +58,19 @@ def run_row(key: str, run: RunSpec, kind: str) -> dict[str, object]:
         "versions": canonical(run.versions),
         "spec": canonical(run),
     }
+
+
+def treatment(run: RunSpec, kind: str) -> str:
+    """What was done to the model, in a word or two: ``zero-shot``, ``3-shot``, ``zero-shot raw``, ``control``."""
+    if kind == "control":
+        return "control"
+    if run.model.engine == "file":
+        return "file"
+    examples = len(run.prompt.examples) if run.prompt else 0
+    shots = f"{examples}-shot" if examples else "zero-shot"
+    if run.model.base is not None:
+        shots = f"{run.model.recipe}, {shots}" if examples else run.model.recipe
+    return f"{shots} raw" if run.prompt_format == "raw" else shots
 
 
 def output_row(key: str, output: Output, position: int) -> tuple[object, ...]:

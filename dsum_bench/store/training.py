@@ -15,7 +15,8 @@ from dsum_bench.store.rows import now
 from dsum_bench.store.writer import Status, Store
 
 if TYPE_CHECKING:
-    from dsum_bench.training.job import Figures, Logged, TrainingSpec
+    from dsum_bench.spec import TrainingSpec
+    from dsum_bench.training.job import CurvePoint, TrainingPlan
 
 OPEN = """
 insert into trainings (id, model, base, recipe, trainer, dataset, split, selection, settings, status, started)
@@ -66,12 +67,12 @@ class TrainingLog:
         with self.store.transaction() as db:
             db.execute(OPEN, [*values, run.selection, json.dumps(dict(settings)), now()])
 
-    def plan(self, key: str, figures: Figures) -> None:
+    def plan(self, key: str, figures: TrainingPlan) -> None:
         """Keep what was planned."""
         with self.store.transaction() as db:
             db.execute("update trainings set figures = ? where id = ?", [json.dumps(asdict(figures)), key])
 
-    def resume(self, key: str, step: int, points: Sequence[Logged]) -> None:
+    def resume(self, key: str, step: int, points: Sequence[CurvePoint]) -> None:
         """Training goes on from a step: drop what was logged after it, and add what is missing up to it."""
         rows = [(key, p.step, measure, value, p.seconds) for p in points for measure, value in p.values.items()]
         with self.store.transaction() as db:

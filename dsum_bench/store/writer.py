@@ -10,11 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from dsum_bench.checks.base import Finding
 from dsum_bench.errors import UserError
-from dsum_bench.spec import Output, RunSpec
+from dsum_bench.fingerprints import run_id
+from dsum_bench.spec import Finding, Output, RunSpec
 from dsum_bench.store.faults import ELSEWHERE, explain
-from dsum_bench.store.keys import run_id
 from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
 from dsum_bench.store.schema import COUNTS, STEPS, migrations
 
@@ -288,7 +287,7 @@ class Store:
 
     def _aggregates(self, key: str) -> list[tuple[object, ...]]:
         """Rows of ``aggregates``: all measures of a signature are resampled by the same draws."""
-        from dsum_bench.metrics.statistics import bootstrap_intervals
+        from dsum_bench.statistics import bootstrap_intervals
 
         columns: dict[tuple[int, str], list[float]] = {}
         for signature, _, measure, value in self._db.execute(VALUES, [key]):

@@ -7,7 +7,7 @@ from typing import Any
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.adapters.build import read_options
-from dsum_bench.checks.base import Written
+from dsum_bench.checks.base import RunOutputs
 from dsum_bench.spec import Generation, ModelSpec, Output, Placement, PromptSpec, RunSpec, Sample
 
 CHATML = (
@@ -63,7 +63,7 @@ def make_adapter(
     return adapter(context, read_options(adapter, model))
 
 
-def make_written(summaries: Sequence[str], samples: Sequence[Sample] = ()) -> Written:
+def make_written(summaries: Sequence[str], samples: Sequence[Sample] = ()) -> RunOutputs:
     """A finished run that wrote these summaries, of as many dialogues; for checks that look at outputs."""
     asked = samples or [Sample(str(i), f"#Person1#: 안녕?\n#Person2#: {i}번.") for i in range(len(summaries))]
     outputs = {
@@ -88,7 +88,7 @@ def make_written(summaries: Sequence[str], samples: Sequence[Sample] = ()) -> Wr
         seed=42,
         versions={},
     )
-    return Written(run, {s.id: s for s in asked}, outputs, complete=True)
+    return RunOutputs(run, {s.id: s for s in asked}, outputs, complete=True)
 
 
 def tiny_network(device: str = "cpu") -> Any:

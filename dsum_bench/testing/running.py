@@ -9,8 +9,8 @@ from typing import Any, ClassVar, get_args
 from dsum_bench.decoding.base import Batch, Decoding
 from dsum_bench.engines.base import Engine, Loaded, Plan
 from dsum_bench.machine import detect
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import Finish, Generation, ModelSpec
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import Finish, Generation, ModelSpec, PluginSettings
 from dsum_bench.testing.making import SAMPLES, make_adapter, tiny_network
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.params import Params

@@ -10,11 +10,11 @@ from typing import ClassVar, get_args
 
 import pytest
 
-from dsum_bench.checks.base import Check, Finding, Level, Setup, Written
+from dsum_bench.checks.base import Check, RunOutputs, Setup
 from dsum_bench.datasets.base import DatasetReader
 from dsum_bench.errors import UserError
 from dsum_bench.metrics.base import Metric, MetricTokenizer
-from dsum_bench.spec import DatasetSpec
+from dsum_bench.spec import DatasetSpec, Finding, Level
 from dsum_bench.testing.making import SAMPLES
 
 ODD = ("", " ", "\n", "?", "#Person1#", "가" * 3000, "ab\ufffd", "😀", "네.\n네.")
@@ -69,13 +69,13 @@ class MetricRules:
 
 class CheckRules:
     """Set ``check``, and a run it must find (``faulty``) and one it must not (``clean``): a ``Setup`` for ``before``,
-    a ``Written`` (see ``make_written``) for ``after``."""
+    a ``RunOutputs`` (see ``make_written``) for ``after``."""
 
     check: ClassVar[type[Check]]
-    faulty: ClassVar[Setup | Written]
-    clean: ClassVar[Setup | Written]
+    faulty: ClassVar[Setup | RunOutputs]
+    clean: ClassVar[Setup | RunOutputs]
 
-    def look(self, run: Setup | Written) -> Finding | None:
+    def look(self, run: Setup | RunOutputs) -> Finding | None:
         made = self.check()
         return made.before(run) if isinstance(run, Setup) else made.after(run)
 
@@ -95,7 +95,7 @@ class CheckRules:
         assert self.look(self.clean) is None, "the clean run is found"
 
     def test_a_run_without_outputs_is_no_fault(self) -> None:
-        if isinstance(self.clean, Written):
+        if isinstance(self.clean, RunOutputs):
             assert self.look(replace(self.clean, outputs={}, complete=False)) is None, "nothing written yet is a fault"
 
 

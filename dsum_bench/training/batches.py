@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from dsum_bench.errors import ModelError
-from dsum_bench.training.texts import IGNORED, Text
+from dsum_bench.training.texts import IGNORED, TrainingText
 
 Rows = list[dict[str, list[int]]]
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
@@ -67,7 +67,7 @@ class Packed:
         }
 
 
-def packing(network: Any, padded: Collator, texts: Sequence[Text], takes: Mapping[str, object]) -> Packed:
+def packing(network: Any, padded: Collator, texts: Sequence[TrainingText], takes: Mapping[str, object]) -> Packed:
     """The packing collator, once a batch of this very network has shown the loss that it has when padded.
 
     Args:
@@ -91,7 +91,7 @@ def packing(network: Any, padded: Collator, texts: Sequence[Text], takes: Mappin
     return Packed()
 
 
-def seconds_per_batch(network: Any, collate: Collator | Packed, texts: Sequence[Text], size: int) -> float:
+def seconds_per_batch(network: Any, collate: Collator | Packed, texts: Sequence[TrainingText], size: int) -> float:
     """Seconds that a batch of rows of average length takes, forward and backward; the better of two."""
     mean = sum(len(t.input_ids) for t in texts) / len(texts)
     near = sorted(texts, key=lambda t: abs(len(t.input_ids) - mean))[:size]
@@ -116,7 +116,7 @@ def _loss(network: Any, batch: Mapping[str, Any]) -> float:
     return float(network(**moved, use_cache=False).loss)
 
 
-def rows_of(texts: Sequence[Text]) -> Rows:
+def rows_of(texts: Sequence[TrainingText]) -> Rows:
     """What a collator is given."""
     return [{"input_ids": list(t.input_ids), "labels": list(t.labels)} for t in texts]
 

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from dsum_bench.errors import ModelError
-from dsum_bench.executors.base import Told
+from dsum_bench.executors.base import Progress
+from dsum_bench.executors.child import serve
 from dsum_bench.provenance import FILE, Provenance
 from dsum_bench.spec import ModelSpec, Placement
-from dsum_bench.worker import serve
 
 TEXTS = 8
 NEW_TOKENS = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class MergeJob:
     """A merge for a worker: model is the trained entry, texts what it is tried on, out the new folder."""
 
     id: str
@@ -33,7 +33,7 @@ class Merge:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergeDone:
     """How many of the texts were gone on with differently after merging."""
 
     job: str
@@ -41,18 +41,18 @@ class Merged:
     total: int
 
 
-def main(job: Merge, connection: Connection) -> None:
+def main(job: MergeJob, connection: Connection) -> None:
     """Entry of the worker process."""
     serve(job.id, job.log, connection, lambda emit: merge(job, emit))
 
 
-def merge(job: Merge, emit: Callable[[Any], None]) -> None:
+def merge(job: MergeJob, emit: Callable[[Any], None]) -> None:
     """Add the adapter to its base's weights, compare what both write, and save them as safetensors."""
     from dsum_bench.engines.huggingface import HuggingFace
 
     engine = HuggingFace(job.model, job.placement)
-    loaded = engine.prepare(lambda text: emit(Told(job.id, text)))
-    engine.load(lambda text: emit(Told(job.id, text)))
+    loaded = engine.prepare(lambda text: emit(Progress(job.id, text)))
+    engine.load(lambda text: emit(Progress(job.id, text)))
     before = [_written(engine, text) for text in job.texts]
     engine.network = engine.network.merge_and_unload()
     after = [_written(engine, text) for text in job.texts]
@@ -61,7 +61,7 @@ def merge(job: Merge, emit: Callable[[Any], None]) -> None:
     generation = engine.folder / "generation_config.json"
     if generation.is_file():
         shutil.copy(generation, job.out / generation.name)
-    emit(Merged(job.id, sum(a != b for a, b in zip(before, after, strict=True)), len(before)))
+    emit(MergeDone(job.id, sum(a != b for a, b in zip(before, after, strict=True)), len(before)))
 
 
 def _written(engine: Any, text: str) -> list[int]:

@@ -7,47 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dsum_bench.plugins import PluginSettings
-from dsum_bench.provenance import prompt_fingerprint
-from dsum_bench.spec import ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, Sample
-from dsum_bench.store.keys import canonical
+from dsum_bench.fingerprints import canonical, prompt_fingerprint
+from dsum_bench.spec import PluginSettings, Sample, TrainingSpec
 
 KEY_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSpec:
-    """Everything that can change a training run's result.
-
-    name: of the run, the part after ``@``; '' until ``named`` has given it one.
-    weights: fingerprint of the base. recipe: its params complete. max_steps: updates to stop at, None for all epochs.
-    train_fingerprint, dev_fingerprint: over dialogues and references; dev_fingerprint is '' without evaluation.
-    """
-
-    model: ModelSpec
-    recipe: RecipeSpec
-    placement: Placement
-    weights: str
-    dataset: str
-    language: str
-    split: str
-    selection: str
-    train_fingerprint: str
-    dev_fingerprint: str
-    prompt: PromptSpec | None
-    prompt_format: PromptFormat
-    seed: int
-    max_steps: int | None = None
-    name: str = ""
-
-    @property
-    def result(self) -> str:
-        """Name of the trained model."""
-        return f"{self.model.name}@{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """One training run for a worker.
 
     work: folder of its checkpoints. result: folder that the trained weights go to.
@@ -68,7 +35,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class TrainingPlan:
     """The plan of a run. Sizes in bytes.
 
     trainable, weights: numbers of weights trained, and of all. rows, tokens: of the training texts; trimmed: rows
@@ -96,15 +63,15 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlanReady:
     """The plan, before any weight is loaded."""
 
     job: str
-    figures: Figures
+    figures: TrainingPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class TimeEstimate:
     """How long the run will take, from the time of a batch; evaluation and checkpoints come on top."""
 
     job: str
@@ -112,7 +79,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class CurvePoint:
     """A point of the curve. values: ``loss``, ``lr``, ``grad_norm``, ``epoch``, ``tokens``, or ``eval_loss``, or
     ``eval_rouge``.
 
@@ -127,7 +94,7 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
+class TrainingResumed:
     """Training goes on from a checkpoint; what was logged after its step is logged again.
 
     points: the curve as the checkpoint has it. The process that keeps the curve may have died before it had all of it.
@@ -135,7 +102,7 @@ class Resumed:
 
     job: str
     step: int
-    points: tuple[Logged, ...] = ()
+    points: tuple[CurvePoint, ...] = ()
 
 
 def settings(spec: TrainingSpec) -> dict[str, str]:

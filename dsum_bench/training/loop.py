@@ -24,13 +24,13 @@ from transformers import (
 
 from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.errors import ModelError
-from dsum_bench.executors.base import Told
+from dsum_bench.executors.base import Progress
 from dsum_bench.training import sharding
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.batches import Collator, packing, rows_of, seconds_per_batch
-from dsum_bench.training.job import Figures, Job, Logged, Probed, Resumed
+from dsum_bench.training.job import CurvePoint, TimeEstimate, TrainingJob, TrainingPlan, TrainingResumed
 from dsum_bench.training.order import DecoderLoop, Seq2SeqLoop
-from dsum_bench.training.texts import Text
+from dsum_bench.training.texts import TrainingText
 
 CHECKPOINTING = {"use_reentrant": False}
 COMPLETE = "complete"
@@ -51,13 +51,13 @@ class Trained:
 
 
 def train(
-    job: Job,
+    job: TrainingJob,
     trainer: Trainer,
     engine: HuggingFace,
-    texts: Sequence[Text],
-    dev: Sequence[Text],
+    texts: Sequence[TrainingText],
+    dev: Sequence[TrainingText],
     emit: Emit,
-    figures: Figures,
+    figures: TrainingPlan,
     score: Callable[[], float] | None = None,
 ) -> Trained | None:
     """Train from the last whole checkpoint. None in a process that is not the main one and where only a plan was
@@ -83,14 +83,14 @@ def train(
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=CHECKPOINTING)
     if job.probe:
         each = seconds_per_batch(network, collator, texts, trainer.params.batch)
-        emit(Probed(job.id, each * trainer.params.accumulate * figures.steps))
+        emit(TimeEstimate(job.id, each * trainer.params.accumulate * figures.steps))
     if job.plan_only:
         return None
     checkpoints = job.work / "checkpoints"
     arguments = _arguments(job, trainer, checkpoints, bool(dev), seq2seq)
     # The arguments made the processes of a distributed run wait for each other; all now see the same checkpoints.
     last = last_checkpoint(checkpoints)
-    told = Curve(job.id, engine, emit, score)
+    told = CurveCallback(job.id, engine, emit, score)
     callbacks: list[TrainerCallback] = [told]
     if trainer.params.patience and dev:
         callbacks.append(EarlyStoppingCallback(trainer.params.patience))
@@ -104,7 +104,7 @@ def train(
         optimizers=(trainer.optimizer(network), None),
     )
     if last is not None:
-        emit(Resumed(job.id, int(last.name.rpartition("-")[2]), points_of(job.id, last)))
+        emit(TrainingResumed(job.id, int(last.name.rpartition("-")[2]), points_of(job.id, last)))
     try:
         loop.train(resume_from_checkpoint=str(last) if last else None)
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -124,18 +124,18 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(whole, key=lambda f: int(f.name.rpartition("-")[2]), default=None)
 
 
-def points_of(job: str, checkpoint: Path) -> tuple[Logged, ...]:
+def points_of(job: str, checkpoint: Path) -> tuple[CurvePoint, ...]:
     """The curve up to a checkpoint, as it is written there."""
     state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     found = ((row["step"], _values(row)) for row in state["log_history"])
-    return tuple(Logged(job, step, values, 0.0, 0) for step, values in found if values.keys() & MEASURED)
+    return tuple(CurvePoint(job, step, values, 0.0, 0) for step, values in found if values.keys() & MEASURED)
 
 
 def _values(logs: Mapping[str, float]) -> dict[str, float]:
     return {NAMES[name]: float(value) for name, value in logs.items() if name in NAMES}
 
 
-class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
+class CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
     """Tells the parent every point of the curve, and marks checkpoints that are whole."""
 
     def __init__(self, job: str, engine: HuggingFace, emit: Emit, score: Callable[[], float] | None = None) -> None:
@@ -149,10 +149,10 @@ class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         self.began = monotonic()
 
     def on_substep_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.emit(Told(self.job, f"step {state.global_step} of {state.max_steps}"))
+        self.emit(Progress(self.job, f"step {state.global_step} of {state.max_steps}"))
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.emit(Told(self.job, f"step {state.global_step} of {state.max_steps}, evaluating"))
+        self.emit(Progress(self.job, f"step {state.global_step} of {state.max_steps}, evaluating"))
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.score is None or not state.is_world_process_zero:
@@ -161,7 +161,7 @@ class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         values = {"eval_rouge": self.score(), "epoch": float(state.epoch or 0.0)}
         state.log_history.append({**values, "step": state.global_step})
         seconds = monotonic() - self.began
-        self.emit(Logged(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
+        self.emit(CurvePoint(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         values = _values(logs)
@@ -170,14 +170,14 @@ class Curve(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         if any(value != value for value in values.values()):
             raise ModelError(f"the loss is not a number at step {state.global_step}; lower lr or use bfloat16")
         seconds = monotonic() - self.began
-        self.emit(Logged(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
+        self.emit(CurvePoint(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
-def _arguments(job: Job, trainer: Trainer, folder: Path, evaluates: bool, seq2seq: bool) -> TrainingArguments:
+def _arguments(job: TrainingJob, trainer: Trainer, folder: Path, evaluates: bool, seq2seq: bool) -> TrainingArguments:
     params, placement = trainer.params, job.spec.placement
     on_gpu = placement.device.startswith("cuda")
     patient = bool(params.patience and evaluates)

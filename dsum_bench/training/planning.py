@@ -20,7 +20,7 @@ SHARE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """A network, counted. linear: weights of the linear layers that are quantised; other: all the rest of the base.
 
     trainable: weights with a gradient; added: those of them that the base does not have (adapters).
@@ -40,7 +40,7 @@ class Shape:
 
 
 def memory(
-    shape: Shape, params: Params, tokens: int, target: int, dtype: str, quantization: str, device: str
+    shape: ModelShape, params: Params, tokens: int, target: int, dtype: str, quantization: str, device: str
 ) -> dict[str, int]:
     """Peak of training in bytes, by what takes it.
 
@@ -84,7 +84,7 @@ def steps(rows: int, params: Params, processes: int, max_steps: int | None) -> i
     return min(whole, max_steps) if max_steps else whole
 
 
-def disk(shape: Shape, keeps: str) -> int:
+def disk(shape: ModelShape, keeps: str) -> int:
     """Bytes for three checkpoints (one being written) with their optimiser, and the result."""
     saved = shape.added if keeps == "adapter" else shape.linear + shape.other
     return 3 * (saved * 4 + shape.trainable * 8) + saved * 4

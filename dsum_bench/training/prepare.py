@@ -7,21 +7,21 @@ from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
-from dsum_bench.datasets.load import Selection, fingerprint, load, references_fingerprint, select
+from dsum_bench.adapters.prompts import default_prompt
+from dsum_bench.datasets.load import Selection, load, select
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
+from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
 from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
-from dsum_bench.prompts import default_prompt
-from dsum_bench.registry import Registry
-from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec
-from dsum_bench.tables import with_settings
+from dsum_bench.registry.load import Registry
+from dsum_bench.registry.tables import with_settings
+from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, TrainingSpec
 from dsum_bench.training import sharding
-from dsum_bench.training.job import TrainingSpec
-from dsum_bench.training.running import check_rows
+from dsum_bench.training.sessions import check_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TrainingRequest:
     """What is to be trained, as typed. dev_limit: evaluation rows, 0 for none."""
 
     model: str
@@ -41,7 +41,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedTraining:
     """A training run and its rows, checked."""
 
     spec: TrainingSpec
@@ -49,7 +49,7 @@ class Prepared:
     dev: Selection | None
 
 
-def prepare(wanted: Wanted, registry: Registry, plugins: Plugins, machine: Machine) -> Prepared:
+def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machine: Machine) -> PreparedTraining:
     """Check everything that can be checked without loading a model.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare(wanted: Wanted, registry: Registry, plugins: Plugins, machine: Machi
         seed=wanted.seed,
         max_steps=wanted.max_steps,
     )
-    return Prepared(spec, train, dev)
+    return PreparedTraining(spec, train, dev)
 
 
 def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> RecipeSpec:
@@ -152,4 +152,4 @@ def _placed(
 
 
 def _fingerprint(selection: Selection) -> str:
-    return f"{fingerprint(selection.samples)}-{references_fingerprint(selection.samples)}"
+    return f"{samples_fingerprint(selection.samples)}-{references_fingerprint(selection.samples)}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from dsum_bench.training.base import Trainer
-from dsum_bench.training.planning import Shape
+from dsum_bench.training.planning import ModelShape
 
 
-def count(auto_class: Any, config: Any, trainer: Trainer) -> Shape:
+def count(auto_class: Any, config: Any, trainer: Trainer) -> ModelShape:
     """The network of a configuration, made on the ``meta`` device, where a tensor has a shape and no memory."""
     import torch
 
@@ -23,7 +23,7 @@ def count(auto_class: Any, config: Any, trainer: Trainer) -> Shape:
         return next((int(v) for n in names if isinstance(v := getattr(text, n, None), int)), 0)
 
     encoder = bool(config.is_encoder_decoder)
-    return Shape(
+    return ModelShape(
         linear=linear,
         other=other,
         trainable=trainable,

@@ -14,7 +14,7 @@ IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TrainingText:
     """One row of training. For a decoder, input_ids are prompt and summary and labels as long; for an
     encoder-decoder, input_ids are what the encoder reads and labels what the decoder writes.
 
@@ -29,7 +29,7 @@ class Text:
 
 def build_texts(
     adapter: Adapter, samples: Sequence[Sample], max_tokens: int, tell: Callable[[int], None] = lambda done: None
-) -> list[Text]:
+) -> list[TrainingText]:
     """A text for every reference of every sample. A dialogue that is too long loses turns, its summary nothing.
 
     tell: is given the number of samples done, now and then.
@@ -51,7 +51,7 @@ def build_texts(
     return texts
 
 
-def _text(adapter: Adapter, sample: Sample, reference: str, max_tokens: int, limit: int) -> Text:
+def _text(adapter: Adapter, sample: Sample, reference: str, max_tokens: int, limit: int) -> TrainingText:
     target = adapter.target(reference)
     shared = adapter.architecture == "decoder"
     room = min(limit, max_tokens - len(target)) if shared else limit
@@ -62,6 +62,6 @@ def _text(adapter: Adapter, sample: Sample, reference: str, max_tokens: int, lim
     adapter.context = replace(adapter.context, max_prompt_tokens=room)
     prompt = adapter.prompt(sample)
     if not shared:
-        return Text(sample.id, prompt.token_ids, target, prompt.trimmed_turns)
+        return TrainingText(sample.id, prompt.token_ids, target, prompt.trimmed_turns)
     labels = (IGNORED,) * len(prompt.token_ids) + target
-    return Text(sample.id, prompt.token_ids + target, labels, prompt.trimmed_turns)
+    return TrainingText(sample.id, prompt.token_ids + target, labels, prompt.trimmed_turns)

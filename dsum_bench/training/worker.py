@@ -17,13 +17,15 @@ from dsum_bench.engines.base import Loaded
 from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.engines.placement import size
 from dsum_bench.errors import ModelError
-from dsum_bench.executors.base import Told
+from dsum_bench.executors.base import Progress
+from dsum_bench.executors.child import serve
+from dsum_bench.fingerprints import dialogue_digests, prompt_fingerprint
 from dsum_bench.plugins import Plugins
+from dsum_bench.spec import TrainingSpec
 from dsum_bench.training import planning, shape, sharding
 from dsum_bench.training.base import Trainer
-from dsum_bench.training.job import Figures, Job, Planned, TrainingSpec
-from dsum_bench.training.texts import IGNORED, Text, build_texts
-from dsum_bench.worker import serve
+from dsum_bench.training.job import PlanReady, TrainingJob, TrainingPlan
+from dsum_bench.training.texts import IGNORED, TrainingText, build_texts
 
 if TYPE_CHECKING:
     from dsum_bench.training.loop import Trained
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 Emit = Callable[[Any], None]
 
 
-def main(job: Job, connection: Connection) -> None:
+def main(job: TrainingJob, connection: Connection) -> None:
     """Entry of the process."""
     serve(job.id, job.log, connection, lambda emit: run(job, emit))
 
 
-def run(job: Job, emit: Emit) -> None:
+def run(job: TrainingJob, emit: Emit) -> None:
     """Plan, then train and put the result in its place.
 
     Raises:
@@ -46,7 +48,7 @@ def run(job: Job, emit: Emit) -> None:
     plugins = Plugins(job.plugins)
 
     def tell(text: str) -> None:
-        emit(Told(job.id, text))
+        emit(Progress(job.id, text))
 
     trainer_class = plugins.pick("trainer", plugins.trainers, spec.recipe.trainer)
     trainer = trainer_class(trainer_class.Params(**dict[str, Any](spec.recipe.params)))
@@ -58,7 +60,7 @@ def run(job: Job, emit: Emit) -> None:
     texts = build_texts(adapter, job.train, longest, lambda n: tell(f"building texts, {n} of {len(job.train)}"))
     dev = build_texts(adapter, job.dev, longest)
     figures = plan(job, trainer, engine, texts)
-    emit(Planned(job.id, figures))
+    emit(PlanReady(job.id, figures))
     if not job.plan_only:
         refuse(figures, trainer, job)
     elif not job.probe or planning.refusal(figures.peak, figures.free, trainer.params, trainer.name):
@@ -117,7 +119,7 @@ def build_adapter(spec: TrainingSpec, plugins: Plugins, loaded: Loaded) -> Adapt
     )
 
 
-def plan(job: Job, trainer: Trainer, engine: HuggingFace, texts: list[Text]) -> Figures:
+def plan(job: TrainingJob, trainer: Trainer, engine: HuggingFace, texts: list[TrainingText]) -> TrainingPlan:
     """What the run will take, before any weight is loaded."""
     import psutil
     import torch
@@ -134,7 +136,7 @@ def plan(job: Job, trainer: Trainer, engine: HuggingFace, texts: list[Text]) -> 
     on_gpu = spec.placement.device.startswith("cuda")
     job.work.mkdir(parents=True, exist_ok=True)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    return Figures(
+    return TrainingPlan(
         trainable=counted.trainable,
         weights=counted.linear + counted.other + counted.added,
         rows=len(texts),
@@ -153,7 +155,7 @@ def plan(job: Job, trainer: Trainer, engine: HuggingFace, texts: list[Text]) -> 
     )
 
 
-def refuse(figures: Figures, trainer: Trainer, job: Job) -> None:
+def refuse(figures: TrainingPlan, trainer: Trainer, job: TrainingJob) -> None:
     """Raise ModelError where the plan does not fit in memory or on the disk."""
     reason = planning.refusal(figures.peak, figures.free, trainer.params, trainer.name)
     if reason and not job.ignore_memory:
@@ -165,7 +167,9 @@ def refuse(figures: Figures, trainer: Trainer, job: Job) -> None:
         )
 
 
-def save(job: Job, spec: TrainingSpec, trainer: Trainer, trained: Trained, engine: HuggingFace, loaded: Loaded) -> None:
+def save(
+    job: TrainingJob, spec: TrainingSpec, trainer: Trainer, trained: Trained, engine: HuggingFace, loaded: Loaded
+) -> None:
     """Write the result beside its place and rename it, so that a result is never half there."""
     new = job.result.with_name(f".{job.result.name}.new")
     shutil.rmtree(new, ignore_errors=True)
@@ -196,16 +200,16 @@ def _copy(file: Path, folder: Path) -> None:
         shutil.copy(file, folder / file.name)
 
 
-def _provenance(job: Job, spec: TrainingSpec) -> provenance.Provenance:
+def _provenance(job: TrainingJob, spec: TrainingSpec) -> provenance.Provenance:
     return provenance.Provenance(
         run_id=job.id,
         base=spec.model.name,
         base_weights=spec.weights,
         adapter=spec.model.adapter,
-        prompt=provenance.prompt_fingerprint(spec.prompt, spec.prompt_format),
+        prompt=prompt_fingerprint(spec.prompt, spec.prompt_format),
         dataset=spec.dataset,
         split=spec.split,
-        dialogues=provenance.digests(s.dialogue for s in job.train),
+        dialogues=dialogue_digests(s.dialogue for s in job.train),
         recipe={
             "name": spec.recipe.name,
             "trainer": spec.recipe.trainer,

@@ -14,7 +14,8 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from dsum_bench import Sample, UserError
 from dsum_bench.metrics.choose import build
-from dsum_bench.plugins import Plugins, PluginSettings
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import PluginSettings
 
 WORDS = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", *"가나다라마바사아자차"]
 

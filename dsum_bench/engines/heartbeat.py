@@ -15,7 +15,7 @@ from dsum_bench.engines.base import Tell
 EVERY = 1.0
 
 
-class Pulse(StoppingCriteria):  # type: ignore[misc]
+class Heartbeat(StoppingCriteria):  # type: ignore[misc]
     """Stops nothing; tells the step at most once a second.
 
     Also told from within a step, layer by layer: on a CPU reading the prompts of one batch can take a large
@@ -40,7 +40,7 @@ class Pulse(StoppingCriteria):  # type: ignore[misc]
             self.tell(f"batch of {self.prompts}, {doing}")
 
     @contextmanager
-    def inside(self, network: torch.nn.Module) -> Iterator[Pulse]:
+    def inside(self, network: torch.nn.Module) -> Iterator[Heartbeat]:
         """Beat whenever a layer of the network has run."""
         stacks = [m for m in network.modules() if isinstance(m, torch.nn.ModuleList)]
         hooks = [layer.register_forward_hook(lambda *_: self.beat()) for stack in stacks for layer in stack]

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError, nearest
+from dsum_bench.registry.tables import Where, read_table, read_values
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, RecipeSpec
-from dsum_bench.tables import Where, read_table, read_values
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from dsum_bench.checks.base import Check, Finding, Setup, Written
+from dsum_bench.checks.base import Check, RunOutputs, Setup
+from dsum_bench.spec import Finding
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
@@ -20,7 +21,7 @@ def before(plugins: Plugins, setup: Setup, warn: Callable[[str], None]) -> list[
     return _ask(checks, lambda check: check.before(setup), warn)
 
 
-def after(plugins: Plugins, written: Written, control: bool, warn: Callable[[str], None]) -> list[Finding]:
+def after(plugins: Plugins, written: RunOutputs, control: bool, warn: Callable[[str], None]) -> list[Finding]:
     """What the checks of outputs and scores find, the gravest first; of a control only what concerns its scores."""
     if not written.outputs:
         return []
@@ -28,7 +29,7 @@ def after(plugins: Plugins, written: Written, control: bool, warn: Callable[[str
     return _ask(checks, lambda check: check.after(written), warn)
 
 
-def early(plugins: Plugins, written: Written, warn: Callable[[str], None]) -> list[Finding]:
+def early(plugins: Plugins, written: RunOutputs, warn: Callable[[str], None]) -> list[Finding]:
     """What can be seen already while most samples are missing, notes left out."""
     checks = {n: c for n, c in plugins.checks.items() if c.early}
     return [f for f in _ask(checks, lambda check: check.after(written), warn) if f.level != "note"]

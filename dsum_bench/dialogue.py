@@ -1,4 +1,4 @@
-"""What a model is asked: which prompt fits it, and how a dialogue is shortened until it fits. Pure functions."""
+"""Dialogues: turns, speaker tags and masks, and how a dialogue is shortened until it fits. Pure functions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dsum_bench.errors import ModelError
-
-PLACE = "{dialogue}"
 
 SPEAKER = re.compile(
     r"""\s*(?:
@@ -24,22 +22,12 @@ MASK = re.compile(r"#\w+#")
 
 
 @dataclass(frozen=True, slots=True)
-class Trimmed:
+class TrimmedDialogue:
     """A dialogue that fits. trimmed_turns: turns left out; trimmed_chars: characters cut from a kept turn."""
 
     dialogue: str
     trimmed_turns: int = 0
     trimmed_chars: int = 0
-
-
-def default_prompt(style: str, language: str) -> str:
-    """Name of the registry prompt for a prompt style (``chat`` or ``completion``) and a language."""
-    return f"{language}-completion" if style == "completion" else f"{language}-default"
-
-
-def fill(user: str, dialogue: str) -> str:
-    """The user text with the dialogue in its place. Braces elsewhere mean nothing."""
-    return user.replace(PLACE, dialogue)
 
 
 def split_turns(dialogue: str) -> list[str]:
@@ -58,7 +46,7 @@ def split_turns(dialogue: str) -> list[str]:
     return ["\n".join(lines) for lines in turns]
 
 
-def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> Trimmed:
+def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> TrimmedDialogue:
     """The most of a dialogue that fits.
 
     Whole turns go, from the middle outwards, so that the opening and the outcome stay; the very first turn goes
@@ -72,10 +60,10 @@ def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> Trimmed:
     """
     dropped = _smallest(len(turns) - 1, lambda count: fits(_without_middle(turns, count)))
     if dropped is not None:
-        return Trimmed(_without_middle(turns, dropped), trimmed_turns=dropped)
+        return TrimmedDialogue(_without_middle(turns, dropped), trimmed_turns=dropped)
     if not turns:
         if fits(""):
-            return Trimmed("")
+            return TrimmedDialogue("")
         raise ModelError("the prompt is too long even without a dialogue")
     first = turns[0]
     speaker = SPEAKER.match(first)
@@ -84,7 +72,7 @@ def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> Trimmed:
     if cut is None:
         raise ModelError("the prompt is too long even with a single word of the dialogue")
     kept = first[: ends[cut]]
-    return Trimmed(kept, trimmed_turns=len(turns) - 1, trimmed_chars=len(first) - len(kept))
+    return TrimmedDialogue(kept, trimmed_turns=len(turns) - 1, trimmed_chars=len(first) - len(kept))
 
 
 def _without_middle(turns: Sequence[str], count: int) -> str:

@@ -11,7 +11,7 @@ from dsum_bench.errors import UserError
 from dsum_bench.metrics.choose import build, parse_metric
 from dsum_bench.metrics.packages import Recompute, Values, recompute
 from dsum_bench.plugins import Plugins
-from dsum_bench.registry import Registry
+from dsum_bench.registry.load import Registry
 from dsum_bench.spec import Sample
 from dsum_bench.store import reader
 
@@ -20,7 +20,7 @@ CLOSE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class Verification:
     """What came of one run and metric.
 
     agree, differ: samples. ours: samples of which the package gives no value, so that the tool's own definition
@@ -36,7 +36,7 @@ class Verified:
     problem: str = ""
 
 
-def verify(database: Path, registry: Registry, plugins: Plugins) -> Iterator[Verified]:
+def verify(database: Path, registry: Registry, plugins: Plugins) -> Iterator[Verification]:
     """Compute every stored ROUGE score again, of finished runs with averaged references, by the packages."""
     cuts: dict[str, Callable[[str], list[str]]] = {}
     for metric in reader.metrics(database):
@@ -57,7 +57,7 @@ def verify(database: Path, registry: Registry, plugins: Plugins) -> Iterator[Ver
                     mine = {s.sample_id: (s.summary, s.scores) for s in stored}
                     yield _compared(row.run_id, row.model, metric, mine, references, cut, recompute(choice.metric))
                 except UserError as error:
-                    yield Verified(row.run_id, row.model, metric, problem=str(error))
+                    yield Verification(row.run_id, row.model, metric, problem=str(error))
 
 
 def _samples(registry: Registry, plugins: Plugins, dataset: str, split: str) -> tuple[Sample, ...]:
@@ -76,7 +76,7 @@ def _compared(
     references: Mapping[str, Sequence[str]],
     cut: Callable[[str], list[str]],
     package: Recompute,
-) -> Verified:
+) -> Verification:
     agree = differ = ours = 0
     for sample_id, (summary, scores) in mine.items():
         if sample_id not in references:
@@ -89,7 +89,7 @@ def _compared(
             agree += 1
         else:
             differ += 1
-    return Verified(run_id, model, metric, agree, differ, ours)
+    return Verification(run_id, model, metric, agree, differ, ours)
 
 
 def _alike(values: Sequence[Values], scores: Mapping[str, float]) -> bool:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dsum_bench import __version__
+from dsum_bench.adapters.prompts import default_prompt
 from dsum_bench.engines.base import Plan
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
 from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
-from dsum_bench.prompts import default_prompt
-from dsum_bench.registry import Registry
+from dsum_bench.registry.load import Registry
+from dsum_bench.registry.tables import with_settings
 from dsum_bench.spec import DecodingSpec, ModelSpec, Placement, PromptFormat, PromptSpec, RunSpec
-from dsum_bench.tables import with_settings
 
 NOWHERE = Placement("none", "none", "none", "")
 

@@ -12,18 +12,18 @@ from pathlib import Path
 from time import monotonic
 from typing import Literal, Protocol
 
-from dsum_bench.checks import look
-from dsum_bench.checks.base import Finding, Written
-from dsum_bench.errors import UserError
-from dsum_bench.executors.base import Checked, Ended, Event, Executor, Job, Rows, Told
+from dsum_bench.checks import runner
+from dsum_bench.checks.base import RunOutputs
+from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Executor, JobEnded, Progress, ScreeningJob
 from dsum_bench.metrics.base import Metric
 from dsum_bench.plugins import Plugins
-from dsum_bench.preflight import Candidate
-from dsum_bench.spec import Output, RunSpec, Sample
+from dsum_bench.screening.durations import duration
+from dsum_bench.screening.preflight import Candidate
+from dsum_bench.spec import Finding, Output, RunSpec, Sample
 from dsum_bench.store.writer import Kind, ScoredOutput, Status, Store
 
 
-class Watcher(Protocol):
+class SweepObserver(Protocol):
     """Who is told how a sweep goes. Times in seconds."""
 
     def model_started(self, run: RunSpec, done: int, total: int) -> None: ...
@@ -71,7 +71,7 @@ class Sweep:
     metrics: Mapping[str, Metric]
     store: Store
     plugins: Plugins
-    watcher: Watcher
+    watcher: SweepObserver
     settings: Settings
     positions: dict[str, int] = field(init=False)
     by_id: dict[str, Sample] = field(init=False)
@@ -88,7 +88,7 @@ class Sweep:
     def go(self, candidates: Sequence[Candidate], executor: Executor) -> Mapping[str, int]:
         """Run what can run. Everything finished is stored even if this is interrupted at any point."""
         running: dict[str, Running] = {}
-        jobs: list[Job] = []
+        jobs: list[ScreeningJob] = []
         for candidate in candidates:
             if candidate.status != "ready":
                 self._refuse(candidate)
@@ -103,7 +103,7 @@ class Sweep:
         try:
             for event in events:
                 self._take(event, running[event.job], executor)
-                if isinstance(event, Ended):
+                if isinstance(event, JobEnded):
                     del running[event.job]
         finally:
             events.close()  # type: ignore[attr-defined]  # an executor's run is a generator: this ends its workers
@@ -119,7 +119,7 @@ class Sweep:
         self.counts[status] += 1
         self.watcher.model_ended(candidate.run, status, candidate.reason)
 
-    def _open(self, candidate: Candidate) -> tuple[Running, Job | None]:
+    def _open(self, candidate: Candidate) -> tuple[Running, ScreeningJob | None]:
         run = candidate.run
         run_id = self.store.open_run(run, _kind(candidate))
         if self.settings.fresh:
@@ -135,17 +135,17 @@ class Sweep:
         if not left:
             return state, None
         log = self.settings.log_folder / f"{run.model.name}-{run_id}.log"
-        return state, Job(run_id, run, left, self.plugins.settings, str(log), there)
+        return state, ScreeningJob(run_id, run, left, self.plugins.settings, str(log), there)
 
     def _take(self, event: Event, state: Running, executor: Executor) -> None:
         if not state.began:
             self._begin(state)
-        if isinstance(event, Rows):
+        if isinstance(event, BatchDone):
             self._keep(event, state)
-        elif isinstance(event, Checked):
+        elif isinstance(event, ChecksDone):
             self.store.keep_findings(state.run_id, "before", event.findings)
             self._tell_findings(state, event.findings, event.faults)
-        elif isinstance(event, Told):
+        elif isinstance(event, Progress):
             self.watcher.model_told(state.candidate.run, event.text)
         else:
             self._ended(event, state)
@@ -159,7 +159,7 @@ class Sweep:
         self.watcher.model_started(state.candidate.run, state.done, state.total)
         self._event("dsum_run_started", run_id=state.run_id, run=state.candidate.run)
 
-    def _keep(self, event: Rows, state: Running) -> None:
+    def _keep(self, event: BatchDone, state: Running) -> None:
         rows = [ScoredOutput(o, self._scores(o.summary, self.by_id[o.generation.sample_id])) for o in event.outputs]
         added = self.store.add(state.run_id, rows, self.positions)
         weight = sum(len(self.by_id[o.generation.sample_id].dialogue) for o in event.outputs)
@@ -172,7 +172,7 @@ class Sweep:
         self._look_early(state)
         self._event("dsum_samples_done", run_id=state.run_id, run=state.candidate.run, rows=event.outputs)
 
-    def _ended(self, event: Ended, state: Running) -> None:
+    def _ended(self, event: JobEnded, state: Running) -> None:
         over_budget = event.reason.startswith(OVER_BUDGET)
         if state.done == state.total:
             self._close(state, "done", "")
@@ -202,14 +202,14 @@ class Sweep:
             return
         state.looked = True
         faults: list[str] = []
-        written = Written(state.candidate.run, self.by_id, self.store.outputs(state.run_id), complete=False)
-        self._tell_findings(state, look.early(self.plugins, written, faults.append), faults)
+        written = RunOutputs(state.candidate.run, self.by_id, self.store.outputs(state.run_id), complete=False)
+        self._tell_findings(state, runner.early(self.plugins, written, faults.append), faults)
 
     def _look(self, state: Running, complete: bool) -> None:
         """Check everything a run has written, and keep what is found with it."""
         run = state.candidate.run
         constant = self.store.constant_run(run)
-        written = Written(
+        written = RunOutputs(
             run,
             self.by_id,
             self.store.outputs(state.run_id),
@@ -219,7 +219,7 @@ class Sweep:
             self.store.values(constant) if constant and not state.candidate.control else {},
         )
         faults: list[str] = []
-        findings = look.after(self.plugins, written, state.candidate.control, faults.append)
+        findings = runner.after(self.plugins, written, state.candidate.control, faults.append)
         self.store.keep_findings(state.run_id, "after", findings)
         self._tell_findings(state, findings, faults)
 
@@ -300,24 +300,3 @@ EARLY = 8
 """Finished samples from which on a run's outputs are checked for the first time."""
 
 OVER_BUDGET = "over its time budget"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a person: ``45 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def parse_duration(text: str) -> float:
-    """``90``, ``90s``, ``30m`` or ``2h`` as seconds. Raises UserError for anything else."""
-    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
-    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
-    try:
-        seconds = float(number) * units[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
-        raise UserError(f"'{text}' is not a time; write seconds, or a number with s, m or h, such as 30m")
-    return seconds

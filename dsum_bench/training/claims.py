@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Mapping
 
 from dsum_bench.errors import UserError
-from dsum_bench.training.job import Job
+from dsum_bench.training.job import TrainingJob
 
 FILE = "settings.json"
 
 
-def claim(job: Job, settings: Mapping[str, str]) -> None:
+def claim(job: TrainingJob, settings: Mapping[str, str]) -> None:
     """Note a run's settings in its folder, or check that they are those it was begun with.
 
     Raises:
@@ -35,7 +35,7 @@ def claim(job: Job, settings: Mapping[str, str]) -> None:
         )
 
 
-def forget(job: Job) -> None:
+def forget(job: TrainingJob) -> None:
     """Drop the checkpoints and the result of earlier attempts."""
     for folder in (job.work, job.result):
         shutil.rmtree(folder, ignore_errors=True)

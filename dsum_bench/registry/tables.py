@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from dsum_bench.errors import UserError, nearest
-from dsum_bench.toml_lines import join_key, key_lines, split_key
+from dsum_bench.registry.toml_lines import join_key, key_lines, split_key
 
 T = TypeVar("T")
 

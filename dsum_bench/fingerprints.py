@@ -1,16 +1,17 @@
-"""A run's key: a digest of everything that can change what the model writes."""
+"""Fingerprints: of samples, references, prompts and dialogues, and the key of a run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from dsum_bench.spec import DecodingSpec, ModelSpec, PromptSpec, RunSpec
+from dsum_bench.spec import DecodingSpec, ModelSpec, PromptSpec, RunSpec, Sample
 
 KEY_LENGTH = 12
+DIGITS = 16
 
 
 def run_id(run: RunSpec) -> str:
@@ -45,19 +46,6 @@ def plain(value: object) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [plain(v) for v in value]
     return value
-
-
-def treatment(run: RunSpec, kind: str) -> str:
-    """What was done to the model, in a word or two: ``zero-shot``, ``3-shot``, ``zero-shot raw``, ``control``."""
-    if kind == "control":
-        return "control"
-    if run.model.engine == "file":
-        return "file"
-    examples = len(run.prompt.examples) if run.prompt else 0
-    shots = f"{examples}-shot" if examples else "zero-shot"
-    if run.model.base is not None:
-        shots = f"{run.model.recipe}, {shots}" if examples else run.model.recipe
-    return f"{shots} raw" if run.prompt_format == "raw" else shots
 
 
 def _shaping(run: RunSpec) -> dict[str, object]:
@@ -96,3 +84,40 @@ def _prompt(prompt: PromptSpec | None) -> dict[str, object] | None:
 
 def _decoding(decoding: DecodingSpec | None) -> dict[str, object] | None:
     return None if decoding is None else {"strategy": decoding.strategy, "params": decoding.params}
+
+
+# -- data and prompts -----------------------------------------------------------------------------------------
+
+
+def samples_fingerprint(samples: Sequence[Sample]) -> str:
+    """16 hexadecimal digits of a SHA-256 over ids and dialogues, in order."""
+    return _rows_digest([[s.id, s.dialogue] for s in samples])
+
+
+def references_fingerprint(samples: Sequence[Sample]) -> str:
+    """16 hexadecimal digits of a SHA-256 over ids and references, in order."""
+    return _rows_digest([[s.id, *s.references] for s in samples])
+
+
+def prompt_fingerprint(prompt: PromptSpec | None, prompt_format: str) -> str:
+    """16 hexadecimal digits over what a prompt says, wherever it is written; names and notes do not count."""
+    said = [prompt.system, prompt.user, *([e.dialogue, e.summary] for e in prompt.examples)] if prompt else []
+    return _digest(json.dumps([prompt_format, *said], ensure_ascii=False))
+
+
+def dialogue_digest(dialogue: str) -> str:
+    """16 hexadecimal digits over a dialogue's words; spacing and line breaks do not count."""
+    return _digest(" ".join(dialogue.split()))
+
+
+def dialogue_digests(dialogues: Iterable[str]) -> tuple[str, ...]:
+    """The digests of dialogues, each once and sorted."""
+    return tuple(sorted({dialogue_digest(d) for d in dialogues}))
+
+
+def _rows_digest(rows: Sequence[Sequence[str]]) -> str:
+    return _digest(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:DIGITS]

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsum_bench.errors import ModelError
 from dsum_bench.provenance import Provenance, read
-from dsum_bench.registry import Registry
+from dsum_bench.registry.load import Registry
 from dsum_bench.spec import ModelSpec
 
 FOLDER = "models"

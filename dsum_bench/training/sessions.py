@@ -10,31 +10,39 @@ from time import monotonic
 from typing import Any, Protocol
 
 from dsum_bench.errors import UserError
-from dsum_bench.executors.base import Ended, Told
+from dsum_bench.executors.base import JobEnded, Progress
 from dsum_bench.plugins import Plugins
 from dsum_bench.store.training import TrainingLog
 from dsum_bench.store.writer import Status
 from dsum_bench.training import worker
-from dsum_bench.training.job import Figures, Job, Logged, Planned, Probed, Resumed, settings
-from dsum_bench.training.keeping import claim, forget
+from dsum_bench.training.claims import claim, forget
+from dsum_bench.training.job import (
+    CurvePoint,
+    PlanReady,
+    TimeEstimate,
+    TrainingJob,
+    TrainingPlan,
+    TrainingResumed,
+    settings,
+)
 
 POLL = 0.5
 GRACE = 5.0
 
 
-class Watcher(Protocol):
+class TrainingObserver(Protocol):
     """Who is told how a training goes."""
 
-    def planned(self, job: Job, figures: Figures) -> None: ...
-    def probed(self, job: Job, seconds: float) -> None: ...
-    def told(self, job: Job, text: str) -> None: ...
-    def resumed(self, job: Job, step: int) -> None: ...
-    def logged(self, job: Job, point: Logged) -> None: ...
-    def ended(self, job: Job, status: str, reason: str) -> None: ...
+    def planned(self, job: TrainingJob, figures: TrainingPlan) -> None: ...
+    def probed(self, job: TrainingJob, seconds: float) -> None: ...
+    def told(self, job: TrainingJob, text: str) -> None: ...
+    def resumed(self, job: TrainingJob, step: int) -> None: ...
+    def logged(self, job: TrainingJob, point: CurvePoint) -> None: ...
+    def ended(self, job: TrainingJob, status: str, reason: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainingOutcome:
     """How a run ended: ``done``, ``failed``, ``skipped``, or ``planned`` where only the plan was asked for."""
 
     status: str
@@ -46,7 +54,9 @@ def main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def train(job: Job, log: TrainingLog | None, plugins: Plugins, watcher: Watcher, fresh: bool = False) -> Outcome:
+def train(
+    job: TrainingJob, log: TrainingLog | None, plugins: Plugins, watcher: TrainingObserver, fresh: bool = False
+) -> TrainingOutcome:
     """Do one run, or go on with it. log is None in processes that do not write, and for a plan alone.
 
     Raises:
@@ -57,14 +67,14 @@ def train(job: Job, log: TrainingLog | None, plugins: Plugins, watcher: Watcher,
             forget(job)
         claim(job, settings(job.spec))
         log.open(job.spec, settings(job.spec))
-    began, peak, outcome = monotonic(), 0, Outcome("failed", "interrupted; the same command goes on from here")
+    began, peak, outcome = monotonic(), 0, TrainingOutcome("failed", "interrupted; the same command goes on from here")
     status: Status = "partial"
     try:
         for event in events(job, worker.main):
-            if isinstance(event, Ended):
+            if isinstance(event, JobEnded):
                 outcome = _outcome(job, event)
                 status = _status(outcome)
-            elif isinstance(event, Logged):
+            elif isinstance(event, CurvePoint):
                 peak = max(peak, event.peak_memory)
             _take(event, job, log, plugins, watcher)
     finally:
@@ -74,39 +84,39 @@ def train(job: Job, log: TrainingLog | None, plugins: Plugins, watcher: Watcher,
     return outcome
 
 
-def _take(event: Any, job: Job, log: TrainingLog | None, plugins: Plugins, watcher: Watcher) -> None:
-    if isinstance(event, Told):
+def _take(event: Any, job: TrainingJob, log: TrainingLog | None, plugins: Plugins, watcher: TrainingObserver) -> None:
+    if isinstance(event, Progress):
         watcher.told(job, event.text)
-    elif isinstance(event, Planned):
+    elif isinstance(event, PlanReady):
         if log is not None:
             log.plan(job.id, event.figures)
         watcher.planned(job, event.figures)
-    elif isinstance(event, Probed):
+    elif isinstance(event, TimeEstimate):
         watcher.probed(job, event.seconds)
-    elif isinstance(event, Resumed):
+    elif isinstance(event, TrainingResumed):
         if log is not None:
             log.resume(job.id, event.step, event.points)
         watcher.resumed(job, event.step)
-    elif isinstance(event, Logged):
+    elif isinstance(event, CurvePoint):
         if log is not None:
             log.log(job.id, event.step, event.values, event.seconds)
             _tell_plugins(event, job, plugins, watcher)
         watcher.logged(job, event)
 
 
-def _tell_plugins(event: Logged, job: Job, plugins: Plugins, watcher: Watcher) -> None:
+def _tell_plugins(event: CurvePoint, job: TrainingJob, plugins: Plugins, watcher: TrainingObserver) -> None:
     told = plugins.tell("dsum_training_log", run_id=job.id, run=job.spec, step=event.step, values=event.values)
     for problem in told:  # training goes on without it
         watcher.told(job, problem)
 
 
-def _outcome(job: Job, event: Ended) -> Outcome:
+def _outcome(job: TrainingJob, event: JobEnded) -> TrainingOutcome:
     if event.reason:
-        return Outcome("skipped" if event.skipped else "failed", event.reason)
-    return Outcome("planned" if job.plan_only else "done")
+        return TrainingOutcome("skipped" if event.skipped else "failed", event.reason)
+    return TrainingOutcome("planned" if job.plan_only else "done")
 
 
-def _status(outcome: Outcome) -> Status:
+def _status(outcome: TrainingOutcome) -> Status:
     found: dict[str, Status] = {"done": "done", "skipped": "skipped", "planned": "partial"}
     return found.get(outcome.status, "failed")
 
@@ -121,7 +131,7 @@ class Work(Protocol):
 
 
 def events(job: Work, main: Callable[..., None]) -> Iterator[Any]:
-    """What a process that runs ``main(job, connection)`` sends, an Ended last whatever happens to it."""
+    """What a process that runs ``main(job, connection)`` sends, an JobEnded last whatever happens to it."""
     context = get_context("spawn")  # a forked child could not use CUDA
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=main, args=(job, sender), name=f"dsum-bench {job.id}")
@@ -135,10 +145,10 @@ def events(job: Work, main: Callable[..., None]) -> Iterator[Any]:
                 event = receiver.recv()
             except (EOFError, OSError):
                 process.join(GRACE)
-                yield Ended(job.id, _explain(process.exitcode, job.log))
+                yield JobEnded(job.id, _explain(process.exitcode, job.log))
                 return
             yield event
-            if isinstance(event, Ended):
+            if isinstance(event, JobEnded):
                 process.join()
                 return
     finally:

@@ -11,9 +11,9 @@ from pathlib import Path
 from dsum_bench import __version__
 from dsum_bench.datasets.base import Row
 from dsum_bench.errors import UserError, nearest
-from dsum_bench.executors.base import Ended, Event, Executor, Job, Rows
+from dsum_bench.executors.base import BatchDone, Event, Executor, JobEnded, ScreeningJob
 from dsum_bench.plugins import Plugins
-from dsum_bench.preflight import NOWHERE, Candidate
+from dsum_bench.screening.preflight import NOWHERE, Candidate
 from dsum_bench.spec import DatasetSpec, Generation, ModelSpec, Output, RunSpec, Sample
 
 ID_COLUMNS = ("id", "fname")
@@ -120,7 +120,7 @@ def candidate(
     name: str, file: Path, predictions: Predictions, dataset: DatasetSpec, split: str, samples: Sequence[Sample]
 ) -> Candidate:
     """The run that a file's summaries are. Its key follows their text: a changed file is another run."""
-    from dsum_bench.datasets.load import fingerprint, references_fingerprint
+    from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
 
     text = json.dumps(predictions.summaries, ensure_ascii=False)
     run = RunSpec(
@@ -130,7 +130,7 @@ def candidate(
         split=split,
         selection="all",
         n_samples=len(samples),
-        dataset_fingerprint=fingerprint(samples),
+        dataset_fingerprint=samples_fingerprint(samples),
         references_fingerprint=references_fingerprint(samples),
         prompt=None,
         prompt_format="template",
@@ -152,10 +152,10 @@ class FromFile(Executor):
         super().__init__()
         self.predictions = predictions
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+    def run(self, jobs: Sequence[ScreeningJob]) -> Iterator[Event]:
         for job in jobs:
-            yield Rows(job.id, tuple(self._output(s) for s in job.samples), 0)
-            yield Ended(job.id)
+            yield BatchDone(job.id, tuple(self._output(s) for s in job.samples), 0)
+            yield JobEnded(job.id)
 
     def _output(self, sample: Sample) -> Output:
         summary = " ".join(self.predictions.summaries[sample.id].split("\n"))

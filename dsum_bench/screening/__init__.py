@@ -1,0 +1,1 @@
+"""A screening, from the request to the stored scores."""
