@@ -1,7 +1,7 @@
 """Greedy outputs on a GPU through transformers' continuous batching: a row that has ended makes room at once.
 
 It leaves out, without an error, what it cannot do. So it is asked only for what it does, and only of architectures
-whose texts were compared with those of ``generate`` (``tests/test_continuous.py``).
+whose texts were compared with those of ``generate`` (``tests/engines/test_continuous.py``).
 
 Imports torch: import this module inside methods only.
 """

@@ -15,7 +15,7 @@ from dsum_bench.registry.load import Registry, load, plugin_files, shipped_regis
 from dsum_bench.spec import Example, PluginSettings
 
 PLUGINS = Plugins(PluginSettings(packages=()))
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

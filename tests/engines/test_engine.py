@@ -2,75 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+from loaded_engine import CPU, NEW, SAMPLES, LoadedEngine
 
-from dsum_bench.adapters.base import AdapterContext
-from dsum_bench.adapters.build import build
-from dsum_bench.decoding.base import Decoding
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
 from dsum_bench.engines import huggingface
 from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.errors import ModelError
 from dsum_bench.machine import Machine
-from dsum_bench.plugins import Plugins
-from dsum_bench.spec import Example, Generation, ModelSpec, Placement, PluginSettings, PromptSpec, Sample
-
-LINES = [
-    "#Person1#: 안녕하세요, 어떻게 오셨어요?",
-    "#Person2#: 어제부터 목이 아프고 열이 나요.",
-    "#Person1#: 체온을 재 볼게요. 38도네요. 약을 드릴 테니 하루 세 번 드세요.",
-    "#Person2#: 감사합니다. 제 번호는 #PhoneNumber#예요.",
-    "#Person1#: 네, 3일 뒤에 다시 오세요.",
-]
-SAMPLES = [Sample(f"s{n}", "\n".join((LINES * 3)[:n])) for n in (2, 9, 4, 12, 5, 3, 7)]
-PROMPT = PromptSpec(
-    "p", "대화를 요약하세요.\n{dialogue}\n요약:", "짧게 씁니다.", (Example("#Person1#: 네.", "끝납니다."),)
-)
-NEW = 12
-PLUGINS = Plugins(PluginSettings(packages=()))
-CPU = Placement("cpu", "float32", "none", "")
-
-
-class Opened:
-    """A loaded engine with its adapter."""
-
-    def __init__(self, folder: Path, adapter: str, options: Mapping[str, object], placement: Placement = CPU) -> None:
-        self.model = ModelSpec("m", adapter, (str(folder),), options=options)
-        self.engine = HuggingFace(self.model, placement)
-        loaded = self.engine.prepare(lambda text: None)
-        context = AdapterContext(self.model, PROMPT, "template", "ko", loaded.tokenizer, 500)
-        self.adapter = build(PLUGINS, context)
-        self.prompts = [self.adapter.prompt(s) for s in SAMPLES]
-        self.engine.load(lambda text: None)
-
-    def batches(self, decoding: Decoding) -> list[list[Generation]]:
-        return list(self.engine.generate(self.prompts, self.adapter, decoding, lambda text: None))
-
-    def texts(self, decoding: Decoding) -> dict[str, tuple[str, int, str]]:
-        return {g.sample_id: (g.text, g.new_tokens, g.finish) for b in self.batches(decoding) for g in b}
-
-    def one_by_one(self, **arguments: Any) -> dict[str, str]:
-        """The oracle: transformers alone, a prompt at a time, no padding, no adapter."""
-        import torch
-
-        found = {}
-        for prompt in self.prompts:
-            ids = torch.tensor([prompt.token_ids])
-            ends = list(self.engine._ends(self.adapter))
-            out = self.engine.network.generate(
-                ids, max_new_tokens=NEW, eos_token_id=ends, pad_token_id=ends[0], **arguments
-            )[0]
-            new = out[1:] if self.adapter.architecture == "encoder_decoder" else out[ids.shape[1] :]
-            ids = new.tolist()
-            stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
-            found[prompt.sample_id] = self.adapter.decode(ids[:stop])
-        return found
+from dsum_bench.spec import ModelSpec
 
 
 @pytest.fixture(
@@ -89,7 +35,7 @@ class Opened:
 )
 def opened(
     request: pytest.FixtureRequest, tmp_path: Path, tokenizer: Callable[[str], Any], kobart_folder: Path
-) -> Opened:
+) -> LoadedEngine:
     from transformers import AutoTokenizer
 
     adapter, name, family, options = request.param
@@ -98,7 +44,7 @@ def opened(
         getattr(tiny, family)(tmp_path, real)
     else:
         tiny.decoder(tmp_path, family, real)
-    return Opened(tmp_path, adapter, options)
+    return LoadedEngine(tmp_path, adapter, options)
 
 
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +53,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_greedy_is_the_same_alone_in_batches_and_by_transformers_itself(
-    opened: Opened, monkeypatch: pytest.MonkeyPatch
+    opened: LoadedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoding = Greedy(GreedyParams(max_new_tokens=NEW))
     together = opened.texts(decoding)
@@ -120,19 +66,21 @@ def test_greedy_is_the_same_alone_in_batches_and_by_transformers_itself(
 
 
 @pytest.fixture
-def small(tmp_path: Path, kobart_folder: Path) -> Opened:
+def small(tmp_path: Path, kobart_folder: Path) -> LoadedEngine:
     from transformers import AutoTokenizer
 
-    return Opened(tiny.bart(tmp_path, AutoTokenizer.from_pretrained(kobart_folder)), "encoder_decoder", {"wrap": True})
+    return LoadedEngine(
+        tiny.bart(tmp_path, AutoTokenizer.from_pretrained(kobart_folder)), "encoder_decoder", {"wrap": True}
+    )
 
 
-def test_beams_are_transformers_own(small: Opened) -> None:
+def test_beams_are_transformers_own(small: LoadedEngine) -> None:
     texts = small.texts(Beam(BeamParams(max_new_tokens=NEW, beams=3, length_penalty=0.8)))
     oracle = small.one_by_one(num_beams=3, early_stopping=True, length_penalty=0.8)
     assert {k: v[0] for k, v in texts.items()} == oracle
 
 
-def test_sampling_does_not_depend_on_the_batch(small: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampling_does_not_depend_on_the_batch(small: LoadedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     decoding = Sampling(SamplingParams(max_new_tokens=NEW, temperature=1.5, top_p=0.95), seed=7)
     together = small.texts(decoding)
     assert small.texts(Sampling(decoding.params, seed=8)) != together
@@ -141,7 +89,7 @@ def test_sampling_does_not_depend_on_the_batch(small: Opened, monkeypatch: pytes
 
 
 def test_running_out_of_memory_halves_the_batch_and_loses_nothing(
-    small: Opened, monkeypatch: pytest.MonkeyPatch
+    small: LoadedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoding = Greedy(GreedyParams(max_new_tokens=NEW))
     whole = small.texts(decoding)
@@ -163,7 +111,7 @@ def test_running_out_of_memory_halves_the_batch_and_loses_nothing(
         small.texts(decoding)
 
 
-def test_another_error_is_not_taken_for_memory(small: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_is_not_taken_for_memory(small: LoadedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(**arguments: Any) -> Any:
         raise RuntimeError("shapes do not match")
 
@@ -172,7 +120,7 @@ def test_another_error_is_not_taken_for_memory(small: Opened, monkeypatch: pytes
         small.texts(Greedy(GreedyParams()))
 
 
-def test_an_output_cut_by_length_is_told_apart_and_an_end_token_is_not_counted(small: Opened) -> None:
+def test_an_output_cut_by_length_is_told_apart_and_an_end_token_is_not_counted(small: LoadedEngine) -> None:
     import torch
 
     texts = small.texts(Greedy(GreedyParams(max_new_tokens=3)))
@@ -188,14 +136,14 @@ def test_a_checkpoints_own_generation_settings_do_not_leak_in(tmp_path: Path, ko
     from transformers import AutoTokenizer, GenerationConfig
 
     folder = tiny.bart(tmp_path, AutoTokenizer.from_pretrained(kobart_folder))
-    plain = Opened(folder, "encoder_decoder", {}).texts(Greedy(GreedyParams(max_new_tokens=NEW)))
+    plain = LoadedEngine(folder, "encoder_decoder", {}).texts(Greedy(GreedyParams(max_new_tokens=NEW)))
     own = GenerationConfig.from_pretrained(folder)
     own.update(do_sample=True, temperature=5.0, num_beams=3, repetition_penalty=3.0, no_repeat_ngram_size=1)
     own.save_pretrained(folder)
-    assert Opened(folder, "encoder_decoder", {}).texts(Greedy(GreedyParams(max_new_tokens=NEW))) == plain
+    assert LoadedEngine(folder, "encoder_decoder", {}).texts(Greedy(GreedyParams(max_new_tokens=NEW))) == plain
 
 
-def test_vocabulary_is_never_added_to(small: Opened, kobart_folder: Path) -> None:
+def test_vocabulary_is_never_added_to(small: LoadedEngine, kobart_folder: Path) -> None:
     from transformers import AutoTokenizer
 
     small.texts(Greedy(GreedyParams(max_new_tokens=2)))
@@ -203,7 +151,7 @@ def test_vocabulary_is_never_added_to(small: Opened, kobart_folder: Path) -> Non
     assert small.engine.network.get_input_embeddings().num_embeddings == len(small.engine.tokenizer)
 
 
-def test_an_unknown_architecture_is_told_before_weights_load(small: Opened, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_told_before_weights_load(small: LoadedEngine, tmp_path: Path) -> None:
     import json
 
     config = tmp_path / "config.json"
@@ -230,7 +178,7 @@ def test_sources_are_told_apart() -> None:
         kind("a/b", "c/d")
 
 
-def test_a_plan_reads_no_weights_and_names_what_is_wrong(small: Opened, tmp_path: Path) -> None:
+def test_a_plan_reads_no_weights_and_names_what_is_wrong(small: LoadedEngine, tmp_path: Path) -> None:
     machine = Machine(2, 16 * 10**9, 12 * 10**9)
     plan = HuggingFace.plan(small.model, machine, 1)
     assert plan.config["model_type"] == "bart" and plan.placement.dtype == "float32"

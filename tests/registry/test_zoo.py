@@ -14,7 +14,7 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import Registry, load, plugin_files
 from dsum_bench.spec import ModelSpec, PluginSettings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "dsum_bench" / "datasets" / "samples_ko"
 
 ENCODER_DECODERS = {"kobart", "kobart-base", "kot5", "pko-t5", "mbart50"}

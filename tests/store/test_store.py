@@ -40,7 +40,8 @@ from dsum_bench.store import reader
 from dsum_bench.store.rows import ScoredOutput
 from dsum_bench.store.writer import Store
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+WITH_SUPPORT = os.environ | {"PYTHONPATH": f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}"}
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_gpu_number_leaves_the_key() -> None:
 def test_key_is_the_same_in_another_process() -> None:
     # Hash randomisation would show here, were a set or hash() involved.
     code = "from store_runs import make_run; from dsum_bench.fingerprints import run_id; print(run_id(make_run()))"
-    env = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
+    env = WITH_SUPPORT | {"PYTHONHASHSEED": "7"}
     out = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout
     assert out.strip() == run_id(BASE)
 
@@ -364,9 +365,8 @@ for batch in range(start // 8, 12_500):
 
 
 def writer(path: Path, die_at: int) -> subprocess.Popen[str]:
-    env = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path), str(die_at)], env=env, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", WRITER, str(path), str(die_at)], env=WITH_SUPPORT, stdout=subprocess.PIPE, text=True
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_engine import Opened
-from test_generation import END, NEW, alone, cut, network, prompts
+from loaded_engine import LoadedEngine
+from networks import END, NEW, alone, cut, network, prompts
 
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
 
@@ -103,13 +103,15 @@ def test_a_script_is_not_asked_of_it_nor_other_settings_and_architectures(tokeni
 
 
 @pytest.fixture
-def small(tmp_path: Path, tokenizer: Callable[[str], Any]) -> Opened:
+def small(tmp_path: Path, tokenizer: Callable[[str], Any]) -> LoadedEngine:
     from tiny import decoder
 
-    return Opened(decoder(tmp_path / "model", "qwen3", tokenizer("qwen3")), "qwen", {})
+    return LoadedEngine(decoder(tmp_path / "model", "qwen3", tokenizer("qwen3")), "qwen", {})
 
 
-def test_the_engine_gives_the_same_texts_with_it_and_without(small: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_gives_the_same_texts_with_it_and_without(
+    small: LoadedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dsum_bench.engines import continuous
 
     monkeypatch.setitem(continuous.SETTINGS, "num_blocks", 64)
@@ -118,7 +120,7 @@ def test_the_engine_gives_the_same_texts_with_it_and_without(small: Opened, monk
     assert len(found) > 1 and found == small.texts(PLAIN)
 
 
-def test_when_it_breaks_off_batches_write_the_rest(small: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_it_breaks_off_batches_write_the_rest(small: LoadedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     from dsum_bench.engines import continuous
 
     def broken(network: Any, words: Any, rows: Any, new: int, tell: Any) -> Any:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import doc_rules as rules
+import pages
 import pytest
-import test_tutorial
 
 from dsum_bench import hookspecs
 from dsum_bench.cli import COMMANDS
@@ -31,7 +31,7 @@ from dsum_bench.spec import (
     Sample,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.ko.md")
 ALL = tuple(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))
 OTHERS = ("benchmarks/README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("plugins/*/README.md"))))
@@ -218,7 +218,7 @@ def test_code_blocks_are_what_they_say(page: str, tmp_path: Path) -> None:
         # A page may show a mistake with what is said of it.
         return "" if problem.replace(f"{tmp_path}/", "") in read(page) else problem
 
-    typed_in = Path(page).name in test_tutorial.PAGES
+    typed_in = Path(page).name in pages.TUTORIALS
     assert rules.wrong_blocks(read(page), tmp_path, wrong) == []
     assert typed_in or not rules.blocks(read(page), "console"), "nobody types this in"
 

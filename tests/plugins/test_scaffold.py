@@ -33,7 +33,7 @@ def test_a_new_package_registers_and_passes_its_own_tests(tmp_path: Path, kind: 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=package,
-        env=os.environ | {"PYTHONPATH": f"{package}{os.pathsep}{Path(__file__).parents[1]}"},
+        env=os.environ | {"PYTHONPATH": f"{package}{os.pathsep}{Path(__file__).parents[2]}"},
         capture_output=True,
         text=True,
         timeout=200,
@@ -44,7 +44,7 @@ def test_a_new_package_registers_and_passes_its_own_tests(tmp_path: Path, kind: 
 
 
 def test_what_is_written_passes_ruff_and_mypy(tmp_path: Path) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     for kind in KINDS:
         new(tmp_path, f"own-{kind}", kind)
     for command in (

@@ -14,7 +14,7 @@ import pytest
 from rouge import Rouge
 from rouge_score.rouge_scorer import RougeScorer
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TAG = re.compile(r"#[A-Za-z]\w*#")
 Cut = Callable[[str], list[str]]
 

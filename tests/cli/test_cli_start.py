@@ -19,7 +19,7 @@ from store_runs import make_run, open_store, store_run
 from dsum_bench import __version__
 from dsum_bench.cli import COMMANDS, main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAVY = {"rich", "torch", "pandas", "numpy", "transformers", "sqlite_utils", "peft", "MeCab", "psutil", "filelock"}
 
 PLUGIN = '''

@@ -10,10 +10,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from pages import TUTORIALS
 
-ROOT = Path(__file__).parents[1]
-PAGES = {"first-plugin.md": 6, "first-screening.md": 5, "first-screening.ko.md": 5}
-"""Commands that each page has."""
+ROOT = Path(__file__).parents[2]
 FILES = {"toml": "registry.toml", "jsonl": "dev.jsonl"}
 BLOCK = re.compile(r"^```(console|toml|jsonl)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
@@ -49,7 +48,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", TUTORIALS)
 def test_a_tutorial_runs_as_it_is_written(page: str, environment: dict[str, str], tmp_path: Path) -> None:
     commands = 0
     for language, text in BLOCK.findall((ROOT / "docs" / "tutorial" / page).read_text(encoding="utf-8")):
@@ -72,7 +71,7 @@ def test_a_tutorial_runs_as_it_is_written(page: str, environment: dict[str, str]
             assert done.returncode == 0, f"$ {command}\n{said}"
             assert shown(output).fullmatch(said), f"$ {command}\n{said}\n-- the page shows --\n{output}"
             commands += 1
-    assert commands == PAGES[page]
+    assert commands == TUTORIALS[page]
 
 
 def test_a_line_that_is_not_said_is_noticed() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-PLUGIN = Path(__file__).with_name("faulty_engines.py")
+PLUGIN = Path(__file__).parents[1] / "support" / "faulty_engines.py"
 FAULTS = ("exits", "raises", "killed", "crashes", "hangs")
 TEXT = "#Person1#은 #Person2#에게 이야기를 합니다."
 

@@ -10,10 +10,12 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-COMMANDS_PAGE = Path(__file__).parents[1] / "docs" / "reference" / "commands.md"
+TUTORIALS = {"first-plugin.md": 6, "first-screening.md": 5, "first-screening.ko.md": 5}
+"""The tutorials, with how many commands each has."""
+COMMANDS_PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 HEAD = """# Commands
 
-What every command prints with `--help`. This page is made by `python tests/pages.py`; a test compares it with the
+What every command prints with `--help`. `python tests/support/pages.py` makes this page; a test compares it with the
 commands themselves.
 """
 

@@ -15,7 +15,7 @@ from dsum_bench.testing import byte_tokenizer as small
 
 __all__ = ["builtins", "generation", "make", "shipped", "small"]
 
-REGISTRY = Path(__file__).parents[1] / "registry.toml"
+REGISTRY = Path(__file__).parents[2] / "registry.toml"
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from making import small
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEMPLATE = (
     "{% for m in messages %}[|{{ m.role }}|]\n{{ m.content }}[|endofturn|]\n{% endfor %}"
     "{% if add_generation_prompt %}[|assistant|]\n{% endif %}"

