@@ -14,14 +14,36 @@ from pluggy import HookimplMarker
 if TYPE_CHECKING:
     from dsum_bench.adapters.base import Adapter, AdapterContext
     from dsum_bench.adapters.chat import ChatAdapter
+    from dsum_bench.adapters.completion import CompletionAdapter
+    from dsum_bench.adapters.encoder_decoder import EncoderDecoderAdapter
+    from dsum_bench.adapters.text import Encoded, TextAdapter
     from dsum_bench.checks.base import Check, RunOutputs, Setup
     from dsum_bench.datasets.base import DatasetReader, Row
     from dsum_bench.decoding.base import Batch, Decoding
-    from dsum_bench.engines.base import Engine
+    from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
     from dsum_bench.errors import ModelError, ModelSkipped, UserError
-    from dsum_bench.executors.base import Executor
+    from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Executor, JobEnded, Progress, ScreeningJob
+    from dsum_bench.machine import Gpu, Machine
     from dsum_bench.metrics.base import Metric, MetricTokenizer
-    from dsum_bench.spec import Finding, Generation, ModelSpec, Prompt, Sample
+    from dsum_bench.spec import (
+        DatasetSpec,
+        DecodingSpec,
+        Example,
+        Finding,
+        Generation,
+        Level,
+        ModelSpec,
+        Output,
+        Placement,
+        Prompt,
+        PromptSpec,
+        RecipeSpec,
+        RunSpec,
+        Sample,
+        TrainingSpec,
+    )
+    from dsum_bench.training.base import Trainer
+    from dsum_bench.training.params import FullParams, LoraParams, TrainingParams
 
 __version__ = "0.1.0"
 
@@ -31,54 +53,113 @@ API_VERSION = 1
 
 hookimpl = HookimplMarker("dsum_bench")
 
-_PUBLIC = {
+_MODULES = {
     "Adapter": "dsum_bench.adapters.base",
     "AdapterContext": "dsum_bench.adapters.base",
+    "Batch": "dsum_bench.decoding.base",
+    "BatchDone": "dsum_bench.executors.base",
     "ChatAdapter": "dsum_bench.adapters.chat",
     "Check": "dsum_bench.checks.base",
-    "Finding": "dsum_bench.spec",
-    "Setup": "dsum_bench.checks.base",
-    "RunOutputs": "dsum_bench.checks.base",
+    "ChecksDone": "dsum_bench.executors.base",
+    "CompletionAdapter": "dsum_bench.adapters.completion",
     "DatasetReader": "dsum_bench.datasets.base",
-    "Row": "dsum_bench.datasets.base",
-    "Batch": "dsum_bench.decoding.base",
+    "DatasetSpec": "dsum_bench.spec",
     "Decoding": "dsum_bench.decoding.base",
+    "DecodingSpec": "dsum_bench.spec",
+    "Encoded": "dsum_bench.adapters.text",
+    "EncoderDecoderAdapter": "dsum_bench.adapters.encoder_decoder",
     "Engine": "dsum_bench.engines.base",
+    "Event": "dsum_bench.executors.base",
+    "Example": "dsum_bench.spec",
     "Executor": "dsum_bench.executors.base",
+    "Finding": "dsum_bench.spec",
+    "FullParams": "dsum_bench.training.params",
+    "Generation": "dsum_bench.spec",
+    "Gpu": "dsum_bench.machine",
+    "JobEnded": "dsum_bench.executors.base",
+    "Level": "dsum_bench.spec",
+    "Loaded": "dsum_bench.engines.base",
+    "LoraParams": "dsum_bench.training.params",
+    "Machine": "dsum_bench.machine",
     "Metric": "dsum_bench.metrics.base",
     "MetricTokenizer": "dsum_bench.metrics.base",
     "ModelError": "dsum_bench.errors",
     "ModelSkipped": "dsum_bench.errors",
-    "UserError": "dsum_bench.errors",
-    "Generation": "dsum_bench.spec",
     "ModelSpec": "dsum_bench.spec",
+    "Output": "dsum_bench.spec",
+    "Placement": "dsum_bench.spec",
+    "Plan": "dsum_bench.engines.base",
+    "Progress": "dsum_bench.executors.base",
     "Prompt": "dsum_bench.spec",
+    "PromptSpec": "dsum_bench.spec",
+    "RecipeSpec": "dsum_bench.spec",
+    "Row": "dsum_bench.datasets.base",
+    "RunOutputs": "dsum_bench.checks.base",
+    "RunSpec": "dsum_bench.spec",
     "Sample": "dsum_bench.spec",
+    "ScreeningJob": "dsum_bench.executors.base",
+    "Setup": "dsum_bench.checks.base",
+    "Tell": "dsum_bench.engines.base",
+    "TextAdapter": "dsum_bench.adapters.text",
+    "Trainer": "dsum_bench.training.base",
+    "TrainingParams": "dsum_bench.training.params",
+    "TrainingSpec": "dsum_bench.spec",
+    "UserError": "dsum_bench.errors",
 }
+"""Public name -> the module that defines it, imported when the name is first used."""
 
 __all__ = [
     "API_VERSION",
     "Adapter",
     "AdapterContext",
     "Batch",
+    "BatchDone",
     "ChatAdapter",
     "Check",
+    "ChecksDone",
+    "CompletionAdapter",
     "DatasetReader",
+    "DatasetSpec",
     "Decoding",
+    "DecodingSpec",
+    "Encoded",
+    "EncoderDecoderAdapter",
     "Engine",
+    "Event",
+    "Example",
     "Executor",
     "Finding",
+    "FullParams",
     "Generation",
+    "Gpu",
+    "JobEnded",
+    "Level",
+    "Loaded",
+    "LoraParams",
+    "Machine",
     "Metric",
     "MetricTokenizer",
     "ModelError",
     "ModelSkipped",
     "ModelSpec",
+    "Output",
+    "Placement",
+    "Plan",
+    "Progress",
     "Prompt",
+    "PromptSpec",
+    "RecipeSpec",
     "Row",
     "RunOutputs",
+    "RunSpec",
     "Sample",
+    "ScreeningJob",
     "Setup",
+    "Tell",
+    "TextAdapter",
+    "Trainer",
+    "TrainingParams",
+    "TrainingSpec",
     "UserError",
     "__version__",
     "hookimpl",
@@ -86,6 +167,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'dsum_bench' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,10 +18,19 @@ class ModelSkipped(Exception):
     """One model cannot run on this machine (no memory, hub unreachable); no fault of anybody's."""
 
 
-def nearest(name: str, known: Iterable[str], limit: int = 3) -> str:
-    """A hint for a name that is not known: ``; did you mean 'a' or 'b'?``, else the names there are."""
+def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """The known names that may have been meant by a misspelt one, nearest first."""
     names = sorted(known)
-    close = get_close_matches(name, names, n=limit, cutoff=0.5) or [n for n in names if name and name in n][:limit]
-    if close:
-        return "; did you mean " + " or ".join(f"'{n}'" for n in close) + "?"
-    return f"; known: {', '.join(names)}" if names else ""
+    return get_close_matches(name, names, n=limit, cutoff=0.5) or [n for n in names if name and name in n][:limit]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'a' or 'b'?``, or '' when no known name is near."""
+    close = nearest(name, known)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``did_you_mean``, or the list of known names when none is near."""
+    known = sorted(known)
+    return did_you_mean(name, known) or (f"; known: {', '.join(known)}" if known else "")

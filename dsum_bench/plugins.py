@@ -13,12 +13,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pluggy
 
 from dsum_bench import API_VERSION, __version__, hookspecs
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.spec import LOAD_VARIABLE, PluginSettings
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from dsum_bench.spec import ModelSpec
     from dsum_bench.training.base import Trainer
 
-T = TypeVar("T")
-
 GROUP = "dsum_bench"
 TRACE_VARIABLE = "DSUM_BENCH_TRACE_PLUGINS"
+TITLES = {"decoding": "decoding strategy", "dataset": "dataset format"}
+"""How messages call a kind, where its name alone would mean a registry entry."""
 BUILTIN = (
     "dsum_bench.adapters",
     "dsum_bench.engines",
@@ -157,13 +157,37 @@ class Plugins:
             raise UserError("; ".join(failed))
         return failed
 
-    @staticmethod
-    def pick(kind: str, known: Mapping[str, T], name: str, where: str = "") -> T:
-        """``known[name]``, or a UserError that names the nearest valid name."""
+    @overload
+    def get(self, kind: Literal["adapter"], name: str, where: str = "") -> type[Adapter]: ...
+    @overload
+    def get(self, kind: Literal["engine"], name: str, where: str = "") -> type[Engine]: ...
+    @overload
+    def get(self, kind: Literal["decoding"], name: str, where: str = "") -> type[Decoding]: ...
+    @overload
+    def get(self, kind: Literal["metric"], name: str, where: str = "") -> type[Metric]: ...
+    @overload
+    def get(self, kind: Literal["tokenizer"], name: str, where: str = "") -> type[MetricTokenizer]: ...
+    @overload
+    def get(self, kind: Literal["dataset"], name: str, where: str = "") -> type[DatasetReader]: ...
+    @overload
+    def get(self, kind: Literal["check"], name: str, where: str = "") -> type[Check]: ...
+    @overload
+    def get(self, kind: Literal["trainer"], name: str, where: str = "") -> type[Trainer]: ...
+    @overload
+    def get(self, kind: Literal["executor"], name: str, where: str = "") -> type[Executor]: ...
+    def get(self, kind: str, name: str, where: str = "") -> Any:
+        """What is registered under a name.
+
+        where: the place that names it, which begins the message when there is none of this name.
+
+        Raises:
+            UserError: nothing of this kind has that name; the sentence suggests the nearest ones.
+        """
+        known: Mapping[str, Any] = getattr(self, f"{kind}s")
         if name in known:
             return known[name]
         at = f"{where}: " if where else ""
-        raise UserError(f"{at}unknown {kind} '{name}'{nearest(name, known)}")
+        raise UserError(f"{at}unknown {TITLES.get(kind, kind)} '{name}'{suggestion(name, known)}")
 
     # -- loading --------------------------------------------------------------------------------------------
 
@@ -250,7 +274,7 @@ def _misspelt(plugin: object) -> list[str]:
     """Implementations of hooks that do not exist: nothing would ever call them."""
     hooks = [n for n in vars(hookspecs) if n.startswith("dsum_")]
     implemented = [n for n, thing in vars(plugin).items() if hasattr(thing, "dsum_bench_impl")]
-    return [f"implements unknown hook '{n}'{nearest(n, hooks)}" for n in implemented if n not in hooks]
+    return [f"implements unknown hook '{n}'{suggestion(n, hooks)}" for n in implemented if n not in hooks]
 
 
 def _import_file(path: Path) -> ModuleType:

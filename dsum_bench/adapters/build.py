@@ -21,7 +21,7 @@ def build(plugins: Plugins, context: AdapterContext) -> Adapter:
         ModelError: the tokenizer is not one for this adapter.
     """
     model = context.model
-    adapter = plugins.pick("adapter", plugins.adapters, model.adapter, f"{model.origin}: model '{model.name}'")
+    adapter = plugins.get("adapter", model.adapter, f"{model.origin}: model '{model.name}'")
     return adapter(context, read_options(adapter, model))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from dsum_bench import __version__
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "screen": ("dsum_bench.cli.screen:screen", "Let models summarise a dataset and score them."),
@@ -91,7 +91,7 @@ class LazyGroup(click.Group):
         failed = plugins.tell("dsum_register_commands", cli=self)
         if name not in self.commands:
             broken = "".join(f"; {problem}" for problem in (*plugins.problems, *failed))
-            raise UserError(f"unknown command '{name}'{nearest(name, {*COMMANDS, *self.commands})}{broken}")
+            raise UserError(f"unknown command '{name}'{suggestion(name, {*COMMANDS, *self.commands})}{broken}")
 
 
 @click.group(

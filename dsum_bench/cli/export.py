@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dsum_bench.cli.options import plugin_option, registry_option, results_option
-from dsum_bench.errors import ModelError, UserError, nearest
+from dsum_bench.errors import ModelError, UserError, suggestion
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
@@ -42,7 +42,7 @@ def export(
     spec = session.registry.models.get(model)
     if spec is None or spec.base is None:
         trained = [name for name, found in session.registry.models.items() if found.base]
-        raise UserError(f"no trained model '{model}' in {database.parent}{nearest(model, trained)}")
+        raise UserError(f"no trained model '{model}' in {database.parent}{suggestion(model, trained)}")
     if output.exists() and any(output.iterdir()):
         raise UserError(f"{output} is not empty; choose a new folder")
     folder = result_folder(database.parent, model)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from dsum_bench.cli.options import plugin_option, registry_option, results_option
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.spec import PromptFormat
 from dsum_bench.store import reader
 from dsum_bench.store.records import SampleRecord
@@ -82,7 +82,7 @@ def predict(
         if not name:
             context.exit(1)
     elif not database.exists():
-        raise UserError(f"unknown model '{name}'{nearest(name, session.registry.models)}")
+        raise UserError(f"unknown model '{name}'{suggestion(name, session.registry.models)}")
     record = reader.run(database, name)
     if record.row.status != "done":
         raise UserError(f"run {record.row.run_id} is not finished ({record.row.status}); screen its model again first")

@@ -75,7 +75,7 @@ def build(
 
 def _sample(session: Session, dataset: str, split: str, sample_id: str | None) -> Sample:
     from dsum_bench.datasets.load import load
-    from dsum_bench.errors import nearest
+    from dsum_bench.errors import suggestion
 
     samples = load(session.registry.dataset(dataset), session.plugins, split, references=False)
     if sample_id is None:
@@ -83,4 +83,4 @@ def _sample(session: Session, dataset: str, split: str, sample_id: str | None) -
     for sample in samples:
         if sample.id == sample_id:
             return sample
-    raise UserError(f"{dataset} {split} has no sample '{sample_id}'{nearest(sample_id, [s.id for s in samples])}")
+    raise UserError(f"{dataset} {split} has no sample '{sample_id}'{suggestion(sample_id, [s.id for s in samples])}")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.store.records import Board, BoardRow
 
 DEFAULT_SORT = "mean"
@@ -29,7 +29,7 @@ def check_sort(sort: str, boards: Iterable[Board]) -> None:
     """Raise UserError unless some board can be sorted so."""
     known = {DEFAULT_SORT, *OTHER_SORTS, *(m for board in boards for m in board.measures)}
     if sort not in known:
-        raise UserError(f"cannot sort by '{sort}'{nearest(sort, known)}")
+        raise UserError(f"cannot sort by '{sort}'{suggestion(sort, known)}")
 
 
 def ranking_measure(board: Board, sort: str) -> str:

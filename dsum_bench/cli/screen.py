@@ -194,7 +194,7 @@ def sweep(
     _announce(candidates)
     budget = parse_duration(choices.time_budget) if choices.time_budget else None
     settings = Settings(budget, choices.fresh, choices.free_cache, database.parent / "logs")
-    executor = session.plugins.pick("executor", session.plugins.executors, choices.executor)(choices.silence)
+    executor = session.plugins.get("executor", choices.executor)(choices.silence)
     console = session.console(stderr=choices.as_json)
     with Store.open(database) as store:
         watcher = Bars(console, len(candidates)) if console.is_terminal else Lines(console)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 
 USUAL = ("auto", "utf-8", "utf-16", "cp949", "euc-kr", "johab", "latin-1")
 
@@ -27,7 +27,7 @@ def decode(data: bytes, encoding: str, file: str, count_rows: CountRows) -> str:
     try:
         text = data.decode("utf-8" if _is_utf8(encoding) else encoding)
     except LookupError:
-        raise UserError(f"{file}: unknown encoding '{encoding}'{nearest(encoding, USUAL)}") from None
+        raise UserError(f"{file}: unknown encoding '{encoding}'{suggestion(encoding, USUAL)}") from None
     except UnicodeDecodeError as error:
         place = _place(data, error, encoding, count_rows)
         raise UserError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsum_bench.datasets.base import Row
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, did_you_mean
 from dsum_bench.spec import DatasetSpec, Sample
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
         UserError: unknown format or split, missing column, two rows with one id, empty dialogue, empty
             reference, a value that is no text, no rows; names file, row and column.
     """
-    reader = plugins.pick("dataset format", plugins.datasets, spec.format, f"{spec.origin}: dataset '{spec.name}'")
+    reader = plugins.get("dataset", spec.format, f"{spec.origin}: dataset '{spec.name}'")
     samples: list[Sample] = []
     places: dict[str, str] = {}
     for row in reader(spec).rows(split):
@@ -73,11 +73,9 @@ def _text(row: Row, column: str, spec: DatasetSpec, ours: str) -> str:
 
 
 def _missing(row: Row, column: str, spec: DatasetSpec, ours: str, advice: str = "") -> UserError:
-    near = nearest(column, row.values)
-    hint = f" ({near.removeprefix('; ').removesuffix('?')}?)" if near.startswith("; did") else ""
     there = ", ".join(f"'{name}'" for name in row.values) or "none"
     advice = advice or f'; name the right one in the dataset\'s entry: columns = {{ {ours} = "..." }}'
-    return UserError(f"{row.where}: no column '{column}'{hint}; there are {there}{advice}")
+    return UserError(f"{row.where}: no column '{column}'; there are {there}{advice}{did_you_mean(column, row.values)}")
 
 
 def _checked(value: object, row: Row, column: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 
 from dsum_bench.datasets.base import DatasetReader, Row
 from dsum_bench.datasets.formats import BY_SUFFIX, Records, csv_records, jsonl_records
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, did_you_mean
 from dsum_bench.spec import DatasetSpec
 
 SPLIT = "{split}"
@@ -40,10 +40,9 @@ class _OneFileASplit(DatasetReader):
     def rows(self, split: str) -> Iterator[Row]:
         known = self.splits()
         if split not in known:
-            close = nearest(split, known)
             raise UserError(
                 f"dataset '{self.spec.name}' has no split '{split}'; there are {', '.join(known)}"
-                + (close if close.startswith("; did") else "")
+                f"{did_you_mean(split, known)}"
             )
         file = self._files()[split]
         name = str(file)

@@ -35,7 +35,7 @@ def build(plugins: Plugins, text: str) -> Metric:
         UserError: no such metric or tokenizer, a tokenizer too many or too few, or one that cannot be opened.
     """
     choice = parse_metric(text)
-    metric = plugins.pick("metric", plugins.metrics, choice.metric, f"metric '{text}'")
+    metric = plugins.get("metric", choice.metric, f"metric '{text}'")
     if choice.variant and choice.variant not in metric.variants:
         raise UserError(f"metric '{text}': {choice.metric} has no variant '{choice.variant}'; {_variants(metric)}")
     made = _made(plugins, metric, choice, text)
@@ -55,4 +55,4 @@ def _made(plugins: Plugins, metric: type[Metric], choice: MetricChoice, text: st
     if choice.tokenizer is None:
         known = ", ".join(f"{choice.metric}@{name}" for name in plugins.tokenizers)
         raise UserError(f"metric '{text}' needs a tokenizer: {known}")
-    return metric(plugins.pick("tokenizer", plugins.tokenizers, choice.tokenizer, f"metric '{text}'")())
+    return metric(plugins.get("tokenizer", choice.tokenizer, f"metric '{text}'")())

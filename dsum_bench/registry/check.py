@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, did_you_mean, suggestion
 from dsum_bench.registry.tables import Where, read_table, read_values
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, RecipeSpec
 
@@ -24,7 +24,7 @@ def model(spec: ModelSpec, where: Where) -> None:
     for right in spec.allow:
         if right not in ALLOW:
             raise where.error(
-                f"key 'allow' may hold {' and '.join(ALLOW)}, not '{right}'{_near(right, ALLOW)}", "allow"
+                f"key 'allow' may hold {' and '.join(ALLOW)}, not '{right}'{did_you_mean(right, ALLOW)}", "allow"
             )
     if spec.sha256 is not None and not re.fullmatch("[0-9a-f]{64}", spec.sha256):
         raise where.error("key 'sha256' must be 64 digits 0-9 a-f", "sha256")
@@ -38,7 +38,7 @@ def columns(spec: DatasetSpec, where: Where) -> None:
     """Refuse column mappings of things a sample does not have."""
     for ours, theirs in spec.columns.items():
         if ours not in COLUMNS:
-            raise where.error(f"unknown key 'columns.{ours}'{nearest(ours, COLUMNS)}", "columns", ours)
+            raise where.error(f"unknown key 'columns.{ours}'{suggestion(ours, COLUMNS)}", "columns", ours)
         if not isinstance(theirs, str) and ours != "summary":
             raise where.error(
                 f"key 'columns.{ours}' must be one column; only summary may have several", "columns", ours
@@ -134,9 +134,4 @@ def _model(spec: ModelSpec, where: Where, entries: dict[str, dict[str, Any]], pl
 
 def _known(key: str, name: str, what: str, known: Mapping[str, object], where: Where) -> None:
     if name not in known:
-        raise where.error(f"key '{key}': unknown {what} '{name}'{nearest(name, known)}", key)
-
-
-def _near(name: str, known: tuple[str, ...]) -> str:
-    hint = nearest(name, known)
-    return hint if hint.startswith("; did") else ""
+        raise where.error(f"key '{key}': unknown {what} '{name}'{suggestion(name, known)}", key)

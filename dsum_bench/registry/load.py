@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, did_you_mean, nearest, suggestion
 from dsum_bench.registry import check as registry_check
 from dsum_bench.registry.tables import Where, read_table, shown
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec, RecipeSpec
@@ -43,24 +43,24 @@ class Registry:
 
     def model(self, name: str) -> ModelSpec:
         """Raises UserError with the nearest names when there is none of this name; the others do too."""
-        return _pick("model", self.models, name)
+        return _get("model", self.models, name)
 
     def dataset(self, name: str) -> DatasetSpec:
-        return _pick("dataset", self.datasets, name)
+        return _get("dataset", self.datasets, name)
 
     def prompt(self, name: str) -> PromptSpec:
-        return _pick("prompt", self.prompts, name)
+        return _get("prompt", self.prompts, name)
 
     def decoding(self, name: str) -> DecodingSpec:
-        return _pick("decoding", self.decodings, name)
+        return _get("decoding", self.decodings, name)
 
     def recipe(self, name: str) -> RecipeSpec:
-        return _pick("recipe", self.recipes, name)
+        return _get("recipe", self.recipes, name)
 
 
-def _pick(kind: str, known: Mapping[str, T], name: str) -> T:
+def _get(kind: str, known: Mapping[str, T], name: str) -> T:
     if name not in known:
-        raise UserError(f"unknown {kind} '{name}'{nearest(name, known)}")
+        raise UserError(f"unknown {kind} '{name}'{suggestion(name, known)}")
     return known[name]
 
 
@@ -155,7 +155,7 @@ def _read(path: Path) -> Iterator[tuple[str, Spec, Where]]:
     allowed = [*KINDS] if shipped else [*KINDS, PLUGINS]
     for key, content in document.items():
         if key not in allowed:
-            raise top.error(f"unknown table '{key}'{nearest(key, allowed)}", key)
+            raise top.error(f"unknown table '{key}'{suggestion(key, allowed)}", key)
         if key == PLUGINS:
             continue
         if not isinstance(content, dict):
@@ -199,8 +199,8 @@ def _with_params(cls: type[T], key: str, table: dict[str, object], where: Where,
     """An entry that names a plugin; its other keys are that plugin's parameters."""
     own = {k: v for k, v in table.items() if k in (key, "note")}
     params = {k: v for k, v in table.items() if k not in own}
-    if key not in own and (near := nearest(key, params)).startswith("; did"):
-        raise where.error(f"key '{key}' is missing{near}")
+    if key not in own and nearest(key, params):
+        raise where.error(f"key '{key}' is missing{did_you_mean(key, params)}")
     return read_table(cls, own, where, {**given, "params": params})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, did_you_mean, suggestion
 from dsum_bench.registry.toml_lines import join_key, key_lines, split_key
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ def read_values(
     values = {}
     for key, value in table.items():
         if key not in known:
-            raise where.error(f"unknown key '{key}'{nearest(key, known) or '; no keys are known here'}", key)
+            raise where.error(f"unknown key '{key}'{suggestion(key, known) or '; no keys are known here'}", key)
         try:
             values[key] = convert(hints[key], value, where.inside(key))
         except Mismatch as error:
@@ -119,7 +119,7 @@ def with_settings(cls: type, params: Mapping[str, object], settings: Sequence[st
         if not equals or not key:
             raise UserError(f"--set {setting}: write it as KEY=VALUE")
         if key not in known:
-            raise UserError(f"--set {setting}: unknown key '{key}'{nearest(key, known)}")
+            raise UserError(f"--set {setting}: unknown key '{key}'{suggestion(key, known)}")
         values[key] = _setting(hints[key], text, f"--set {setting}: '{key}'")
     return values
 
@@ -179,8 +179,8 @@ def _either(hint: Any, choices: tuple[Any, ...], value: object, where: Where) ->
 def _one_of(choices: tuple[Any, ...], value: object) -> object:
     if any(value == c and type(value) is type(c) for c in choices):
         return value
-    near = nearest(value, [str(c) for c in choices]) if isinstance(value, str) else ""
-    raise Mismatch(f"must be {_described(Literal[choices])}, not {shown(value)}{near if 'mean' in near else ''}")
+    near = did_you_mean(value, map(str, choices)) if isinstance(value, str) else ""
+    raise Mismatch(f"must be {_described(Literal[choices])}, not {shown(value)}{near}")
 
 
 def _items(hint: Any, inner: Any, value: object, where: Where) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsum_bench import __version__
 from dsum_bench.datasets.base import Row
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.executors.base import BatchDone, Event, Executor, JobEnded, ScreeningJob
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.preflight import NOWHERE, Candidate
@@ -90,7 +90,7 @@ def _rows(file: Path, plugins: Plugins) -> Iterator[Row]:
 def _column(row: Row, named: str | None, usual: Sequence[str], option: str) -> str:
     if named is not None:
         if named not in row.values:
-            raise UserError(f"{row.where}: no column '{named}'{nearest(named, row.values)}")
+            raise UserError(f"{row.where}: no column '{named}'{suggestion(named, row.values)}")
         return named
     for name in usual:
         if name in row.values:

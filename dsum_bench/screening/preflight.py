@@ -69,7 +69,7 @@ def preflight(
 
 
 def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> RunSpec:
-    adapter = plugins.pick("adapter", plugins.adapters, model.adapter, f"{model.origin}: model '{model.name}'")
+    adapter = plugins.get("adapter", model.adapter, f"{model.origin}: model '{model.name}'")
     generates = adapter.architecture != "none"
     prompt: PromptSpec | None = None
     if adapter.prompt_style != "none":
@@ -95,7 +95,7 @@ def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> 
 
 def _decoding(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> DecodingSpec:
     spec = registry.decoding(task.decoding or model.decoding)
-    strategy = plugins.pick("decoding strategy", plugins.decodings, spec.strategy, f"decoding '{spec.name}'")
+    strategy = plugins.get("decoding", spec.strategy, f"decoding '{spec.name}'")
     params = with_settings(strategy.Params, spec.params, task.settings)
     try:
         strategy.Params(**params)
@@ -108,7 +108,7 @@ def _check(run: RunSpec, plugins: Plugins, machine: Machine) -> Candidate:
     model = run.model
     adapter = plugins.adapters[model.adapter]
     control = adapter.architecture == "none"
-    engine = plugins.pick("engine", plugins.engines, model.engine, f"{model.origin}: model '{model.name}'")
+    engine = plugins.get("engine", model.engine, f"{model.origin}: model '{model.name}'")
     try:
         if model.languages and run.language not in model.languages:
             raise ModelSkipped(f"made for {', '.join(model.languages)}; the dialogues are {run.language}")

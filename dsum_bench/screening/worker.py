@@ -35,7 +35,7 @@ def run(job: ScreeningJob, emit: Emit) -> None:
         emit(Progress(job.id, text))
 
     tell("starting")
-    engine_class = plugins.pick("engine", plugins.engines, spec.model.engine)
+    engine_class = plugins.get("engine", spec.model.engine)
     engine: Engine = engine_class(spec.model, spec.placement)
     loaded = engine.prepare(tell)
     decoding = build_decoding(spec, plugins)
@@ -91,7 +91,7 @@ def build_decoding(spec: RunSpec, plugins: Plugins) -> Decoding | None:
     """The decoding strategy of a run, its parameters checked; None for a control."""
     if spec.decoding is None:
         return None
-    strategy = plugins.pick("decoding strategy", plugins.decodings, spec.decoding.strategy)
+    strategy = plugins.get("decoding", spec.decoding.strategy)
     return strategy(strategy.Params(**spec.decoding.params), spec.seed)
 
 
@@ -103,7 +103,7 @@ def build_adapter(spec: RunSpec, plugins: Plugins, loaded: Loaded, decoding: Dec
     """
     from dsum_bench.adapters.build import build
 
-    adapter_class = plugins.pick("adapter", plugins.adapters, spec.model.adapter)
+    adapter_class = plugins.get("adapter", spec.model.adapter)
     reason = adapter_class.refuses(loaded.config) if loaded.config else None
     if reason:
         raise ModelError(f"adapter '{spec.model.adapter}' does not fit its checkpoint: {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.store.reader import reading
 from dsum_bench.store.records import RunRecord, SignatureScores
 
@@ -60,7 +60,7 @@ def paired(path: Path, first: RunRecord, second: RunRecord, metric: str, measure
             )
     signature = _shared(first, second, metric)
     if measure not in signature.means:
-        raise UserError(f"metric '{metric}' has no measure '{measure}'{nearest(measure, signature.means)}")
+        raise UserError(f"metric '{metric}' has no measure '{measure}'{suggestion(measure, signature.means)}")
     keys = {"first": first.row.run_id, "second": second.row.run_id}
     with reading(path) as db:
         rows = db.execute(PAIRS, {**keys, "signature": signature.signature, "measure": measure}).fetchall()

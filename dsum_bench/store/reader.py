@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
@@ -80,7 +80,7 @@ def boards(
         runs = _runs(db)
         known = [row[0] for row in db.execute("select distinct metric from signatures")]
     if known and metric not in known:
-        raise UserError(f"nothing in {path} is scored with metric '{metric}'{nearest(metric, known)}")
+        raise UserError(f"nothing in {path} is scored with metric '{metric}'{suggestion(metric, known)}")
     runs = _chosen(path, runs, "dataset", dataset)
     runs = _chosen(path, runs, "split", split)
     found = [board for group in _by_dialogues(runs).values() for board in _boards_of(group, metric)]
@@ -119,7 +119,7 @@ def run(path: Path, name: str) -> RunRecord:
             spec = db.execute("select spec from runs where id = ?", [matches[0].row.run_id]).fetchone()[0]
             return _record(matches[0], json.loads(spec))
     if not matches:
-        raise UserError(f"no run or model '{name}' in {path}{nearest(name, {r.row.model for r in runs})}")
+        raise UserError(f"no run or model '{name}' in {path}{suggestion(name, {r.row.model for r in runs})}")
     candidates = ", ".join(
         f"{r.row.run_id} ({r.dialogues.dataset} {r.dialogues.split}, {_settings(r.row)}, {r.row.status})"
         for r in sorted(matches, key=lambda r: r.row.finished, reverse=True)[:8]
@@ -155,7 +155,7 @@ def _chosen(path: Path, runs: list[_Run], what: Literal["dataset", "split"], nam
         return runs
     known = {getattr(r.dialogues, what) for r in runs}
     if name not in known:
-        raise UserError(f"no run in {path} is on {what} '{name}'{nearest(name, known)}")
+        raise UserError(f"no run in {path} is on {what} '{name}'{suggestion(name, known)}")
     return [r for r in runs if getattr(r.dialogues, what) == name]
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsum_bench.errors import UserError, nearest
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.store.reader import reading
 from dsum_bench.store.rows import now
 from dsum_bench.store.writer import Status, Store
@@ -101,7 +101,7 @@ def training(path: Path, name: str) -> Training:
         known = [row["id"] for row in db.execute("select id from trainings order by started")]
         found = [key for key in known if name in (key, key.partition("@")[2])]
         if not found:
-            raise UserError(f"unknown training run '{name}'{nearest(name, known)}")
+            raise UserError(f"unknown training run '{name}'{suggestion(name, known)}")
         if len(found) > 1:
             raise UserError(f"several training runs are called '{name}': {', '.join(found)}; write the whole name")
         return _training(db, found[0])

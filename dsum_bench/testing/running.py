@@ -13,7 +13,7 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.spec import Finish, Generation, ModelSpec, PluginSettings
 from dsum_bench.testing.making import SAMPLES, make_adapter, tiny_network
 from dsum_bench.training.base import Trainer
-from dsum_bench.training.params import Params
+from dsum_bench.training.params import TrainingParams
 
 
 class DecodingRules:
@@ -110,7 +110,7 @@ class TrainerRules:
         return self.trainer(self.trainer.Params(**self.params))
 
     def test_it_declares_what_it_is(self) -> None:
-        assert issubclass(self.trainer.Params, Params)
+        assert issubclass(self.trainer.Params, TrainingParams)
         assert self.trainer.keeps in ("adapter", "checkpoint")
 
     def test_it_trains_something_and_only_what_it_counted_without_weights(self) -> None:

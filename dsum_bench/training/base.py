@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
 from dsum_bench.spec import Quantization
-from dsum_bench.training.params import Params
+from dsum_bench.training.params import TrainingParams
 
 
 class Trainer(ABC):
@@ -17,7 +17,7 @@ class Trainer(ABC):
     """
 
     name: ClassVar[str]
-    Params: ClassVar[type[Params]]
+    Params: ClassVar[type[TrainingParams]]
     quantization: ClassVar[Quantization] = "none"
     keeps: ClassVar[Literal["adapter", "checkpoint"]]
 

@@ -11,7 +11,7 @@ LARGE = 13e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Params:
+class TrainingParams:
     """What every trainer knows.
 
     epochs: passes over the training rows. lr: learning rate. warmup: share of the steps in which it rises.
@@ -56,7 +56,7 @@ class Params:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoraParams(Params):
+class LoraParams(TrainingParams):
     """A low-rank adapter (Hu et al. 2021) on every linear layer but the output, with the QLoRA paper's settings.
 
     r: rank. alpha: its weight is alpha / r (alpha / sqrt(r) in rslora). dropout: without it, 0.1 for models of up
@@ -70,7 +70,7 @@ class LoraParams(Params):
     lora_plus: float = 0.0
 
     def __post_init__(self) -> None:
-        Params.__post_init__(self)
+        TrainingParams.__post_init__(self)
         _check(self.r >= 1, "r", "must be at least 1")
         _check(self.alpha > 0, "alpha", "must be more than 0")
         _check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to less than 1")
@@ -84,7 +84,7 @@ class LoraParams(Params):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FullParams(Params):
+class FullParams(TrainingParams):
     """Every weight is trained: for encoder-decoders the size of koBART."""
 
     lr: float = 1e-5

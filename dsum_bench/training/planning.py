@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from dsum_bench.engines.placement import size
-from dsum_bench.training.params import Params
+from dsum_bench.training.params import TrainingParams
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4 = 0.516
@@ -40,7 +40,7 @@ class ModelShape:
 
 
 def memory(
-    shape: ModelShape, params: Params, tokens: int, target: int, dtype: str, quantization: str, device: str
+    shape: ModelShape, params: TrainingParams, tokens: int, target: int, dtype: str, quantization: str, device: str
 ) -> dict[str, int]:
     """Peak of training in bytes, by what takes it.
 
@@ -77,7 +77,7 @@ def memory(
     return {name: int(count) for name, count in parts.items()}
 
 
-def steps(rows: int, params: Params, processes: int, max_steps: int | None) -> int:
+def steps(rows: int, params: TrainingParams, processes: int, max_steps: int | None) -> int:
     """Updates of the weights, as transformers' Trainer counts them."""
     batches = ceil(ceil(rows / processes) / params.batch)
     whole = ceil(params.epochs * max(1, ceil(batches / params.accumulate)))
@@ -90,7 +90,7 @@ def disk(shape: ModelShape, keeps: str) -> int:
     return 3 * (saved * 4 + shape.trainable * 8) + saved * 4
 
 
-def refusal(peak: int, free: int, params: Params, trainer: str) -> str | None:
+def refusal(peak: int, free: int, params: TrainingParams, trainer: str) -> str | None:
     """Why a plan cannot be carried out, with what to change; None when it fits."""
     if peak <= free * SHARE:
         return None

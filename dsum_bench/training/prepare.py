@@ -56,7 +56,7 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         UserError: unknown names or keys, rows that cannot be trained on, a model that cannot run here.
     """
     model = registry.model(wanted.model)
-    adapter = plugins.pick("adapter", plugins.adapters, model.adapter)
+    adapter = plugins.get("adapter", model.adapter)
     if adapter.architecture == "none" or model.engine != "huggingface":
         raise UserError(f"{model.name} has no weights that could be trained")
     if model.peft is not None:
@@ -109,7 +109,7 @@ def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> R
     Raises:
         UserError: an unknown key, a wrong type or a value that makes no sense.
     """
-    trainer = plugins.pick("trainer", plugins.trainers, recipe.trainer, f"recipe '{recipe.name}'")
+    trainer = plugins.get("trainer", recipe.trainer, f"recipe '{recipe.name}'")
     params = with_settings(trainer.Params, recipe.params, settings)
     try:
         return replace(recipe, params=asdict(trainer.Params(**params)))

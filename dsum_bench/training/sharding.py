@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from dsum_bench.training.params import Params
+from dsum_bench.training.params import TrainingParams
 
 
 def asked() -> bool:
@@ -13,7 +13,7 @@ def asked() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
-def refusal(trainer: str, keeps: str, params: Params) -> str | None:
+def refusal(trainer: str, keeps: str, params: TrainingParams) -> str | None:
     """What a sharded run cannot do, with what to change; None where it can."""
     if os.environ.get("FSDP_VERSION", "1") != "2":
         return "set fsdp_version: 2 in accelerate's configuration; only that shards 4-bit weights beside an adapter"

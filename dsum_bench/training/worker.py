@@ -50,7 +50,7 @@ def run(job: TrainingJob, emit: Emit) -> None:
     def tell(text: str) -> None:
         emit(Progress(job.id, text))
 
-    trainer_class = plugins.pick("trainer", plugins.trainers, spec.recipe.trainer)
+    trainer_class = plugins.get("trainer", spec.recipe.trainer)
     trainer = trainer_class(trainer_class.Params(**dict[str, Any](spec.recipe.params)))
     engine = HuggingFace(spec.model, spec.placement)
     tell("opening the tokenizer")
@@ -106,7 +106,7 @@ def local(spec: TrainingSpec) -> TrainingSpec:
 
 def build_adapter(spec: TrainingSpec, plugins: Plugins, loaded: Loaded) -> Adapter:
     """The adapter that also screens this model, with the same prompt."""
-    adapter_class = plugins.pick("adapter", plugins.adapters, spec.model.adapter)
+    adapter_class = plugins.get("adapter", spec.model.adapter)
     reason = adapter_class.refuses(loaded.config)
     if reason:
         raise ModelError(f"adapter '{spec.model.adapter}' does not fit its checkpoint: {reason}")

@@ -205,7 +205,7 @@ GOOD = '{"id": "a", "dialogue": "d", "summary": "s"}\n\n'
         ('{"id": "b", "dialogue": "d", "summary": []}', ", column 'summary': empty; scores need reference summaries"),
         ('{"id": "b", "dialogue": "d", "summary": "s", "topic": 3}', ", column 'topic': must be a text, not 3"),
         ('{"id": "b", "dialogue": "\\ud83d", "summary": "s"}', ", column 'dialogue': holds half of a surrogate pair"),
-        ('{"id": "b", "dialog": "d", "summary": "s"}', ": no column 'dialogue' (did you mean 'dialog'?)"),
+        ('{"id": "b", "dialog": "d", "summary": "s"}', ": no column 'dialogue'; there are 'id', 'dialog', 'summary'"),
     ],
 )
 def test_a_fault_in_a_jsonl_file_is_named_with_row_and_line(tmp_path: Path, line: str, problem: str) -> None:
@@ -216,8 +216,8 @@ def test_a_fault_in_a_jsonl_file_is_named_with_row_and_line(tmp_path: Path, line
 def test_a_missing_column_is_named_with_those_there_are_and_what_to_write(tmp_path: Path) -> None:
     file = write(tmp_path / "dev.csv", "fname,dialoge,summary\na,b,c\n")
     assert refused(spec(file, columns={"id": "fname"})) == (
-        f"{file}, row 1 (line 2): no column 'dialogue' (did you mean 'dialoge'?); there are 'fname', 'dialoge', "
-        "'summary'; name the right one in the dataset's entry: columns = { dialogue = \"...\" }"
+        f"{file}, row 1 (line 2): no column 'dialogue'; there are 'fname', 'dialoge', 'summary'; name the right "
+        "one in the dataset's entry: columns = { dialogue = \"...\" }; did you mean 'dialoge'?"
     )
 
 

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from dsum_bench.adapters.base import AdapterContext
-from dsum_bench.adapters.chat import ChatAdapter
-from dsum_bench.adapters.completion import CompletionAdapter
-from dsum_bench.adapters.text import Encoded, TextAdapter
-from dsum_bench.errors import ModelError
+from dsum_bench import AdapterContext, ChatAdapter, CompletionAdapter, Encoded, ModelError, TextAdapter
 
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 LIMIT_KEYS = ("max_tokens", "max_completion_tokens")

@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, Literal
 
-from dsum_bench.errors import ModelError, ModelSkipped
+from dsum_bench import ModelError, ModelSkipped
 from dsum_bench_openai.pace import Pace, Speed
 
 LONGEST_REST = 60.0

@@ -12,10 +12,21 @@ from hashlib import sha256
 from time import monotonic
 from typing import Any
 
-from dsum_bench import Adapter, Decoding, Engine, Generation, ModelError, ModelSkipped, ModelSpec, Prompt
-from dsum_bench.engines.base import Loaded, Plan, Tell
-from dsum_bench.machine import Machine
-from dsum_bench.spec import Placement
+from dsum_bench import (
+    Adapter,
+    Decoding,
+    Engine,
+    Generation,
+    Loaded,
+    Machine,
+    ModelError,
+    ModelSkipped,
+    ModelSpec,
+    Placement,
+    Plan,
+    Prompt,
+    Tell,
+)
 from dsum_bench_openai.adapters import OpenAIChat, OpenAICompletion, ServerOptions
 from dsum_bench_openai.asking import Answer, Server, Stopped
 from dsum_bench_openai.pace import speed

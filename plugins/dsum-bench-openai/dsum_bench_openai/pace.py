@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from time import monotonic
 
-from dsum_bench.errors import ModelError
+from dsum_bench import ModelError
 
 PREFIX = "DSUM_BENCH_OPENAI_"
 MINUTE = 60.0
