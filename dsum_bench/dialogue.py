@@ -5,18 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from dsum_bench.errors import ModelError
 
+_CLOCK = r"(?:(?:오전|오후|[AaPp][Mm])\ ?)?\d{1,2}:\d{2}(?::\d{2})?(?:\ ?[AaPp][Mm])?"
+_DATE = r"\d{1,4}(?:년\ ?|[.\-/]\ ?)\d{1,2}(?:월\ ?|[.\-/]\ ?)\d{1,4}(?:일|\.)?"
 SPEAKER = re.compile(
-    r"""\s*(?:
+    rf"""\s*(?:
         \#\w+\#\s*[:：]                                   # a tag: '#Person1#:'
       | \#Person\w*\#                                     # the usual tag, its colon forgotten
-      | [^\W\d_][\w.'’()-]*(?:[ ][\w.'’()-]+){0,2}\s*[:：](?![\d/])    # a name of up to three words: '김 대리:'
+      | [^\W\d_][\w.'’()-]*(?:[ ][\w.'’()-]+){{0,2}}\s*[:：](?![\d/])    # a name of up to three words: '김 대리:'
+      | \d{{1,2}}\s*[:：](?=\s)(?!\s*\d\d(?:\s|$))         # a number: '1 :'
+      | \[[^\[\]\n]{{1,40}}\]\s*\[{_CLOCK}\]              # a chat exported by a computer: '[민수] [오후 3:30]'
+      | \[?(?:{_DATE},?\s*)?{_CLOCK}(?:\]\s*|,\s*|\s+(?:-\s+)?)   # by a telephone: '2026년 1월 5일 오후 3:30, 민수 :',
+        [^\s:：][^:：\n]{{0,39}}?\s*[:：](?![\d/])          # '[05/01/2026, 15:30:12] Minsu:'
     )[ \t]*""",
     re.VERBOSE,
 )
 """The beginning of a turn. A clock time (``오후 3:30``) and an address (``https://``) are no names."""
+
+_BREAK = re.compile(r"\r\n?|\n|\v|\f|\x85|\u2028|\u2029|<br\s*/?>|\\r\\n|\\n", re.IGNORECASE)
+"""What ends a line in data that was exported or scraped, ``<br>`` and a backslash with an ``n`` among them. All but a
+newline count only where a turn begins after them: a turn may hold any text."""
 
 MASK = re.compile(r"#\w+#")
 
@@ -30,23 +41,40 @@ class TrimmedDialogue:
     trimmed_chars: int = 0
 
 
-def split_turns(dialogue: str) -> list[str]:
-    """Turns of a dialogue, in order; joined by newlines they give the dialogue again.
+def split_turns(dialogue: str, speaker: str = "") -> list[str]:
+    """Turns of a dialogue, in order. Joined by newlines they give the dialogue again, but for line breaks of other
+    kinds (``\\r\\n``, ``<br>``, a backslash and ``n``, U+2028) before a turn, which go.
 
-    A turn starts at a line that begins with a speaker (``#Person1#:``, ``민수:``); any other line goes on with the
-    turn before it. Carriage returns before newlines are dropped.
+    A turn starts at a line that begins with a speaker (``#Person1#:``, ``민수:``, ``[민수] [오후 3:30]``, ``1 :``); any
+    other line goes on with the turn before it.
+
+    speaker: a regular expression for what a turn begins with, in place of the usual forms.
     """
+    begins = _compiled(speaker) if speaker else SPEAKER
     turns: list[list[str]] = []
-    text = dialogue.replace("\r\n", "\n")
-    for line in text.split("\n") if text else ():
-        if SPEAKER.match(line) or not turns:
+    for line in _lines(dialogue, begins) if dialogue else ():
+        if begins.match(line) or not turns:
             turns.append([line])
         else:
             turns[-1].append(line)
     return ["\n".join(lines) for lines in turns]
 
 
-def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> TrimmedDialogue:
+def _lines(dialogue: str, begins: re.Pattern[str]) -> list[str]:
+    lines, start = [], 0
+    for found in _BREAK.finditer(dialogue):
+        if found.group() in ("\n", "\r\n") or begins.match(dialogue, found.end()):
+            lines.append(dialogue[start : found.start()])
+            start = found.end()
+    return [*lines, dialogue[start:]]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def trim(turns: Sequence[str], fits: Callable[[str], bool], speaker: str = "") -> TrimmedDialogue:
     """The most of a dialogue that fits.
 
     Whole turns go, from the middle outwards, so that the opening and the outcome stay; the very first turn goes
@@ -54,6 +82,7 @@ def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> TrimmedDialogue:
 
     fits: whether a dialogue fits. It may be only nearly monotone, as token counts are: what is returned fits, and
         with one turn more it would not.
+    speaker: as for ``split_turns``.
 
     Raises:
         ModelError: not even one turn fits.
@@ -66,8 +95,8 @@ def trim(turns: Sequence[str], fits: Callable[[str], bool]) -> TrimmedDialogue:
             return TrimmedDialogue("")
         raise ModelError("the prompt is too long even without a dialogue")
     first = turns[0]
-    speaker = SPEAKER.match(first)
-    ends = [len(first), *_cuts(first, speaker.end() if speaker else 0)]
+    said = (_compiled(speaker) if speaker else SPEAKER).match(first)
+    ends = [len(first), *_cuts(first, said.end() if said else 0)]
     cut = _smallest(len(ends) - 1, lambda index: fits(first[: ends[index]]))
     if cut is None:
         raise ModelError("the prompt is too long even with a single word of the dialogue")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from dsum_bench.characters import canonical_text
 from dsum_bench.spec import DecodingSpec, ModelSpec, PromptSpec, RunSpec, Sample
 
 KEY_LENGTH = 12
@@ -106,8 +107,9 @@ def prompt_fingerprint(prompt: PromptSpec | None, prompt_format: str) -> str:
 
 
 def dialogue_digest(dialogue: str) -> str:
-    """16 hexadecimal digits over a dialogue's words; spacing and line breaks do not count."""
-    return _digest(" ".join(dialogue.split()))
+    """16 hexadecimal digits over a dialogue's words; neither white space nor what a reader cannot see counts: Unicode
+    form, invisible characters, full-width forms."""
+    return _digest(canonical_text(dialogue))
 
 
 def dialogue_digests(dialogues: Iterable[str]) -> tuple[str, ...]:
@@ -120,4 +122,4 @@ def _rows_digest(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:DIGITS]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]

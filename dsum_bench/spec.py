@@ -59,7 +59,8 @@ class DatasetSpec:
 
     path: file pattern; ``{split}`` stands for the split's name. Already absolute for files.
     columns: our name (id, dialogue, summary, topic) -> the file's column, or columns for summary.
-    encoding: ``auto`` tries UTF-8 (with or without BOM), then CP949.
+    encoding: ``auto`` tries UTF-8 (with or without BOM), UTF-16 and CP949.
+    turns: a regular expression for what a turn begins with, '' for the usual forms.
     """
 
     name: str
@@ -68,6 +69,7 @@ class DatasetSpec:
     columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     language: str = "ko"
     encoding: str = "auto"
+    turns: str = ""
     default_split: str = "dev"
     license: str = ""
     note: str = ""
@@ -119,12 +121,18 @@ class RecipeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One dialogue. ``references`` is empty where a split has none."""
+    """One dialogue. ``references`` is empty where a split has none.
+
+    turns: a regular expression for what a turn begins with, '' for the usual forms.
+    repaired: names of the characters that were taken out of its texts when they were read.
+    """
 
     id: str
     dialogue: str
     references: tuple[str, ...] = ()
     topic: str | None = None
+    turns: str = ""
+    repaired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class ControlAdapter(Adapter):
         """The summary."""
 
     def prompt(self, sample: Sample) -> Prompt:
-        turns = split_turns(sample.dialogue)
+        turns = split_turns(sample.dialogue, sample.turns)
         return Prompt(sample.id, self.answer(turns), turns=len(turns))
 
     def parse(self, generation: Generation) -> str:

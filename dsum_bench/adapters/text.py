@@ -32,7 +32,7 @@ class TextAdapter(Adapter):
         """The whole prompt for a dialogue, however long it gets."""
 
     def prompt(self, sample: Sample) -> Prompt:
-        turns = split_turns(sample.dialogue)
+        turns = split_turns(sample.dialogue, sample.turns)
         made: dict[str, Encoded] = {}
 
         def fits(dialogue: str) -> bool:
@@ -41,15 +41,16 @@ class TextAdapter(Adapter):
             limit = self.context.max_prompt_tokens
             return limit is None or len(made[dialogue][1]) <= limit
 
-        trimmed = self._trim(turns, fits)
+        trimmed = self._trim(sample, turns, fits)
         text, ids = made.get(trimmed.dialogue) or self.encode(trimmed.dialogue)
         return Prompt(
             sample.id, text, tuple(ids), len(turns), trimmed.trimmed_turns, trimmed.trimmed_chars, sample.dialogue
         )
 
-    def _trim(self, turns: Sequence[str], fits: Any) -> TrimmedDialogue:
+    def _trim(self, sample: Sample, turns: Sequence[str], fits: Any) -> TrimmedDialogue:
         try:
-            return trim(turns, fits)
+            # As it stands, not joined again of its turns, which may have other line breaks between them.
+            return TrimmedDialogue(sample.dialogue) if fits(sample.dialogue) else trim(turns, fits, sample.turns)
         except ModelError as error:
             bare = len(self.encode("")[1])
             raise ModelError(

@@ -51,7 +51,7 @@ class RunOutputs:
 
 
 class Check(ABC):
-    """One way to be wrong. A subclass has ``before`` or ``after``, or both.
+    """One way to be wrong. A subclass has at least one of ``data``, ``before`` and ``after``.
 
     name: stable; what users see, search the documentation for and filter by.
     mark: one letter for the leaderboard.
@@ -67,6 +67,10 @@ class Check(ABC):
     meaning: ClassVar[str]
     controls: ClassVar[bool] = False
     early: ClassVar[bool] = False
+
+    def data(self, run: RunSpec, samples: Sequence[Sample]) -> Finding | None:
+        """Look at dialogues and references alone. Asked for every run: of models, controls and files of summaries."""
+        return None
 
     def before(self, setup: Setup) -> Finding | None:
         """Look at prompts, tokenizer and settings; nothing has been generated."""

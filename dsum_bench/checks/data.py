@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from dsum_bench.checks.base import Check, Setup, share
 from dsum_bench.fingerprints import dialogue_digest, prompt_fingerprint
 from dsum_bench.provenance import read
-from dsum_bench.spec import Finding
+from dsum_bench.spec import Finding, RunSpec, Sample
 
 
 class Duplicates(Check):
@@ -18,16 +19,16 @@ class Duplicates(Check):
     level = "note"
     meaning = "dialogues occur twice"
 
-    def before(self, setup: Setup) -> Finding | None:
-        counts = Counter(dialogue_digest(s.dialogue) for s in setup.samples)
+    def data(self, run: RunSpec, samples: Sequence[Sample]) -> Finding | None:
+        counts = Counter(dialogue_digest(s.dialogue) for s in samples)
         again = sum(n for n in counts.values() if n > 1)
         if not again:
             return None
         return self.found(
-            f"{share(again, len(setup.samples))} share their dialogue with another: they count twice, and intervals "
+            f"{share(again, len(samples))} share their dialogue with another: they count twice, and intervals "
             "are narrower than they should be",
             again,
-            len(setup.samples),
+            len(samples),
         )
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 from dsum_bench.checks.base import Check, RunOutputs, share
 from dsum_bench.dialogue import split_turns
-from dsum_bench.spec import Finding, Level
+from dsum_bench.spec import Finding, Level, Sample
 
 THOUGHT = re.compile(r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]|<\|channel\|>analysis", re.IGNORECASE)
 SPOKEN = 15
@@ -132,7 +132,7 @@ class Echo(Check):
 
     def after(self, written: RunOutputs) -> Finding | None:
         made = written.outputs
-        echoes = sum(_echoes(o.summary, written.samples[i].dialogue) for i, o in made.items())
+        echoes = sum(_echoes(o.summary, written.samples[i]) for i, o in made.items())
         if not echoes or echoes < 0.05 * len(made):
             return None
         return self.found(
@@ -144,9 +144,9 @@ class Echo(Check):
         )
 
 
-def _echoes(summary: str, dialogue: str) -> bool:
+def _echoes(summary: str, sample: Sample) -> bool:
     flat = " ".join(summary.split())
-    turns = (" ".join(turn.split()) for turn in split_turns(dialogue))
+    turns = (" ".join(turn.split()) for turn in split_turns(sample.dialogue, sample.turns))
     return any(len(turn) >= SPOKEN and turn in flat for turn in turns)
 
 

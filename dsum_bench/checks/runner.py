@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dsum_bench.checks.base import Check, RunOutputs, Setup
-from dsum_bench.spec import Finding
+from dsum_bench.spec import Finding, RunSpec, Sample
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 LEVELS = ("error", "warning", "note")
 
 
+def data(plugins: Plugins, run: RunSpec, samples: Sequence[Sample], warn: Callable[[str], None]) -> list[Finding]:
+    """What the checks find in dialogues and references, the gravest first."""
+    return _ask(plugins.checks, lambda check: check.data(run, samples), warn)
+
+
 def before(plugins: Plugins, setup: Setup, warn: Callable[[str], None]) -> list[Finding]:
-    """What the static checks find, the gravest first. Nothing is looked for in a control."""
-    control = setup.adapter.architecture == "none"
-    checks = {n: c for n, c in plugins.checks.items() if not control}
-    return _ask(checks, lambda check: check.before(setup), warn)
+    """What the static checks find, the gravest first; of a control only what concerns its data."""
+    found = data(plugins, setup.run, setup.samples, warn)
+    if setup.adapter.architecture != "none":
+        found += _ask(plugins.checks, lambda check: check.before(setup), warn)
+    return _gravest_first(found)
 
 
 def after(plugins: Plugins, written: RunOutputs, control: bool, warn: Callable[[str], None]) -> list[Finding]:
@@ -47,4 +53,8 @@ def _ask(
             continue
         if answer is not None:
             found.append(answer)
+    return _gravest_first(found)
+
+
+def _gravest_first(found: Sequence[Finding]) -> list[Finding]:
     return sorted(found, key=lambda f: LEVELS.index(f.level))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dsum_bench.characters import accidents, repaired
 from dsum_bench.datasets.base import Row
 from dsum_bench.errors import UserError, did_you_mean
 from dsum_bench.spec import DatasetSpec, Sample
@@ -27,7 +28,7 @@ class Selection:
 def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = True) -> tuple[Sample, ...]:
     """The samples of a split, in file order.
 
-    ``\\r\\n`` becomes ``\\n`` and whitespace around a field goes; nothing else is changed.
+    ``\\r\\n`` becomes ``\\n``; NUL, byte order marks and the whitespace around a field go. Nothing else is changed.
 
     references: every sample must have one; otherwise those there are are taken.
 
@@ -58,7 +59,15 @@ def _sample(row: Row, spec: DatasetSpec, split: str, references: bool) -> Sample
     number = isinstance(found, int) and not isinstance(found, bool)  # JSON data often numbers its rows
     sample_id = str(found) if number else _text(row, id_column, spec, "id")
     dialogue = _text(row, dialogue_column, spec, "dialogue")
-    return Sample(sample_id, dialogue, _references(row, spec, split, references), _topic(row, spec))
+    summaries = _references(row, spec, split, references)
+    return Sample(sample_id, dialogue, summaries, _topic(row, spec), spec.turns, _repaired(row, spec))
+
+
+def _repaired(row: Row, spec: DatasetSpec) -> tuple[str, ...]:
+    """What was taken out of dialogue and references."""
+    values = [row.values.get(c) for ours in ("dialogue", "summary") for c in _columns(spec, ours)]
+    texts = [t for value in values for t in (value if isinstance(value, list) else [value]) if isinstance(t, str)]
+    return accidents("".join(texts))
 
 
 def _columns(spec: DatasetSpec, ours: str) -> tuple[str, ...]:
@@ -83,7 +92,7 @@ def _checked(value: object, row: Row, column: str) -> str:
     if not isinstance(value, str):
         shown = json.dumps(value, ensure_ascii=False, default=str)
         raise UserError(f"{where}: must be a text, not {shown if len(shown) < 40 else shown[:37] + '...'}")
-    text = value.replace("\r\n", "\n").strip()
+    text = repaired(value).replace("\r\n", "\n").strip()
     if not text:
         raise UserError(f"{where}: empty; fill it in or remove the row")
     try:
@@ -109,7 +118,7 @@ def _references(row: Row, spec: DatasetSpec, split: str, needed: bool) -> tuple[
 
 
 def _absent(value: object) -> bool:
-    return value is None or value == [] or (isinstance(value, str) and not value.strip())
+    return value is None or value == [] or (isinstance(value, str) and not repaired(value).strip())
 
 
 def _without_references(spec: DatasetSpec, split: str) -> str:

@@ -34,8 +34,16 @@ def model(spec: ModelSpec, where: Where) -> None:
         )
 
 
-def columns(spec: DatasetSpec, where: Where) -> None:
-    """Refuse column mappings of things a sample does not have."""
+def dataset(spec: DatasetSpec, where: Where) -> None:
+    """Refuse column mappings of things a sample does not have, and a pattern that is none."""
+    try:
+        matches_nothing = re.compile(spec.turns).match("") and spec.turns
+    except re.error as error:
+        raise where.error(f"key 'turns' is no regular expression: {error}", "turns") from None
+    if matches_nothing:
+        raise where.error(
+            f"key 'turns' must match what a turn begins with, and '{spec.turns}' matches nothing", "turns"
+        )
     for ours, theirs in spec.columns.items():
         if ours not in COLUMNS:
             raise where.error(f"unknown key 'columns.{ours}'{suggestion(ours, COLUMNS)}", "columns", ours)

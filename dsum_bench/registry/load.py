@@ -183,7 +183,7 @@ def _entry(kind: str, name: str, table: dict[str, object], where: Where, origin:
         return _model(table, where, given, path)
     if kind == "datasets":
         dataset = read_table(DatasetSpec, table, where, given)
-        registry_check.columns(dataset, where)
+        registry_check.dataset(dataset, where)
         return replace(dataset, path=_data_path(dataset.path, path))
     if kind == "prompts":
         prompt = read_table(PromptSpec, table, where, given)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsum_bench import __version__
+from dsum_bench.characters import repaired
+from dsum_bench.checks import runner
 from dsum_bench.datasets.base import Row
 from dsum_bench.errors import UserError, suggestion
-from dsum_bench.executors.base import BatchDone, Event, Executor, JobEnded, ScreeningJob
+from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Executor, JobEnded, ScreeningJob
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.preflight import NOWHERE, Candidate
 from dsum_bench.spec import DatasetSpec, Generation, ModelSpec, Output, RunSpec, Sample
@@ -154,12 +156,15 @@ class FromFile(Executor):
 
     def run(self, jobs: Sequence[ScreeningJob]) -> Iterator[Event]:
         for job in jobs:
-            yield BatchDone(job.id, tuple(self._output(s) for s in job.samples), 0)
+            faults: list[str] = []
+            found = runner.data(Plugins(job.plugins), job.run, (*job.samples, *job.finished), faults.append)
+            yield ChecksDone(job.id, tuple(found), tuple(faults))
+            yield BatchDone(job.id, tuple(self.output(s) for s in job.samples), 0)
             yield JobEnded(job.id)
 
-    def _output(self, sample: Sample) -> Output:
-        summary = " ".join(self.predictions.summaries[sample.id].split("\n"))
-        return Output(Generation(sample.id, self.predictions.summaries[sample.id], 0, 0, "stop", 0.0), summary)
+    def output(self, sample: Sample) -> Output:
+        text = self.predictions.summaries[sample.id]
+        return Output(Generation(sample.id, text, 0, 0, "stop", 0.0), " ".join(repaired(text).split("\n")).strip())
 
     def stop(self, job: str, reason: str) -> None:
         return

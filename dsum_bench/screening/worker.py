@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 from typing import get_args
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
+from dsum_bench.characters import repaired
 from dsum_bench.checks import runner
 from dsum_bench.checks.base import Setup
 from dsum_bench.decoding.base import Decoding
@@ -84,7 +85,7 @@ def _read(made: Generation, adapter: Adapter, prompt: Prompt) -> Output:
     if not isinstance(summary, str):
         where = f"its adapter gave for the output of sample '{made.sample_id}'"
         raise ModelError(f"{where} {type(summary).__name__} instead of a text")
-    return Output(made, summary, prompt.trimmed_turns, prompt.trimmed_chars)
+    return Output(made, repaired(summary), prompt.trimmed_turns, prompt.trimmed_chars)
 
 
 def build_decoding(spec: RunSpec, plugins: Plugins) -> Decoding | None:

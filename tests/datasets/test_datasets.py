@@ -56,7 +56,9 @@ def refused(dataset: DatasetSpec, split: str = "dev", references: bool = True) -
 
 # -- what is read is what was written ---------------------------------------------------------------------------
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda t: t.strip())
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), min_size=1).filter(
+    lambda t: t.strip()
+)
 SAMPLES = st.lists(
     st.fixed_dictionaries({"id": TEXTS, "dialogue": TEXTS, "summary": TEXTS, "topic": TEXTS}),
     min_size=1,
@@ -126,6 +128,20 @@ def test_nothing_but_line_ends_and_outer_whitespace_changes(tmp_path: Path) -> N
     odd = "  a\\nb  \r\n\r\n\tc\rd \u3000e\u200b#Person1#:  x  \u3000\n"
     found = load(spec(write(tmp_path / "dev.csv", csv_text([row(1, dialogue=odd)]))), PLUGINS, "dev")
     assert found[0].dialogue == "a\\nb  \n\n\tc\rd \u3000e\u200b#Person1#:  x"
+
+
+def test_nul_and_byte_order_marks_go_and_the_sample_says_so(tmp_path: Path) -> None:
+    rows = [row(0, summary="\0요약\ufeff"), row(1, topic="\0"), row(2, dialogue=f"\ufeff{KOREAN}")]
+    file = write(tmp_path / "d.jsonl", "\n".join(map(json.dumps, rows)))
+    samples = load(spec(file, format="jsonl"), PLUGINS, "dev")
+    assert [s.references for s in samples] == [("요약",), ("요약 1",), ("요약 2",)]
+    assert samples[1].topic is None and samples[2].dialogue == KOREAN
+    assert [s.repaired for s in samples] == [("NUL", "byte order mark"), (), ("byte order mark",)]
+
+
+def test_a_reference_of_nothing_but_nul_is_empty(tmp_path: Path) -> None:
+    file = write(tmp_path / "d.jsonl", json.dumps(row(0, summary="\0")))
+    assert "row 1 (line 1), column 'summary': empty" in refused(spec(file, format="jsonl"))
 
 
 def test_a_dialogue_may_be_longer_than_the_csv_module_allows_by_default(tmp_path: Path) -> None:
