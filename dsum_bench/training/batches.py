@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
 import torch
 
 from dsum_bench.errors import ModelError
+from dsum_bench.training import loss
 from dsum_bench.training.texts import IGNORED, TrainingText
 
 Rows = list[dict[str, list[int]]]
+BLANK = "blank"
+"""Key of a row that is there for the number of rows alone: none of its tokens is labelled."""
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
 """Largest relative difference of the loss that rounding may make."""
 
@@ -24,26 +27,49 @@ class Collator:
     a label may stand. With a vocabulary of 128,000 that is most of the memory of a small batch.
     """
 
-    def __init__(self, pad: int, decoder: bool, slices: bool) -> None:
+    def __init__(
+        self, pad: int, decoder: bool, slices: bool, decoder_inputs: Callable[[Any], Any] | None = None
+    ) -> None:
         self.pad = pad
         self.decoder = decoder
         self.slices = slices
+        self.decoder_inputs = decoder_inputs
 
     def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
-        """Tensors of shape (rows, longest row); labels (rows, kept) where only the last logits are computed."""
+        """Tensors of shape (rows, longest row); labels, the token that each logit should tell, (rows, logits)."""
         masks = [[1] * len(row["input_ids"]) for row in rows]
         made: dict[str, Any] = {
             "input_ids": _filled([row["input_ids"] for row in rows], self.pad, self.decoder),
             "attention_mask": _filled(masks, 0, self.decoder),
             "labels": _filled([row["labels"] for row in rows], IGNORED, self.decoder),
         }
+        if self.decoder_inputs is not None:
+            made["decoder_input_ids"] = self.decoder_inputs(made["labels"])
+        made["labels"][[BLANK in row for row in rows]] = IGNORED
         if self.slices:
             # One more than the longest summary: its first token is told by the last of the prompt.
             kept = max(sum(label != IGNORED for label in row["labels"]) for row in rows) + 1
             made["labels"] = made["labels"][:, -kept:]
             made["logits_to_keep"] = kept
             made["position_ids"] = (made["attention_mask"].cumsum(1) - 1).clamp(min=0)
-        return made
+        if self.decoder:
+            # A decoder's logit tells the next token; the last one tells nothing.
+            made["labels"] = torch.nn.functional.pad(made["labels"][:, 1:], (0, 1), value=IGNORED)
+        return made | {"shift_labels": made["labels"]}
+
+
+def decoder_inputs(network: Any) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """What gives an encoder-decoder's decoder its inputs from the labels; None for a decoder.
+
+    Raises:
+        ModelError: the architecture has no such function.
+    """
+    if not network.config.is_encoder_decoder:
+        return None
+    made = getattr(network, "prepare_decoder_input_ids_from_labels", None)
+    if made is None:
+        raise ModelError(f"transformers' {type(network).__name__} cannot be trained here: it makes no decoder inputs")
+    return lambda labels: made(labels=labels)
 
 
 class Packed:
@@ -54,7 +80,7 @@ class Packed:
     def __call__(self, rows: Rows) -> dict[str, Any]:
         """Tensors of shape (1, tokens of all rows); shift_labels (1, labelled tokens)."""
         ids = [i for row in rows for i in row["input_ids"]]
-        labels = [label for row in rows for label in row["labels"]]
+        labels = [IGNORED if BLANK in row else label for row in rows for label in row["labels"]]
         places = [n for row in rows for n in range(len(row["input_ids"]))]
         told = [at for at, label in enumerate(labels) if label != IGNORED and places[at] > 0]
         wanted = torch.tensor([[labels[at] for at in told]], dtype=torch.long)
@@ -83,7 +109,7 @@ def packing(network: Any, padded: Collator, texts: Sequence[TrainingText], takes
     was = network.training
     network.eval()
     with torch.no_grad(), torch.random.fork_rng():
-        apart, together = (_loss(network, collate(some)) for collate in (padded, Packed()))
+        apart, together = (float(loss.mean(network, collate(some))) for collate in (padded, Packed()))
     network.train(was)
     dtype = next(p.dtype for p in network.parameters() if p.is_floating_point())
     if abs(apart - together) > TOLERANCE.get(dtype, 3e-2) * abs(apart):
@@ -101,19 +127,13 @@ def seconds_per_batch(network: Any, collate: Collator | Packed, texts: Sequence[
     with torch.random.fork_rng():
         for _ in range(2):
             start = perf_counter()
-            moved = {name: v.to(network.device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
-            network(**moved, use_cache=False).loss.backward()
+            loss.mean(network, batch).backward()  # type: ignore[no-untyped-call]
             if network.device.type == "cuda":
                 torch.cuda.synchronize()
             found.append(perf_counter() - start)
     network.zero_grad(set_to_none=True)
     network.train(was)
     return min(found)
-
-
-def _loss(network: Any, batch: Mapping[str, Any]) -> float:
-    moved = {name: v.to(network.device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
-    return float(network(**moved, use_cache=False).loss)
 
 
 def rows_of(texts: Sequence[TrainingText]) -> Rows:

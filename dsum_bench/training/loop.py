@@ -16,7 +16,6 @@ import torch
 from safetensors import SafetensorError
 from transformers import (
     EarlyStoppingCallback,
-    Seq2SeqTrainingArguments,
     TrainerCallback,
     TrainingArguments,
     set_seed,
@@ -27,9 +26,9 @@ from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
 from dsum_bench.training import sharding
 from dsum_bench.training.base import Trainer
-from dsum_bench.training.batches import Collator, packing, rows_of, seconds_per_batch
+from dsum_bench.training.batches import Collator, decoder_inputs, packing, rows_of, seconds_per_batch
 from dsum_bench.training.job import CurvePoint, TimeEstimate, TrainingJob, TrainingPlan, TrainingResumed
-from dsum_bench.training.order import DecoderLoop, Seq2SeqLoop
+from dsum_bench.training.stepping import Stepping
 from dsum_bench.training.texts import TrainingText
 
 CHECKPOINTING = {"use_reentrant": False}
@@ -70,13 +69,14 @@ def train(
         ModelError: the loss is not a number, memory does not suffice, or a checkpoint cannot be written.
     """
     seq2seq = bool(engine.network.config.is_encoder_decoder)
+    keep_gradients(engine.network)
     set_seed(job.spec.seed)
     takes = inspect.signature(engine.network.forward).parameters
     slices = not seq2seq and {"logits_to_keep", "position_ids"} <= takes.keys()
     pad = engine.tokenizer.pad_token_id
     network = trainer.prepare(engine.network)
     network.config.use_cache = False
-    padded = Collator(0 if pad is None else pad, not seq2seq, slices)
+    padded = Collator(0 if pad is None else pad, not seq2seq, slices, decoder_inputs(engine.network))
     collator = packing(network, padded, texts, takes) if trainer.params.packing else padded
     if trainer.params.gradient_checkpointing:
         # The Trainer would do so too, but the batch that is timed must not take more memory than those to come.
@@ -87,14 +87,14 @@ def train(
     if job.plan_only:
         return None
     checkpoints = job.work / "checkpoints"
-    arguments = _arguments(job, trainer, checkpoints, bool(dev), seq2seq)
+    arguments = _arguments(job, trainer, checkpoints, bool(dev))
     # The arguments made the processes of a distributed run wait for each other; all now see the same checkpoints.
     last = last_checkpoint(checkpoints)
     told = CurveCallback(job.id, engine, emit, score)
     callbacks: list[TrainerCallback] = [told]
     if trainer.params.patience and dev:
         callbacks.append(EarlyStoppingCallback(trainer.params.patience))
-    loop = (Seq2SeqLoop if seq2seq else DecoderLoop)(
+    loop = Stepping(
         model=network,
         args=arguments,
         train_dataset=rows_of(texts),
@@ -111,6 +111,17 @@ def train(
         raise _explained(error, checkpoints) from error
     weights = sharding.whole(loop.model) if loop.is_fsdp_enabled else None
     return Trained(loop.model, weights) if loop.accelerator.is_main_process else None
+
+
+def keep_gradients(network: Any) -> None:
+    """Have 4-bit layers stay as they are when evaluated.
+
+    On a CPU with AVX512-BF16, bitsandbytes lays their weights out anew for good once they are called in eval mode, and
+    its kernel for that layout gives no gradient back: after the first evaluation only the last layers would learn.
+    """
+    for module in network.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -177,11 +188,11 @@ class CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers has 
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
-def _arguments(job: TrainingJob, trainer: Trainer, folder: Path, evaluates: bool, seq2seq: bool) -> TrainingArguments:
+def _arguments(job: TrainingJob, trainer: Trainer, folder: Path, evaluates: bool) -> TrainingArguments:
     params, placement = trainer.params, job.spec.placement
     on_gpu = placement.device.startswith("cuda")
     patient = bool(params.patience and evaluates)
-    return (Seq2SeqTrainingArguments if seq2seq else TrainingArguments)(
+    return TrainingArguments(
         output_dir=str(folder),
         run_name=job.spec.result,
         num_train_epochs=params.epochs,
