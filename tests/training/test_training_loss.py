@@ -21,8 +21,8 @@ def assert_same(row: Compared) -> None:
 @pytest.mark.parametrize(("family", "recipe"), CASES)
 def test_loss_gradient_and_weights_do_not_depend_on_accumulation(family: str, recipe: str, tmp_path: Path) -> None:
     checkpoints(tmp_path, [family])
-    rows = list(compared(tmp_path, family, recipe, [1, 2, 4]))
-    assert [row.accumulate for row in rows] == [1, 2, 4]
+    rows = list(compared(tmp_path, family, recipe, [1, 4]))
+    assert [row.accumulate for row in rows] == [1, 4]
     for row in rows:
         assert_same(row)
 
