@@ -18,6 +18,11 @@ class ModelSkipped(Exception):
     """One model cannot run on this machine (no memory, hub unreachable); no fault of anybody's."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, or its type where the message is empty."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     """The known names that may have been meant by a misspelt one, nearest first."""
     names = sorted(known)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -278,7 +279,7 @@ def _misspelt(plugin: object) -> list[str]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"dsum_plugin_{abs(hash(str(path.resolve()))):x}"
+    name = f"dsum_plugin_{sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"plugin file {path} is not a Python file")

@@ -179,7 +179,6 @@ class Output:
     summary: str
     trimmed_turns: int = 0
     trimmed_chars: int = 0
-    dialogue: str = ""
 
 
 @dataclass(frozen=True, slots=True)

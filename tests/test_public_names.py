@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import dsum_bench
-from dsum_bench.errors import UserError, did_you_mean, nearest, suggestion
+from dsum_bench.errors import UserError, did_you_mean, first_line, nearest, suggestion
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import PluginSettings
 
@@ -81,3 +81,11 @@ def test_suggestions() -> None:
     assert did_you_mean("zzz", known) == ""
     assert suggestion("zzz", known) == "; known: kobart, kobart-base, llama3, qwen"
     assert suggestion("zzz", []) == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(OSError(), "OSError"), (ValueError("\n \n"), "ValueError"), (ValueError("\n one \ntwo"), "one")],
+)
+def test_the_first_line_of_an_error(error: Exception, line: str) -> None:
+    assert first_line(error) == line

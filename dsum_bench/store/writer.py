@@ -218,11 +218,6 @@ class Store:
         except sqlite3.IntegrityError as error:
             raise ValueError(f"run {key} has no output for some of the samples that scores are given for") from error
 
-    def drop_scores(self, key: str) -> None:
-        """Delete the scores of a run; its outputs stay."""
-        with self._transaction():
-            self._drop_scores(key)
-
     def values(self, key: str) -> dict[str, dict[str, dict[str, float]]]:
         """All scores of a run: signature -> sample id -> measure -> value."""
         names = {number: signature for signature, number in self._signatures.items()}

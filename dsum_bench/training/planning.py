@@ -24,7 +24,7 @@ class ModelShape:
     """A network, counted. linear: weights of the linear layers that are quantised; other: all the rest of the base.
 
     trainable: weights with a gradient; added: those of them that the base does not have (adapters).
-    inner: width of the widest layer inside a block (the MLP's). encoder: whether there is one.
+    inner: width of the widest layer inside a block (the MLP's).
     """
 
     linear: int
@@ -34,9 +34,7 @@ class ModelShape:
     layers: int
     hidden: int
     inner: int
-    heads: int
     vocabulary: int
-    encoder: bool
 
 
 def memory(

@@ -22,19 +22,16 @@ def count(auto_class: Any, config: Any, trainer: Trainer) -> ModelShape:
     def get(*names: str) -> int:
         return next((int(v) for n in names if isinstance(v := getattr(text, n, None), int)), 0)
 
-    encoder = bool(config.is_encoder_decoder)
     return ModelShape(
         linear=linear,
         other=other,
         trainable=trainable,
         added=trainable if trainer.keeps == "adapter" else 0,
         layers=get("num_hidden_layers", "encoder_layers")
-        + (get("decoder_layers", "num_decoder_layers") if encoder else 0),
+        + (get("decoder_layers", "num_decoder_layers") if config.is_encoder_decoder else 0),
         hidden=get("hidden_size", "d_model"),
         inner=get("intermediate_size", "encoder_ffn_dim", "d_ff"),
-        heads=get("num_attention_heads", "encoder_attention_heads"),
         vocabulary=get("vocab_size"),
-        encoder=encoder,
     )
 
 

@@ -134,3 +134,22 @@ def test_a_download_larger_than_the_disk_is_not_begun(tmp_path: Path) -> None:
     check_disk(1, cache)
     with pytest.raises(ModelSkipped, match=r"its download is 1000000000\.0 GB, and .* are free in .*not/there/yet"):
         check_disk(10**18, cache)
+
+
+def test_a_download_tells_how_much_has_come(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
+    (model / "model.safetensors").write_bytes(bytes(3_000_000))
+    script = (
+        "from dsum_bench.engines.hub import fetch\n"
+        "from dsum_bench.spec import ModelSpec\n"
+        f"fetch(ModelSpec('m', 'chat', ('someone/model',)), '{COMMIT}', print)"
+    )
+    with serving({"someone/model": model}) as (address, _):
+        environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf")}
+        environment.pop("HF_HUB_OFFLINE", None)
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "downloading, 3 MB so far"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -313,6 +314,19 @@ def test_a_hook_that_does_not_exist_is_told(tmp_path: Path) -> None:
     file.write_text("import dsum_bench\n@dsum_bench.hookimpl\ndef dsum_register_adapter(register):\n    pass\n")
     (problem,) = Plugins(PluginSettings((), (str(file),))).problems
     assert "implements unknown hook 'dsum_register_adapter'; did you mean 'dsum_register_adapters'" in problem
+
+
+def test_a_plugin_file_has_one_module_name_in_every_process(tmp_path: Path) -> None:
+    """Or what one process pickles, a class of the plugin say, could not be read in another."""
+    file = tmp_path / "mine.py"
+    file.write_text("print(__name__)\n")
+    script = f"from dsum_bench.plugins import Plugins, PluginSettings; Plugins(PluginSettings((), ({str(file)!r},)))"
+    said = set()
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", script]
+        said.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(said) == 1 and said.pop().startswith("dsum_plugin_")
 
 
 def test_a_plugin_file_that_is_not_there_is_a_users_mistake(tmp_path: Path) -> None:
