@@ -171,7 +171,7 @@ def _teller(tell: Tell) -> type:
     """A progress bar for ``snapshot_download`` that tells the bytes received instead of drawing them."""
     from tqdm import tqdm
 
-    class Teller(tqdm):  # type: ignore[type-arg]
+    class Teller(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             settings.pop("name", None)  # huggingface_hub's own, which tqdm does not know
             super().__init__(*arguments, **settings | {"mininterval": TELL_EVERY, "disable": False})
