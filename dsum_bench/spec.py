@@ -10,7 +10,7 @@ from typing import Literal
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 Quantization = Literal["auto", "none", "nf4", "int8"]
 PromptFormat = Literal["template", "raw"]
-Finish = Literal["stop", "length"]
+Finish = Literal["stop", "length", "refused"]
 Level = Literal["error", "warning", "note"]
 """error: the numbers of this run are not those of this model. warning: they may mislead. note: good to know."""
 
@@ -161,6 +161,8 @@ class Generation:
 
     text: the decoded output with control tokens dropped and speaker tags kept, not parsed yet.
     new_tokens: tokens written, the end token not counted. seconds: this sample's share of its batch.
+    finish: ``refused`` when whoever runs the model will not answer this sample, however often it is asked.
+    note: what must be known of this output, in words that are the same for all it holds for; a refusal's reason.
     """
 
     sample_id: str
@@ -169,6 +171,7 @@ class Generation:
     new_tokens: int
     finish: Finish
     seconds: float
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from dsum_bench.checks.base import Check, RunOutputs, share
 from dsum_bench.dialogue import split_turns
-from dsum_bench.spec import Finding, Level, Sample
+from dsum_bench.spec import Finding, Generation, Level, Sample
 
 THOUGHT = re.compile(r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]|<\|channel\|>analysis", re.IGNORECASE)
+NOTES = 3
+NAMED = 3
 SPOKEN = 15
 """Characters that a turn must have to count as copied: 'Yes, please.' may stand in any summary."""
 
@@ -150,4 +153,64 @@ def _echoes(summary: str, sample: Sample) -> bool:
     return any(len(turn) >= SPOKEN and turn in flat for turn in turns)
 
 
-CHECKS: tuple[type[Check], ...] = (Thinking, Cut, Empty, Identical, Echo)
+class Refused(Check):
+    """Whoever runs the model refused to answer samples."""
+
+    name = "refused"
+    mark = "U"
+    level = "warning"
+    meaning = "samples refused"
+    early = True
+
+    def after(self, written: RunOutputs) -> Finding | None:
+        refused = {i: o.generation for i, o in written.outputs.items() if o.generation.finish == "refused"}
+        if not refused:
+            return None
+        total = len(written.outputs)
+        return self.found(
+            f"{share(len(refused), total)} were refused, and what they lack scores 0: {_said(refused)}. They are not "
+            "asked again unless you start over with --fresh",
+            len(refused),
+            total,
+            "error" if len(refused) >= 0.5 * total else None,
+        )
+
+
+class Noted(Check):
+    """The engine noted something of outputs that it did get."""
+
+    name = "noted"
+    mark = "Y"
+    level = "warning"
+    meaning = "engine noted something"
+    early = True
+
+    def after(self, written: RunOutputs) -> Finding | None:
+        noted = {
+            i: o.generation
+            for i, o in written.outputs.items()
+            if o.generation.note and o.generation.finish != "refused"
+        }
+        if not noted:
+            return None
+        return self.found(f"the engine noted: {_said(noted)}", len(noted), len(written.outputs))
+
+
+def _said(made: Mapping[str, Generation]) -> str:
+    """What was noted, the most frequent first, each with the samples it was noted of."""
+    samples: dict[str, list[str]] = {}
+    for sample_id, generation in made.items():
+        samples.setdefault(generation.note or "no reason given", []).append(sample_id)
+    ordered = sorted(samples.items(), key=lambda item: -len(item[1]))
+    told = [f"{note} (sample {named(ids)})" for note, ids in ordered[:NOTES]]
+    more = [f"{len(ordered) - NOTES} other notes"] if len(ordered) > NOTES else []
+    return "; ".join([*told, *more])
+
+
+def named(ids: Sequence[str]) -> str:
+    """``'a', 'b', 'c' and 12 more``."""
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return ", ".join(f"'{i}'" for i in ids[:NAMED]) + more
+
+
+CHECKS: tuple[type[Check], ...] = (Thinking, Cut, Empty, Identical, Echo, Refused, Noted)

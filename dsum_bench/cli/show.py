@@ -52,6 +52,8 @@ def show(run: str, database: Path, limit: int, order: reader.Order | None, metri
         console.print(formatting.literal(sample.summary or "(empty summary)"))
         if sample.output.strip() != sample.summary.strip():
             console.print(formatting.literal(f"written: {sample.output}", "dim"))
+        if sample.note:
+            console.print(formatting.literal(f"noted: {sample.note}", "dim"))
 
 
 def _without_means(record: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _line(sample: SampleRecord) -> str:
     scores = [f"{TITLES.get(m, m)} {formatting.score(value)}" for m, value in sample.scores.items()]
     counts = {"turns": sample.trimmed_turns, "characters": sample.trimmed_chars}
     trimmed = [f"{what} trimmed: {count}" for what, count in counts.items() if count]
-    cut = ["cut by its length"] if sample.finish == "length" else []
+    cut = {"length": ["cut by its length"], "refused": ["refused"]}.get(sample.finish, [])
     return ", ".join(
         [*scores, f"{sample.new_tokens} tokens", f"{formatting.seconds(sample.seconds)} s", *trimmed, *cut]
     )

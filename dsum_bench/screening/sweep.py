@@ -48,12 +48,14 @@ class Settings:
 @dataclass(slots=True)
 class Running:
     """A run in progress. weight: characters of dialogue, a stand-in for work; seconds: spent generating.
-    looked: whether the early outputs were checked; told: names of the checks whose findings were told."""
+    answered: finished samples that were not refused. looked: whether the early outputs were checked; told: names of the
+    checks whose findings were told."""
 
     candidate: Candidate
     run_id: str
     total: int
     done: int
+    answered: int
     weight_left: int
     weight_done: int = 0
     seconds: float = 0.0
@@ -129,7 +131,9 @@ class Sweep:
         self._score_again(run_id, finished)
         left = tuple(s for s in self.samples if s.id not in finished)
         there = tuple(s for s in self.samples if s.id in finished)
-        state = Running(candidate, run_id, len(self.samples), len(finished), sum(len(s.dialogue) for s in left))
+        answered = sum(_answered(o) for o in finished.values())
+        weight = sum(len(s.dialogue) for s in left)
+        state = Running(candidate, run_id, len(self.samples), len(finished), answered, weight)
         if finished:
             self.watcher.model_told(run, f"{len(finished)} of {len(self.samples)} samples are there already")
         if not left:
@@ -150,9 +154,9 @@ class Sweep:
         else:
             self._ended(event, state)
             return
-        over = self._over_budget(state)
-        if over:
-            executor.stop(state.run_id, over)
+        stop = self._over_budget(state) or (self._all_refused(state) if state.done >= EARLY else "")
+        if stop:
+            executor.stop(state.run_id, stop)
 
     def _begin(self, state: Running) -> None:
         state.began = monotonic()
@@ -164,6 +168,7 @@ class Sweep:
         added = self.store.add(state.run_id, rows, self.positions)
         weight = sum(len(self.by_id[o.generation.sample_id].dialogue) for o in event.outputs)
         state.done += added
+        state.answered += sum(_answered(o) for o in event.outputs)
         state.weight_done += weight
         state.weight_left -= weight
         state.seconds += sum(o.generation.seconds for o in event.outputs)
@@ -186,6 +191,11 @@ class Sweep:
 
     def _close(self, state: Running, status: Status, reason: str) -> None:
         run = state.candidate.run
+        refused = self._all_refused(state)
+        if refused and status in ("done", "failed"):
+            # That is a fault of what is asked, not what a model is worth; once it is mended all are asked again.
+            status, reason = "failed", reason or refused
+            self.store.drop_outputs(state.run_id)
         self.store.close_run(state.run_id, status, reason, state.peak_memory)
         self._look(state, complete=status == "done")
         self.counts[status] += 1
@@ -277,6 +287,14 @@ class Sweep:
             f"{OVER_BUDGET}: {duration(spent + ahead)} projected, {duration(budget)} allowed; finished samples are kept"
         )
 
+    def _all_refused(self, state: Running) -> str:
+        """What to say of a run in which every sample so far was refused; '' when one was not, or none is there."""
+        if state.answered or not state.done:
+            return ""
+        sample_id, output = next(iter(self.store.outputs(state.run_id).items()))
+        words = f"; of sample '{sample_id}' it says: {output.generation.note}" if output.generation.note else ""
+        return f"every sample was refused, {state.done} so far{words}"
+
     def _event(self, hook: str, **arguments: object) -> None:
         for problem in self.plugins.tell(hook, **arguments):  # a plugin's fault must not end a sweep
             self.watcher.warned(problem)
@@ -290,6 +308,10 @@ def _checked(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]
         if not isfinite(value):
             raise ValueError(f"{measure} is {value}")
     return values
+
+
+def _answered(output: Output) -> bool:
+    return output.generation.finish != "refused"
 
 
 def _kind(candidate: Candidate) -> Kind:

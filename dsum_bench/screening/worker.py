@@ -68,6 +68,8 @@ def _check(made: Generation, left: Container[str]) -> None:
         fault = "an output that it was not asked for, or a second one"
     elif not isinstance(made.text, str):
         fault = f"{type(made.text).__name__} instead of a text"
+    elif not isinstance(made.note, str):
+        fault = f"{type(made.note).__name__} instead of a text as its note"
     elif made.finish not in get_args(Finish):
         fault = f"finish '{made.finish}' instead of {' or '.join(get_args(Finish))}"
     elif not isfinite(made.seconds):

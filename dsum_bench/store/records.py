@@ -103,7 +103,8 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
-    """One finished sample. output: what the model wrote; summary: what was read from it; scores of one metric."""
+    """One finished sample. output: what the model wrote; summary: what was read from it; scores of one metric.
+    note: what its engine noted of it, such as a refusal's words."""
 
     sample_id: str
     position: int
@@ -115,4 +116,5 @@ class SampleRecord:
     seconds: float
     trimmed_turns: int
     trimmed_chars: int
+    note: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)

@@ -88,13 +88,20 @@ def output_row(key: str, output: Output, position: int) -> tuple[object, ...]:
         made.seconds,
         output.trimmed_turns,
         output.trimmed_chars,
+        storable(made.note),
     )
 
 
 def stored_output(row: Mapping[str, Any]) -> Output:
     """The inverse of ``output_row``, from a row with named columns."""
     made = Generation(
-        row["sample_id"], row["output"], row["prompt_tokens"], row["new_tokens"], row["finish"], row["seconds"]
+        row["sample_id"],
+        row["output"],
+        row["prompt_tokens"],
+        row["new_tokens"],
+        row["finish"],
+        row["seconds"],
+        row["note"],
     )
     return Output(made, row["summary"], row["trimmed_turns"], row["trimmed_chars"])
 

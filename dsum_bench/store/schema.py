@@ -166,7 +166,17 @@ def m004_training(db: Database) -> None:
     db.executescript(TRAINING)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (m001_first_tables, m002_findings, m003_intervals, m004_training)
+def m005_notes(db: Database) -> None:
+    db.executescript("alter table outputs add column note text not null default '';")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (
+    m001_first_tables,
+    m002_findings,
+    m003_intervals,
+    m004_training,
+    m005_notes,
+)
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 
 

@@ -29,7 +29,7 @@ Status = Literal["running", "done", "partial", "failed", "skipped"]
 
 BUSY_SECONDS = 30.0
 
-ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_SCORE = "insert or ignore into scores values (?, ?, ?, ?, ?)"
 ADD_AGGREGATE = (
     "insert into aggregates (run_id, signature_id, measure, mean, n, low, high) values (?, ?, ?, ?, ?, ?, ?)"
@@ -151,6 +151,11 @@ class Store:
         """Delete a run with its outputs and scores."""
         with self._transaction():
             self._db.execute("delete from runs where id = ?", [key])
+
+    def drop_outputs(self, key: str) -> None:
+        """Delete what a run has written, with its scores; the run stays."""
+        with self._transaction():
+            self._db.execute("delete from outputs where run_id = ?", [key])
 
     def status(self, key: str) -> Status | None:
         """The status of a run, None when there is none."""

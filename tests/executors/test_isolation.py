@@ -26,7 +26,7 @@ TEXT = "#Person1#은 #Person2#에게 이야기를 합니다."
 def folder(tmp_path: Path) -> Path:
     entries = [
         f'[models.{name}]\nadapter = "constant"\nengine = "{name}"\nparams = {i}\noptions = {{ text = "{TEXT}" }}\n'
-        for i, name in enumerate((*FAULTS, "slow"))
+        for i, name in enumerate((*FAULTS, "slow", "refuses-some", "refuses-all"))
     ]
     (tmp_path / "registry.toml").write_text(f'plugins = ["{PLUGIN}"]\n' + "\n".join(entries), encoding="utf-8")
     return tmp_path
@@ -163,3 +163,34 @@ def wait_until_no_worker_is_left(folder: Path) -> None:
             return
         time.sleep(0.1)
     raise AssertionError(f"workers outlived their sweep: {left}")
+
+
+def test_a_refused_sample_costs_no_other_and_is_not_asked_for_again(folder: Path) -> None:
+    done = dsum(folder, "screen", "refuses-some", "--limit", "6")
+    assert done.returncode == 0, done.stderr
+    assert statuses(folder) == {"refuses-some": ("done", "")}
+    kept = list(rows(folder))
+    assert [summary for _, _, summary in kept] == [TEXT, "", *[TEXT] * 4]
+    shown = dsum(folder, "show", "refuses-some", "--samples", "6").stdout
+    assert shown.count("refused") == 1
+    assert "noted: too long for [this] server" in shown
+    again = dsum(folder, "screen", "refuses-some", "--limit", "6")
+    assert "started" not in again.stdout + again.stderr
+    assert list(rows(folder)) == kept
+
+
+@pytest.mark.parametrize("limit", [3, 16])
+def test_a_run_in_which_all_is_refused_is_failed_without_a_score_and_asked_for_again(
+    folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REFUSE", "1")
+    done = dsum(folder, "screen", "refuses-all", "--limit", str(limit))
+    assert done.returncode == 1
+    ((status, reason),) = statuses(folder).values()
+    assert status == "failed"
+    assert "every sample was refused" in reason
+    assert "too long for [this] server" in reason
+    assert list(rows(folder)) == []
+    monkeypatch.delenv("REFUSE")
+    assert dsum(folder, "screen", "refuses-all", "--limit", str(limit)).returncode == 0
+    assert [summary for _, _, summary in rows(folder)] == [TEXT] * limit

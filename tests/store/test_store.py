@@ -151,12 +151,13 @@ def test_canonical_json_ignores_order_and_kind_of_sequence() -> None:
 
 
 def test_outputs_come_back_as_they_were(path: Path) -> None:
-    odd = scored(0, summary="#Person1#은 [red]웃었다[/red]\n\x00끝 😀", finish="length")
+    odd = scored(0, summary="#Person1#은 [red]웃었다[/red]\n\x00끝 😀", finish="refused", note="너무 깁니다 \ud800")
     odd = replace(odd, output=replace(odd.output, trimmed_turns=2, trimmed_chars=5))
     with open_store(path) as store:
         key = store.open_run(make_run(), "model")
         assert store.add(key, [scored(1), odd], positions(4)) == 2
-        assert store.outputs(key) == {"s0": odd.output, "s1": scored(1).output}
+        noted = replace(odd.output, generation=replace(odd.output.generation, note="너무 깁니다 \ufffd"))
+        assert store.outputs(key) == {"s0": noted, "s1": scored(1).output}
         assert list(store.outputs(key)) == ["s0", "s1"]  # the dataset's order, not that of writing
         assert store.scored(key, SIGNATURE) == {"s0", "s1"}
         assert store.scored(key, "another") == set()

@@ -81,7 +81,34 @@ class Slow(Faulty):
             yield [Generation(prompt.sample_id, prompt.text, 1, 1, "stop", 0.1)]
 
 
+class RefusesSome(Faulty):
+    """Will not answer the second sample, however often it is asked."""
+
+    name = "refuses-some"
+
+    def generate(
+        self, prompts: Sequence[Prompt], adapter: Adapter, decoding: Decoding | None, tell: Tell
+    ) -> Iterator[list[Generation]]:
+        for number, prompt in enumerate(prompts):
+            if self.refuses(number):
+                yield [Generation(prompt.sample_id, "", 1, 0, "refused", 0.01, "too long for [this] server")]
+            else:
+                yield [Generation(prompt.sample_id, prompt.text, 1, 1, "stop", 0.01)]
+
+    def refuses(self, number: int) -> bool:
+        return number == 1
+
+
+class RefusesAll(RefusesSome):
+    """Will not answer at all as long as the variable REFUSE is set."""
+
+    name = "refuses-all"
+
+    def refuses(self, number: int) -> bool:
+        return "REFUSE" in os.environ
+
+
 @dsum_bench.hookimpl
 def dsum_register_engines(register) -> None:  # type: ignore[no-untyped-def]
-    for engine in (Exits, Raises, Killed, Crashes, Hangs, Slow):
+    for engine in (Exits, Raises, Killed, Crashes, Hangs, Slow, RefusesSome, RefusesAll):
         register(engine)
