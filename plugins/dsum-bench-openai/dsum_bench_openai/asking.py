@@ -1,146 +1,147 @@
-"""One request to a server and what came of it. Nothing here lets the key out: not in a message, not in a cause."""
+"""One request to one server and what came of it. Nothing here lets the key out: not in a text, not in a message."""
 
 from __future__ import annotations
 
 import json
-import random
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
-from time import time
-from typing import Any, Literal
+from time import monotonic, time
+from typing import Any
+from urllib.parse import quote
 
 from dsum_bench import ModelError, ModelSkipped
-from dsum_bench_openai.pace import Pace, Speed
+from dsum_bench_openai.reading import (
+    BAD_KEY,
+    MODERATED,
+    NO_CREDIT,
+    Answer,
+    ErrorInside,
+    Passing,
+    Unreadable,
+    error_words,
+    read,
+)
 
-LONGEST_REST = 60.0
-"""Seconds of back-off at most; what a server's Retry-After says is kept even beyond it, up to LONGEST_TOLD."""
-LONGEST_TOLD = 600.0
-AGAIN = frozenset({408, 409, 429, 500, 502, 503, 504})
+LARGEST = 2 * 1024 * 1024
+"""Bytes of an answer that are read at most; 32,000 tokens of Korean, escaped, take about 600,000."""
+LONGEST_WORDS = 300
+SECRET = 8
+"""Characters from which a key counts as secret; 'EMPTY', which local servers are given, may stand in any text."""
+AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses after which the same request may succeed. A completion changes nothing, so a second one is safe."""
-
-
-class Passing(Exception):
-    """A fault that may pass. wait: seconds the server asked for, None when it said nothing. rested: all must wait."""
-
-    def __init__(self, what: str, wait: float | None = None, rested: bool = False, reached: bool = True) -> None:
-        super().__init__(what)
-        self.wait = wait
-        self.rested = rested
-        self.reached = reached
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a server wrote. Token counts are its own; 0 where it gives none."""
-
-    text: str
-    finish: Literal["stop", "length"]
-    prompt_tokens: int
-    new_tokens: int
-
-
-class Stopped(Exception):
-    """Another request has already failed for good."""
+OF_THE_SAMPLE = frozenset({400, 413, 422})
+"""Statuses that refuse what was asked, such as a dialogue that is too long."""
+PATHS = {"chat": "/chat/completions", "completion": "/completions"}
+KEY_REPEATED = "the server repeats the key; it was taken out of the answer"
 
 
 class Server:
-    """Asks one server.
+    """Asks one server, each request once. Safe to use from several threads.
 
     Args:
-        key: sent as a bearer token; '' sends a placeholder, which servers without keys pass over.
+        key: sent as a bearer token, to url and nowhere else (no redirect is followed); '' sends none.
+        timeout: seconds until the server must have begun to answer, and within which a begun answer must be whole.
+        in_flight: requests at once.
     """
 
-    def __init__(self, url: str, key: str, speed: Speed) -> None:
-        import openai
+    def __init__(self, url: str, key: str, timeout: float, in_flight: int) -> None:
+        import httpx2
 
-        self.url = url
+        self.url = url.rstrip("/")
         self.key = key
-        self.speed = speed
-        self.pace = Pace(speed.requests_per_minute, speed.tokens_per_minute)
-        self.stop = threading.Event()
-        # Its own retries know nothing of the other requests in flight, so they are off.
-        self.client = openai.OpenAI(api_key=key or "none", base_url=url, timeout=speed.timeout, max_retries=0)
+        self.timeout = timeout
+        headers = {"accept-encoding": "identity", "user-agent": "dsum-bench"}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        self.client = httpx2.Client(
+            headers=headers, timeout=timeout, limits=httpx2.Limits(max_connections=in_flight), follow_redirects=False
+        )
 
-    def ask(self, endpoint: str, body: Mapping[str, Any], estimate: int) -> Answer:
-        """Ask until there is an answer.
-
-        estimate: tokens this request may take, for the limit a minute.
+    def once(self, endpoint: str, body: Mapping[str, Any], limit: int) -> Answer:
+        """The answer to one request. One that the server will never answer otherwise is an Answer, ``refused``.
 
         Raises:
-            ModelSkipped: not reachable, or it wants no more requests. ModelError: it refuses, or answers nonsense.
-            Stopped: ``stop`` was set while this request waited.
+            Passing: it may be answered later, or by another server. Unreadable: it was answered with nonsense.
+            ModelError, ModelSkipped: this server will answer none of these requests.
         """
-        for attempt in range(1, self.speed.attempts + 1):
-            ticket = self._wait_turn(estimate)
-            try:
-                answer = self._once(endpoint, body)
-            except Passing as fault:
-                if attempt == self.speed.attempts:
-                    kind = ModelError if fault.reached and not fault.rested else ModelSkipped
-                    raise kind(f"{self.url}: {fault}, {attempt} times") from None
-                self._back_off(fault, attempt)
-                continue
-            self.pace.used(ticket, answer.prompt_tokens + answer.new_tokens or estimate)
-            return answer
-        raise AssertionError("attempts is at least 1")
-
-    def _wait_turn(self, estimate: int) -> list[float]:
-        while True:
-            if self.stop.is_set():
-                raise Stopped
-            wait, ticket = self.pace.take(estimate)
-            if ticket:
-                return ticket
-            self.stop.wait(min(wait, 1.0))
-
-    def _back_off(self, fault: Passing, attempt: int) -> None:
-        told = fault.wait
-        if told is not None and told > LONGEST_TOLD:
-            raise ModelSkipped(f"{self.url}: {fault}, and asks to wait {told:.0f} s") from None
-        # Full jitter on the growing part: requests that failed together must not come back together.
-        wait = told if told is not None else min(LONGEST_REST, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
-        if fault.rested:
-            self.pace.rest(wait)
-        elif self.stop.wait(wait):
-            raise Stopped
-
-    def _once(self, endpoint: str, body: Mapping[str, Any]) -> Answer:
-        import openai
-
-        api = self.client.chat.completions if endpoint == "chat" else self.client.completions
+        status, headers, content = self._post(PATHS[endpoint], body)
         try:
-            reply = api.with_raw_response.create(**body)
-            content = reply.http_response.content
-        except openai.APITimeoutError:
-            raise Passing(f"no answer within {self.speed.timeout} s", reached=True) from None
-        except openai.APIConnectionError as error:
-            raise Passing(f"not reachable ({self._clean(error.__cause__ or error)})", reached=False) from None
-        except openai.APIStatusError as error:
-            raise self._refusal(error.status_code, error.response.headers, error.body, error.message) from None
-        except openai.OpenAIError as error:
-            raise ModelError(f"{self.url}: {self._clean(error)}") from None
-        return read(content, endpoint)
+            if status != 200:
+                raise self._inside(content, status)
+            return self._clean_answer(read(content, endpoint, limit))
+        except ErrorInside as error:
+            return self._refusal(error, status, headers)
 
-    def _refusal(self, status: int, headers: Mapping[str, str], body: object, message: str) -> Exception:
-        said = self._clean(message)
-        code = body.get("code") if isinstance(body, dict) else None
-        if code == "insufficient_quota":
-            return ModelSkipped(f"{self.url}: the account has no credit left ({said})")
-        if status in AGAIN:
-            rested = status in (429, 503)
-            return Passing(f"status {status} ({said})", retry_after(headers.get("retry-after")), rested)
-        if status in (401, 403):
-            return ModelError(f"{self.url} refuses the key (status {status}): {said}")
-        return ModelError(f"{self.url} refuses the request (status {status}): {said}")
+    def _post(self, path: str, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
+        import httpx2
+
+        late = f"no whole answer within {self.timeout:g} s"
+        until = monotonic() + self.timeout
+        content = bytearray()
+        try:
+            with self.client.stream("POST", self.url + path, json=body) as reply:
+                for chunk in reply.iter_bytes():
+                    content += chunk
+                    if len(content) > LARGEST:
+                        raise Unreadable(f"its answer is larger than {LARGEST // 1024 // 1024} MB")
+                    if monotonic() > until:
+                        raise Passing(late, silent=True)
+        except (httpx2.ConnectTimeout, httpx2.ConnectError) as error:
+            raise Passing(f"not reachable ({self._clean(error)})", rest="server", reached=False) from None
+        except httpx2.TimeoutException:
+            raise Passing(late, silent=True) from None
+        except httpx2.TransportError as error:
+            raise Passing(f"the connection broke ({self._clean(error)})", reached=False) from None
+        except httpx2.DecodingError:
+            raise Passing("its answer cannot be decoded") from None
+        return reply.status_code, reply.headers, bytes(content)
+
+    @staticmethod
+    def _inside(content: bytes, status: int) -> ErrorInside:
+        try:
+            code, _, message = error_words(json.loads(content))
+        except (ValueError, RecursionError):
+            code, message = "", content.decode("utf-8", "replace").strip() or "no words"
+        return ErrorInside(status, code, message)
+
+    def _refusal(self, error: ErrorInside, status: int, headers: Mapping[str, str]) -> Answer:
+        """A refusal of this sample as an Answer; raises what concerns the time, the server or the account."""
+        said = self._clean(error)
+        told = error.status
+        shown = f"status {told}" if told == status else f"an error in status {status}"
+        wait = retry_after(headers.get("retry-after"))
+        spent = bool(NO_CREDIT.search(f"{error.code} {error}")) and wait is None
+        if told == 402 or (spent and told in (0, 403, 429)):
+            raise ModelSkipped(f"{self.url}: the account has no credit left ({said})")
+        if told in AGAIN or told == 0:
+            rest = {429: "key", 503: "server", 529: "server"}.get(told, "none")
+            raise Passing(f"{shown} ({said})", wait, rest)
+        about_key = bool(BAD_KEY.search(f"{error.code} {error}"))
+        if (told in OF_THE_SAMPLE and not about_key) or (told == 403 and MODERATED.search(f"{error.code} {error}")):
+            return Answer("", "refused", note=f"{shown}: {said}")
+        if told in (401, 403) or about_key:
+            raise ModelError(f"{self.url} refuses the key ({shown}): {said}")
+        if 300 <= told < 400:
+            raise ModelError(f"{self.url} sends requests elsewhere ({shown}): write the right address into url")
+        raise ModelError(f"{self.url} refuses the request ({shown}): {said}")
+
+    def _clean_answer(self, answer: Answer) -> Answer:
+        text, note, model = (self._without_key(t) for t in (answer.text, answer.note, answer.model))
+        if text != answer.text:
+            note = f"{note}; {KEY_REPEATED}" if note else KEY_REPEATED
+        return replace(answer, text=text, note=" ".join(note.split())[:LONGEST_WORDS], model=model[:LONGEST_WORDS])
 
     def _clean(self, what: object) -> str:
-        """The first line of a message, short, with the key taken out: some servers repeat it."""
-        text = str(what) or type(what).__name__
-        if self.key:
-            text = text.replace(self.key, "[key]")
-        return text.strip().partition("\n")[0][:200]
+        """The words of an error on one line, not too many, without the key: some servers repeat it."""
+        text = self._without_key(str(what) or type(what).__name__)
+        return " ".join(text.split())[:LONGEST_WORDS]
+
+    def _without_key(self, text: str) -> str:
+        if len(self.key) >= SECRET:
+            for form in {self.key, quote(self.key, safe="")}:
+                text = text.replace(form, "[key]")
+        return text
 
 
 def retry_after(text: str | None) -> float | None:
@@ -155,36 +156,3 @@ def retry_after(text: str | None) -> float | None:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time())
     except (ValueError, TypeError):
         return None
-
-
-def read(content: bytes, endpoint: str) -> Answer:
-    """An answer's body. Raises Passing for one that is no JSON, or not just one finished choice with a text."""
-    try:
-        document = json.loads(content)
-    except ValueError:
-        raise Passing("its answer is not JSON") from None
-    choices = document.get("choices") if isinstance(document, dict) else None
-    if not isinstance(choices, list) or not all(isinstance(c, dict) for c in choices):
-        raise Passing("its answer has no choices")
-    if len(choices) != 1:
-        raise Passing(f"its answer has {len(choices)} choices instead of one")
-    (choice,) = choices
-    said = choice.get("message") if endpoint == "chat" else choice
-    text = said.get("content" if endpoint == "chat" else "text") if isinstance(said, dict) else None
-    finish = choice.get("finish_reason")
-    if text is None and finish == "content_filter":
-        text = ""  # it was asked and will not answer: an empty summary, which the checks count
-    if not isinstance(text, str) or not isinstance(finish, str):
-        raise Passing("its answer has no finished text")
-    usage = document.get("usage")
-    return Answer(
-        text,
-        "length" if finish == "length" else "stop",
-        _count(usage, "prompt_tokens"),
-        _count(usage, "completion_tokens"),
-    )
-
-
-def _count(usage: object, key: str) -> int:
-    value = usage.get(key) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value >= 0 else 0

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import re
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from time import monotonic
 from typing import Any
 
 from dsum_bench import (
@@ -28,19 +26,19 @@ from dsum_bench import (
     Tell,
 )
 from dsum_bench_openai.adapters import OpenAIChat, OpenAICompletion, ServerOptions
-from dsum_bench_openai.asking import Answer, Server, Stopped
+from dsum_bench_openai.fleet import Fleet
 from dsum_bench_openai.pace import speed
+from dsum_bench_openai.reading import Answer
+from dsum_bench_openai.window import Asking
 
-Work = Future[Answer]
 SENT = ("max_new_tokens", "temperature", "top_p")
 """Parameters of a decoding that the protocol has fields for."""
 
 
 class OpenAI(Engine):
-    """Asks a server, several requests at once. ``source`` is the model's name there."""
+    """Asks one or several servers, many requests at once. ``source`` is the model's name there."""
 
     name = "openai"
-    server: Server
     options: ServerOptions
 
     @classmethod
@@ -51,13 +49,14 @@ class OpenAI(Engine):
             raise ModelError(f'a server cannot be asked for {beams} beams; use decoding = "greedy"')
         speed()
         options = ServerOptions(**model.options)  # type: ignore[arg-type]  # checked when the registry was read
-        _key(options)
+        key_of(options)
+        where = options.addresses()
+        more = f" and {len(where) - 1} more" if len(where) > 1 else ""
         # What stands behind a name on a server cannot be fingerprinted; the name is all there is.
-        return Plan(Placement("none", "none", "none", f"served at {options.url}"), f"served:{model.source[0]}", {})
+        return Plan(Placement("none", "none", "none", f"served at {where[0]}{more}"), f"served:{model.source[0]}", {})
 
     def prepare(self, tell: Tell) -> Loaded:
         self.options = ServerOptions(**self.model.options)  # type: ignore[arg-type]
-        self.server = Server(self.options.url, _key(self.options), speed())
         return Loaded(tokenizer=None, config={}, max_tokens=None)
 
     def load(self, tell: Tell) -> None:
@@ -71,61 +70,50 @@ class OpenAI(Engine):
         shared = request(self.model.source[0], decoding, self.options.limit_key)
         endpoint = adapter.endpoint if isinstance(adapter, OpenAIChat | OpenAICompletion) else "chat"
         limit = int(str(decoding.config()["max_new_tokens"]))
-        left = deque(sorted(prompts, key=lambda p: -len(p.text)))
-        flying: dict[Work, Prompt] = {}
-        fault: Exception | None = None
-        done, tokens, since = 0, 0, monotonic()
-        with ThreadPoolExecutor(self.server.speed.in_flight) as pool:
-            try:
-                while flying or (left and fault is None):
-                    while left and fault is None and len(flying) < self.server.speed.in_flight:
-                        prompt = left.popleft()
-                        body = {**shared, **asked(prompt, endpoint), **seeded(prompt, decoding)}
-                        # Korean takes about a token a character on an English vocabulary, less on others.
-                        flying[pool.submit(self.server.ask, endpoint, body, len(prompt.text) + limit)] = prompt
-                    ended, _ = wait(flying, timeout=1.0, return_when=FIRST_COMPLETED)
-                    tell(f"{done}/{len(prompts)} samples, {len(flying)} in flight, {tokens:,} tokens")
-                    made, failed = _sorted_out({work: flying.pop(work) for work in ended})
-                    if failed is not None:
-                        fault = fault or failed
-                        self.server.stop.set()
-                    if made:
-                        now = monotonic()
-                        share, since = (now - since) / len(made), now
-                        done += len(made)
-                        tokens += sum(a.prompt_tokens + a.new_tokens for _, a in made)
-                        yield [_generation(p, a, share) for p, a in made]
-            finally:
-                self.server.stop.set()
-        if fault is not None:
-            raise fault
+
+        def log(text: str) -> None:
+            print(text, flush=True)
+            tell(text)
+
+        fleet = Fleet(self.options.addresses(), key_of(self.options), speed(), log)
+
+        def ask(prompt: Prompt) -> Answer:
+            body = {**shared, **asked(prompt, endpoint), **seeded(prompt, decoding)}
+            # Korean takes about a token a character on an English vocabulary, less on others.
+            return fleet.ask(endpoint, body, len(prompt.text) + limit, limit)
+
+        asking = Asking(fleet, ask)
+        noted: set[str] = set()
+        for made in asking.all(sorted(prompts, key=lambda p: -len(p.text)), tell):
+            yield [generation(p.sample_id, a, seconds, self.model.source[0], noted) for p, a, seconds in made]
+        asking.close(lambda p: p.sample_id)
 
 
-def _sorted_out(ended: Mapping[Work, Prompt]) -> tuple[list[tuple[Prompt, Answer]], Exception | None]:
-    """The answers among ended requests, and the first fault that is not only a stop."""
-    made: list[tuple[Prompt, Answer]] = []
-    fault: Exception | None = None
-    for work, prompt in ended.items():
-        try:
-            made.append((prompt, work.result()))
-        except Stopped:
-            pass
-        except (ModelError, ModelSkipped) as error:
-            fault = fault or error
-    return made, fault
+def generation(sample_id: str, answer: Answer, seconds: float, model: str, noted: set[str]) -> Generation:
+    """An answer as it is stored. noted: names of models that were named already; each is said once."""
+    note = answer.note
+    if answer.model and answer.model not in noted and not same_model(model, answer.model):
+        noted.add(answer.model)
+        note = "; ".join(filter(None, (note, f"answered by model '{answer.model}', not '{model}'")))
+    return Generation(sample_id, answer.text, answer.prompt_tokens, answer.new_tokens, answer.finish, seconds, note)
 
 
-def _generation(prompt: Prompt, answer: Answer, seconds: float) -> Generation:
-    return Generation(prompt.sample_id, answer.text, answer.prompt_tokens, answer.new_tokens, answer.finish, seconds)
+RELEASE = re.compile(r"[-@:](\d{4}-\d{2}-\d{2}|\d{6,8}|\d{4}|main|latest)")
+"""What a server may add to a name: the date of the release that the name stands for today."""
 
 
-def _key(options: ServerOptions) -> str:
+def same_model(asked: str, answered: str) -> bool:
+    """Whether a server's name for the model that answered is the one asked for, perhaps with its release."""
+    return answered == asked or bool(answered.startswith(asked) and RELEASE.fullmatch(answered.removeprefix(asked)))
+
+
+def key_of(options: ServerOptions) -> str:
     """The key. Raises ModelSkipped when its variable is not set."""
     if not options.key:
         return ""
     key = os.environ.get(options.key, "").strip()
     if not key:
-        raise ModelSkipped(f"needs a key for {options.url} in environment variable {options.key}, which is not set")
+        raise ModelSkipped(f"needs a key in environment variable {options.key}, which is not set")
     if not key.isascii() or not key.isprintable():
         raise ModelError(f"the key in environment variable {options.key} has characters that no key has")
     return key

@@ -19,8 +19,8 @@ MINUTE = 60.0
 class Speed:
     """What an account or a server bears; of no effect on what is written, so it is no part of a run's key.
 
-    in_flight: requests at once. requests_per_minute, tokens_per_minute: 0 is no limit.
-    timeout: seconds a request may take. attempts: tries of one request before its model fails.
+    in_flight: requests at once, at each server. requests_per_minute, tokens_per_minute: 0 is no limit.
+    timeout: seconds a request may take. attempts: tries of one request before it is given up.
     """
 
     in_flight: int = 8

@@ -11,18 +11,21 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Fault = str
+Fault = str | dict[str, Any] | tuple[int, dict[str, Any]]
 Script = Callable[[str, int], Fault]
-"""(what was asked, how often it was asked before) -> what to do: '' answers."""
+"""(what was asked, how often it was asked before) -> what to do: '' answers, a document is sent as it is, with its
+status where there is one, and other words name a fault."""
 
 
 class Faulty(ThreadingHTTPServer):
-    """asked: what came in, in order, with its time. most: the largest number of requests at once."""
+    """asked: what came in, in order, with its time. most: the largest number of requests at once. dead: it answers
+    nothing more, as a killed process. elsewhere: where it sends requests with ``redirect``."""
 
     daemon_threads = True
 
-    def __init__(self, script: Script, delay: float = 0.0, key: str = "") -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, script: Script, delay: float = 0.0, key: str = "", port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.dead = False
         self.script = script
         self.delay = delay
         self.key = key
@@ -32,6 +35,7 @@ class Faulty(ThreadingHTTPServer):
         self.answered: Counter[str] = Counter()
         self.now = 0
         self.most = 0
+        self.elsewhere = ""
 
     @property
     def url(self) -> str:
@@ -61,16 +65,22 @@ class Handler(BaseHTTPRequestHandler):
             server.most = max(server.most, server.now)
         time.sleep(server.delay)
         try:
-            if server.key and self.headers["authorization"] != f"Bearer {server.key}":
+            fault = server.script(asked, before)
+            if server.dead:
+                self.close_connection = True
+            elif server.key and self.headers["authorization"] != f"Bearer {server.key}":
                 self.refuse(401, f"Incorrect API key provided: {self.headers['authorization']}")
             else:
-                self.act(server.script(asked, before), asked, chat)
+                self.act(fault, asked, chat)
         finally:
             with server.lock:
                 server.now -= 1
 
     def act(self, fault: Fault, asked: str, chat: bool) -> None:
-        if fault.startswith("status"):
+        if not isinstance(fault, str):
+            status, document = fault if isinstance(fault, tuple) else (200, fault)
+            self.reply(status, json.dumps(document).encode())
+        elif fault.startswith("status"):
             _, status, *after = fault.split()
             self.refuse(int(status), "no", after[0] if after else None)
         elif fault == "slow":
@@ -82,6 +92,15 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b'{"choices": [')
             self.close_connection = True
+        elif fault == "redirect":
+            self.send_response(307)
+            self.send_header("location", f"{self.server.elsewhere}/chat/completions")
+            self.send_header("content-length", "0")
+            self.end_headers()
+        elif fault in ("endless", "drip"):
+            self.flow(b"x" * 65536 if fault == "endless" else b" ", 0.0 if fault == "endless" else 0.1)
+        elif fault == "huge":
+            self.reply(200, json.dumps(chat_answer("x" * 4_000_000)).encode())
         elif fault == "malformed":
             self.reply(200, b'{"choices": [{"message"')
         else:
@@ -94,6 +113,19 @@ class Handler(BaseHTTPRequestHandler):
             if not fault:
                 with self.server.lock:
                     self.server.answered[asked] += 1
+
+    def flow(self, piece: bytes, pause: float) -> None:
+        """A body that does not end, until the client hangs up."""
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        while True:
+            try:
+                self.wfile.write(piece)
+                self.wfile.flush()
+            except OSError:
+                return
+            time.sleep(pause)
 
     def refuse(self, status: int, message: str, after: str | None = None) -> None:
         self.reply(status, json.dumps({"error": {"message": message, "code": None}}).encode(), after)
@@ -108,18 +140,25 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def chat_answer(content: Any, finish: str | None = "stop", **more: Any) -> dict[str, Any]:
+    """A chat completion; ``more`` are further fields of its message."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": content, **more}, "finish_reason": finish}
+    return {"id": "x", "model": "m", "choices": [choice], "usage": {"prompt_tokens": 10, "completion_tokens": 5}}
+
+
 def fingerprint(asked: str) -> str:
     """The number in the dialogue, so that an answer can be told from another's."""
     return asked.rpartition("number ")[2].split()[0]
 
 
 @contextmanager
-def serving(script: Script, delay: float = 0.0, key: str = "") -> Iterator[Faulty]:
-    server = Faulty(script, delay, key)
+def serving(script: Script, delay: float = 0.0, key: str = "", port: int = 0) -> Iterator[Faulty]:
+    server = Faulty(script, delay, key, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
         yield server
     finally:
+        server.dead = True
         server.shutdown()
         server.server_close()

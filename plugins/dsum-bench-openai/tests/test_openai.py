@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
@@ -15,63 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dsum_bench_openai.adapters import ServerOptions
 from dsum_bench_openai.asking import retry_after
 from dsum_bench_openai.engine import request, seeded
 from dsum_bench_openai.pace import Pace
+from running import KEY, command, environment, expected, files_with, rows, screen, stored, write
 from server import serving
 
 from dsum_bench import ModelError, Prompt
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
-
-KEY = "sk-secret-7f3a91"
-Done = subprocess.CompletedProcess[str]
-
-
-def write(folder: Path, url: str, n: int = 12, key: str = "", model: str = "m", adapter: str = "openai") -> None:
-    """A registry with one served model and n dialogues."""
-    rows = [{"id": f"s{i}", "dialogue": f"#Person1#: This is number {i} today.", "summary": "x"} for i in range(n)]
-    (folder / "d_dev.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
-    named = f', key = "{key}"' if key else ""
-    (folder / "registry.toml").write_text(
-        '[datasets.d]\nformat = "jsonl"\npath = "d_{split}.jsonl"\nlanguage = "en"\n'
-        'columns = { id = "id", dialogue = "dialogue", summary = "summary" }\n'
-        f'[models.served]\nsource = "{model}"\nengine = "openai"\nadapter = "{adapter}"\n'
-        f'options = {{ url = "{url}"{named} }}\n',
-        encoding="utf-8",
-    )
-
-
-def command(*more: str) -> list[str]:
-    return [sys.executable, "-m", "dsum_bench", "screen", "served", "--dataset", "d", *more]
-
-
-def environment(**more: str) -> dict[str, str]:
-    return (
-        os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"} | {f"DSUM_BENCH_OPENAI_{k}": v for k, v in more.items()}
-    )
-
-
-def screen(folder: Path, *more: str, key: str | None = None, **speed: str) -> Done:
-    env = environment(**speed) | ({"THE_KEY": key} if key is not None else {})
-    return subprocess.run(command(*more), cwd=folder, env=env, capture_output=True, text=True, timeout=500, check=False)
-
-
-def rows(folder: Path, sql: str) -> list[Any]:
-    with sqlite3.connect(folder / "results" / "dsum.db") as db:
-        return db.execute(sql).fetchall()
-
-
-def stored(folder: Path) -> dict[str, str]:
-    return dict(rows(folder, "select sample_id, output from outputs"))
-
-
-def expected(n: int = 12) -> dict[str, str]:
-    return {f"s{i}": f"summary of {i}" for i in range(n)}
-
 
 # -- faults of a server -------------------------------------------------------------------------------------------
 
@@ -118,7 +70,7 @@ def test_what_was_answered_before_a_fault_is_kept_and_not_asked_again(tmp_path: 
     broken = True
 
     def script(asked: str, before: int) -> str:
-        return "status 400" if broken and "number 5 " in asked else ""
+        return "status 404" if broken and "number 5 " in asked else ""
 
     with serving(script) as server:
         write(tmp_path, server.url)
@@ -232,10 +184,6 @@ def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
 
 
 # -- the key ------------------------------------------------------------------------------------------------------
-
-
-def files_with(folder: Path, text: str) -> list[Path]:
-    return [f for f in folder.rglob("*") if f.is_file() and text.encode() in f.read_bytes()]
 
 
 def test_the_key_is_sent_and_kept_nowhere(tmp_path: Path) -> None:
