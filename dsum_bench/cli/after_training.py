@@ -62,8 +62,7 @@ def screen_and_compare(done: Sequence[TrainingJob], wanted: Any, choices: Any, s
 
 def difference(database: Path, trained: str, other: str, metric: str) -> str:
     """One line: how the latest finished run of a trained model stands to that of another on the same samples."""
-    from dsum_bench.statistics import compare
-    from dsum_bench.store.pairs import paired
+    from dsum_bench.store.pairs import compared
     from dsum_bench.store.reader import run
     from dsum_bench.store.training import latest_pair
 
@@ -71,11 +70,10 @@ def difference(database: Path, trained: str, other: str, metric: str) -> str:
     if keys is None:
         return f"{trained} and {other} have no finished screening of the same samples"
     first, second = (run(database, key) for key in keys)
-    pairs = paired(database, first, second, metric, "mean")
-    found = compare([p.first for p in pairs.samples], [p.second for p in pairs.samples])
-    means = [sum(values) / found.n for values in zip(*((p.first, p.second) for p in pairs.samples), strict=True)]
-    gap = found.difference
+    found = compared(database, (first, second), metric, "mean")
+    means, (pair,) = found.means, found.pairs
+    gap = pair.difference
     return (
         f"{trained} {means[0]:.2f}, {other} {means[1]:.2f}: {gap.mean:+.2f}, 95 % interval {gap.low:+.2f} to "
-        f"{gap.high:+.2f}, p = {found.p:.4f}, {found.n} samples, {metric}"
+        f"{gap.high:+.2f}, p = {pair.p:.4f}, {found.n} samples, {metric}"
     )

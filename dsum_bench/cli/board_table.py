@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dsum_bench.cli.formatting import clean, gibibytes, interval, literal, params, score, seconds
-from dsum_bench.cli.ranking import OTHER_SORTS, Place, how, places, ranking_measure
+from dsum_bench.store.groups import Significance
+from dsum_bench.store.ranking import RankedBoard, how
 from dsum_bench.store.records import Board, BoardRow
 
 if TYPE_CHECKING:
@@ -46,23 +47,18 @@ class Column:
     styles: Sequence[str] = ()
 
 
-def board_view(
-    board: Board, sort: str, width: int, groups: Mapping[str, int] | None = None
-) -> Iterator[RenderableType]:
-    """Title, table, signature, what the marks mean, and what is not ranked and why.
-
-    groups: run key -> number of the group of runs that cannot be told apart.
-    """
+def board_view(ranked: RankedBoard, width: int) -> Iterator[RenderableType]:
+    """Title, table, signature, what was tested, what the marks mean, and what is not ranked and why."""
+    board, found = ranked.board, ranked.places
     yield literal(board_title(board), "bold")
-    found = places(board, sort, groups)
     if found:
-        ordered = sort not in OTHER_SORTS
-        breaks = [ordered and a.group != b.group for a, b in pairwise(found)]
+        breaks = [ranked.by_score and a.group != b.group for a, b in pairwise(found)]
         styles = ["dim" if p.row.kind == "control" else "" for p in found]
-        yield _table(_columns(board, found, sort), width, styles, breaks)
+        yield _table(_columns(ranked), width, styles, breaks)
         yield literal(f"{board.metric}: {board.signature}", "dim")
-        if len(found) > 1 and ordered and groups:
-            yield literal("rows up to a blank line: not told apart from the first of them (paired t, 5 %)", "dim")
+        if ranked.significance:
+            for line in tested(ranked.significance, ranked.by_score):
+                yield literal(line, "dim")
         yield from _legend([p.row for p in found])
     if board.others:
         if found:
@@ -71,9 +67,37 @@ def board_view(
         yield _others(board.others, width)
 
 
+def tested(found: Significance, lines: bool = True) -> Iterator[str]:
+    """What was tested and what the board's dialogues can show. lines: whether blank lines stand between groups."""
+    from dsum_bench.statistics import FEWEST
+
+    if found.n < FEWEST:
+        yield too_few(found.n)
+        return
+    if lines:
+        pairs = f"{found.pairs} pair{'s' * (found.pairs > 1)}"
+        yield f"all below a blank line differ from the first of the block above ({pairs}, 5 %)"
+    if found.smallest:
+        least, most = score(found.smallest.least), score(found.smallest.most)
+        spread = f" ({least} to {most} by pair)" if least != most else ""
+        yield f"smallest detectable difference (80 % power): {score(found.smallest.middle)}{spread}"
+
+
+def too_few(n: int) -> str:
+    """Where the paired permutation test cannot get below 5 %."""
+    from dsum_bench.statistics import FEWEST
+
+    return f"{dialogues(n)} cannot tell runs apart at 5 %, whatever they score; {FEWEST} can"
+
+
 def board_title(board: Board) -> str:
     """``samples-ko dev, all, 40 dialogues``."""
-    return f"{board.dataset} {board.split}, {board.selection}, {board.n} dialogue{'s' * (board.n != 1)}"
+    return f"{board.dataset} {board.split}, {board.selection}, {dialogues(board.n)}"
+
+
+def dialogues(n: int) -> str:
+    """``1 dialogue``, ``40 dialogues``."""
+    return f"{n} dialogue{'s' * (n != 1)}"
 
 
 def marks(row: BoardRow) -> str:
@@ -90,11 +114,11 @@ def progress(row: BoardRow) -> str:
     return f"{row.status}, {row.n} of {row.n_samples}" if row.n else row.status
 
 
-def _columns(board: Board, found: Sequence[Place], sort: str) -> list[Column]:
+def _columns(ranked: RankedBoard) -> list[Column]:
+    board, found = ranked.board, ranked.places
     controls = any(place.row.kind == "control" for place in found)
     mark = {"control": CONTROL, "model": " " if controls else ""}
     rows = [place.row for place in found]
-    ranking = ranking_measure(board, sort)
     return [
         Column("#", [f"{place.rank}{mark[place.row.kind]}" for place in found]),
         Column("model", [row.model for row in rows], least=TEXT_MINIMUM + 7),
@@ -104,13 +128,15 @@ def _columns(board: Board, found: Sequence[Place], sort: str) -> list[Column]:
             Column(
                 TITLES.get(m, m),
                 [score(row.means.get(m)) for row in rows],
-                keep=2 if m in SPARE and m != ranking else KEEP,
+                keep=2 if m in SPARE and m != ranked.measure else KEEP,
             )
             for m in board.measures
         ),
-        Column("95 %", [interval(row.intervals.get(ranking)) for row in rows], keep=8),
+        Column("95 %", [interval(row.intervals.get(ranked.measure)) for row in rows], keep=8),
         Column("n", [str(board.n) for _ in rows], keep=1),
-        Column("s each", [seconds(row.seconds_per_sample) for row in rows], keep=KEEP if sort == "seconds" else 5),
+        Column(
+            "s each", [seconds(row.seconds_per_sample) for row in rows], keep=KEEP if ranked.sort == "seconds" else 5
+        ),
         Column("GiB", [gibibytes(row.peak_memory) for row in rows], keep=4),
         Column("!", [marks(row) for row in rows], keep=9, styles=[_grave(row) for row in rows]),
     ]

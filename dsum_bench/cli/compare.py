@@ -2,74 +2,137 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
 
 import click
 
 from dsum_bench.cli import formatting
-from dsum_bench.cli.board_table import TITLES
+from dsum_bench.cli.board_table import TITLES, too_few
 from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.errors import UserError
 from dsum_bench.store import reader
-from dsum_bench.store.pairs import Pair, Pairs, paired
+from dsum_bench.store.pairs import Comparison, PairTest, SampleOfRuns, compared
 from dsum_bench.store.records import RunRecord
-
-LEVEL = 0.05
 
 
 @click.command()
 @click.argument("a")
 @click.argument("b")
+@click.argument("more", metavar="[C]...", nargs=-1)
 @results_option
-@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Metric that both are scored with.")
+@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Metric that all are scored with.")
 @click.option("--measure", default="mean", show_default=True, help="Measure of the metric.")
 @click.option(
     "--samples", "limit", type=click.IntRange(min=0), default=3, show_default=True, help="Samples that differ most."
 )
 @json_option
-def compare(a: str, b: str, database: Path, metric: str, measure: str, limit: int, as_json: bool) -> None:
-    """Compare runs A and B, each a run's key (or its beginning) or the name of a model that has one run.
+def compare(
+    a: str, b: str, more: tuple[str, ...], database: Path, metric: str, measure: str, limit: int, as_json: bool
+) -> None:
+    """Compare runs A, B and any more, each a run's key (or its beginning) or the name of a model that has one run.
 
-    Prints the difference of their means with its 95 % interval, the p of a paired permutation test, and the samples
-    that differ most.
+    Prints for every pair the difference of the means with its 95 % interval and the p of a paired permutation test,
+    both corrected for the number of pairs, and the samples that differ most. Where the runs stand on a board with
+    others, p corrected for all pairs of that board is told, too.
     """
-    from dsum_bench.statistics import compare as test
-
-    first, second = reader.run(database, a), reader.run(database, b)
-    pairs = paired(database, first, second, metric, measure)
-    found = test([p.first for p in pairs.samples], [p.second for p in pairs.samples])
-    most = sorted(pairs.samples, key=lambda p: -abs(p.first - p.second))[:limit]
+    names = (a, b, *more)
+    if len(names) > len(ascii_uppercase):
+        raise UserError(f"{len(names)} runs are too many to compare by letters; {len(ascii_uppercase)} are the most")
+    found = compared(database, [reader.run(database, name) for name in names], metric, measure)
+    most = sorted(found.together.samples, key=lambda s: -s.spread)[:limit]
     if as_json:
-        told = asdict(found) | {"signature": pairs.signature, "measure": measure, "samples": [asdict(p) for p in most]}
-        names = {key: {"model": r.row.model, "run_id": r.row.run_id} for key, r in (("a", first), ("b", second))}
-        formatting.print_json(names | told)
+        formatting.print_json(_object(found, most))
         return
     console = formatting.console()
-    gap = found.difference
-    verdict = f"they differ (p < {LEVEL})" if found.p < LEVEL else f"they cannot be told apart at {100 * LEVEL:g} %"
-    for label, record in (("A", first), ("B", second)):
-        mean = sum(p.first if record is first else p.second for p in pairs.samples) / found.n
-        console.print(formatting.literal(f"{label}  {mean:6.2f}  {_run(record)}", "bold"))
-    console.print(
-        formatting.literal(
-            f"A - B  {gap.mean:+.2f}, 95 % interval {gap.low:+.2f} to {gap.high:+.2f}, p = {found.p:.4f}\n{verdict}"
-        )
-    )
-    console.print(
-        formatting.literal(
-            f"A is better on {found.wins} samples, B on {found.losses}; {found.ties} of {found.n} are tied"
-        )
-    )
-    console.print(formatting.literal(f"{TITLES.get(measure, measure)} of {metric}: {pairs.signature}", "dim"))
-    _print_samples(most, pairs)
+    labels = {r.row.run_id: letter for r, letter in zip(found.together.runs, ascii_uppercase, strict=False)}
+    for record, mean in zip(found.together.runs, found.means, strict=True):
+        console.print(formatting.literal(f"{labels[record.row.run_id]}  {mean:6.2f}  {_run(record)}", "bold"))
+    for line in _told(found, labels):
+        console.print(formatting.literal(line))
+    if found.smallest:
+        least = f"smallest detectable difference (80 % power): {found.smallest.middle:.2f}"
+        console.print(formatting.literal(least, "dim"))
+    title = f"{TITLES.get(measure, measure)} of {metric}: {found.together.signature}"
+    console.print(formatting.literal(title, "dim"))
+    _print_samples(most, list(labels.values()))
 
 
-def _print_samples(most: list[Pair], pairs: Pairs) -> None:
+def _told(found: Comparison, labels: Mapping[str, str]) -> Iterator[str]:
+    """Lines on every pair, and what they are corrected for."""
+    from dsum_bench.statistics import FEWEST
+
+    for pair in found.pairs:
+        yield _difference(pair, labels, brackets=len(found.pairs) > 1)
+        if len(found.pairs) == 1:
+            yield from _verdict(found, pair)
+    if found.n < FEWEST:
+        yield too_few(found.n)
+    if len(found.pairs) > 1:
+        board = (
+            f"; in brackets p for all {found.board_pairs} pairs of the {found.board_runs} runs on their board"
+            if found.pairs[0].p_board is not None
+            else ""
+        )
+        yield f"intervals and p are corrected for {len(found.pairs)} pairs{board}"
+
+
+def _difference(pair: PairTest, labels: Mapping[str, str], brackets: bool) -> str:
+    gap = pair.difference
+    interval = f"95 % interval {gap.low:+.2f} to {gap.high:+.2f}" if isfinite(gap.low) else "no 95 % interval"
+    board = f" ({pair.p_board:.4f})" if brackets and pair.p_board is not None else ""
+    return f"{labels[pair.a]} - {labels[pair.b]}  {gap.mean:+.2f}, {interval}, p = {pair.p:.4f}{board}"
+
+
+def _verdict(found: Comparison, pair: PairTest) -> Iterator[str]:
+    """Lines on the only pair."""
+    from dsum_bench.statistics import ALPHA, FEWEST
+
+    differ = pair.p < ALPHA
+    if found.n >= FEWEST:
+        yield f"they differ (p < {ALPHA})" if differ else f"they cannot be told apart at {100 * ALPHA:g} %"
+    if pair.p_board is not None:
+        but = ": not told apart among so many" if differ and pair.p_board >= ALPHA else ""
+        yield (
+            f"one of {found.board_pairs} pairs of the {found.board_runs} runs on their board; corrected for all of "
+            f"them p = {pair.p_board:.4f}{but}"
+        )
+    yield f"A is better on {pair.wins} samples, B on {pair.losses}; {pair.ties} of {found.n} are tied"
+
+
+def _object(found: Comparison, most: Sequence[SampleOfRuns]) -> dict[str, Any]:
+    """For a program. An end of an interval that is infinite is null."""
+    runs = [
+        {"run_id": r.row.run_id, "model": r.row.model, "mean": mean}
+        for r, mean in zip(found.together.runs, found.means, strict=True)
+    ]
+    pairs = [asdict(pair) for pair in found.pairs]
+    for pair in pairs:
+        pair["difference"] = {k: v if isfinite(v) else None for k, v in pair["difference"].items()}
+    return {
+        "metric": found.together.metric,
+        "signature": found.together.signature,
+        "measure": found.together.measure,
+        "n": found.n,
+        "runs": runs,
+        "pairs": pairs,
+        "smallest": asdict(found.smallest) if found.smallest else None,
+        "board": {"runs": found.board_runs, "pairs": found.board_pairs},
+        "samples": [asdict(sample) for sample in most],
+    }
+
+
+def _print_samples(most: Sequence[SampleOfRuns], labels: Sequence[str]) -> None:
     console = formatting.console()
-    for pair in most:
+    for sample in most:
         console.print()
-        console.print(formatting.literal(f"{pair.sample_id}  A {pair.first:.2f}, B {pair.second:.2f}", "bold"))
-        for label, summary in (("A", pair.first_summary), ("B", pair.second_summary)):
+        scores = ", ".join(f"{label} {score:.2f}" for label, score in zip(labels, sample.scores, strict=True))
+        console.print(formatting.literal(f"{sample.sample_id}  {scores}", "bold"))
+        for label, summary in zip(labels, sample.summaries, strict=True):
             console.print(formatting.literal(f"{label}: {summary or '(empty summary)'}"))
 
 

@@ -13,15 +13,13 @@ from typing import Any
 import click
 
 from dsum_bench.cli import formatting
-from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress
+from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress, tested
 from dsum_bench.cli.options import json_option, results_option
-from dsum_bench.cli.ranking import DEFAULT_SORT, OTHER_SORTS, by_score, check_sort, how, places, ranking_measure
 from dsum_bench.store import reader
-from dsum_bench.store.groups import groups as tell_apart
-from dsum_bench.store.records import Board, BoardRow
+from dsum_bench.store.ranking import DEFAULT_SORT, OTHER_SORTS, RankedBoard, how, ranked
+from dsum_bench.store.records import BoardRow
 
 Cells = Mapping[str, Any]
-Groups = Mapping[tuple[str, str], int]
 
 
 @click.command()
@@ -52,57 +50,45 @@ def leaderboard(
 ) -> None:
     """Rank the runs that can be compared: same dialogues, same references, same metric.
 
-    Each such set is a table of its own, with the 95 % interval of the mean that ranks and a blank line where a run can
-    be told apart from the best above it. Below it stands what is not finished, failed or was skipped, and why.
+    Each such set is a table of its own, with the 95 % interval of the mean that ranks and a blank line where all runs
+    below can be told apart from the first of the block above, whatever the number of runs. Below it stands how large a
+    difference its dialogues can show, and what is not finished, failed or was skipped, and why.
     """
     chosen = reader.metrics(database) if all_metrics else [metric]
     boards = [board for name in chosen or [metric] for board in reader.boards(database, name, dataset, split)]
-    check_sort(sort, boards)
-    groups = {k: g for board in boards for k, g in _groups(database, board, sort).items()}
-    FORMATS["json" if as_json else form](boards, sort, groups)
+    FORMATS["json" if as_json else form](ranked(database, boards, sort))
 
 
-def _groups(database: Path, board: Board, sort: str) -> Groups:
-    """Signature and run key -> number of the group of runs that cannot be told apart."""
-    rows = [row.run_id for row in by_score(board, sort)]
-    if len(rows) < 2 or sort in OTHER_SORTS:
-        return {}
-    found = tell_apart(database, board.signature, ranking_measure(board, sort), rows)
-    return {(board.signature, run): group for run, group in found.items()}
-
-
-def _of(board: Board, groups: Groups) -> dict[str, int]:
-    return {run: group for (signature, run), group in groups.items() if signature == board.signature}
-
-
-def print_tables(boards: Sequence[Board], sort: str, groups: Groups) -> None:
+def print_tables(boards: Sequence[RankedBoard]) -> None:
     """For a person at a terminal."""
     console = formatting.console()
     for i, board in enumerate(boards):
         if i:
             console.print()
-        for part in board_view(board, sort, console.width, _of(board, groups)):
+        for part in board_view(board, console.width):
             console.print(part)
 
 
-def print_markdown(boards: Sequence[Board], sort: str, groups: Groups) -> None:
+def print_markdown(boards: Sequence[RankedBoard]) -> None:
     """For a README: two decimals, every column."""
-    for board in boards:
+    for found in boards:
+        board = found.board
         click.echo(f"### {_markdown(board_title(board))}\n")
-        ranked = list(_ranked_cells(board, sort))
-        if ranked:
-            click.echo(_markdown_table(ranked) + "\n")
+        if found.places:
+            click.echo(_markdown_table(list(_ranked_cells(found))) + "\n")
             click.echo(f"{_markdown(board.metric)}: {_markdown(board.signature)}\n")
+        for line in tested(found.significance, lines=False) if found.significance else ():
+            click.echo(f"{_markdown(line)}\n")
         if any(row.kind == "control" for row in board.rows):
             click.echo(f"{_markdown(CONTROL)} control: no model at work\n")
         if board.others:
             click.echo(_markdown_table(list(_other_cells(board.others))) + "\n")
 
 
-def print_csv(boards: Sequence[Board], sort: str, groups: Groups) -> None:
+def print_csv(boards: Sequence[RankedBoard]) -> None:
     """For a program: one line a run, ranked or not, every field in full precision."""
-    records = [record for board in boards for record in _records(board, sort, _of(board, groups))]
-    measures = list(dict.fromkeys(m for board in boards for m in board.measures))
+    records = [record for board in boards for record in _records(board)]
+    measures = list(dict.fromkeys(m for found in boards for m in found.board.measures))
     flat = [_flat(record, measures) for record in records]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(flat[0]) if flat else [], lineterminator="\n")
@@ -121,12 +107,12 @@ def _flat(record: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def print_json(boards: Sequence[Board], sort: str, groups: Groups) -> None:
+def print_json(boards: Sequence[RankedBoard]) -> None:
     """For a program: a list of boards, each with its ranked rows in order and the others."""
-    formatting.print_json([_board_object(board, sort, groups) for board in boards])
+    formatting.print_json([_board_object(board) for board in boards])
 
 
-FORMATS: Mapping[str, Callable[[Sequence[Board], str, Groups], None]] = {
+FORMATS: Mapping[str, Callable[[Sequence[RankedBoard]], None]] = {
     "table": print_tables,
     "markdown": print_markdown,
     "csv": print_csv,
@@ -134,16 +120,18 @@ FORMATS: Mapping[str, Callable[[Sequence[Board], str, Groups], None]] = {
 }
 
 
-def _board_object(board: Board, sort: str, groups: Groups) -> dict[str, object]:
-    found = {name: value for name, value in asdict(board).items() if name not in ("rows", "others")}
-    found_places = places(board, sort, _of(board, groups))
-    ranked = [{"rank": place.rank, "group": place.group} | asdict(place.row) for place in found_places]
-    return found | {"ranked": ranked, "others": [asdict(row) for row in board.others]}
+def _board_object(found: RankedBoard) -> dict[str, object]:
+    board = {name: value for name, value in asdict(found.board).items() if name not in ("rows", "others")}
+    rows = [{"rank": place.rank, "group": place.group} | asdict(place.row) for place in found.places]
+    tests = asdict(found.significance) if found.significance else None
+    if tests:
+        del tests["groups"]
+    return board | {"significance": tests, "ranked": rows, "others": [asdict(row) for row in found.board.others]}
 
 
-def _records(board: Board, sort: str, groups: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+def _records(found: RankedBoard) -> Iterator[dict[str, Any]]:
     whole = {
-        name: getattr(board, name)
+        name: getattr(found.board, name)
         for name in (
             "dataset",
             "language",
@@ -155,15 +143,15 @@ def _records(board: Board, sort: str, groups: Mapping[str, int]) -> Iterator[dic
             "signature",
         )
     }
-    for place in places(board, sort, groups):
+    for place in found.places:
         yield whole | {"rank": place.rank, "group": place.group} | asdict(place.row)
-    for row in board.others:
+    for row in found.board.others:
         yield whole | {"rank": None, "group": None} | asdict(row)
 
 
-def _ranked_cells(board: Board, sort: str) -> Iterator[Cells]:
-    ranking = ranking_measure(board, sort)
-    for place in places(board, sort):
+def _ranked_cells(found: RankedBoard) -> Iterator[Cells]:
+    board = found.board
+    for place in found.places:
         row = place.row
         yield {
             "rank": f"{place.rank}{CONTROL if row.kind == 'control' else ''}",
@@ -171,7 +159,7 @@ def _ranked_cells(board: Board, sort: str) -> Iterator[Cells]:
             "params": formatting.params(row.params),
             "how": place.how,
             **{TITLES.get(m, m): formatting.score(row.means.get(m)) for m in board.measures},
-            "95 %": formatting.interval(row.intervals.get(ranking)),
+            "95 %": formatting.interval(row.intervals.get(found.measure)),
             "n": str(board.n),
             "s/sample": formatting.seconds(row.seconds_per_sample),
             "peak GiB": formatting.gibibytes(row.peak_memory),

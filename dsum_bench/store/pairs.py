@@ -1,86 +1,190 @@
-"""Two runs side by side, sample by sample. Standard library only, as the reader."""
+"""Runs side by side, sample by sample, and whether any two of them differ."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsum_bench.errors import UserError, suggestion
-from dsum_bench.store.reader import reading
+from dsum_bench.store.groups import values
+from dsum_bench.store.reader import boards, reading
 from dsum_bench.store.records import RunRecord, SignatureScores
 
-PAIRS = """
-select a.sample_id as sample_id, a.value as first, b.value as second, x.summary as of_first, y.summary as of_second
-from scores a
-join scores b on b.sample_id = a.sample_id and b.signature_id = a.signature_id and b.measure = a.measure
-join signatures s on s.id = a.signature_id
-join outputs x on x.run_id = a.run_id and x.sample_id = a.sample_id
-join outputs y on y.run_id = b.run_id and y.sample_id = b.sample_id
-where a.run_id = :first and b.run_id = :second and s.signature = :signature and a.measure = :measure
-order by x.position, a.sample_id
+if TYPE_CHECKING:
+    from dsum_bench.statistics import AllPairs, Interval, Smallest
+
+SAMPLES = """
+select o.sample_id as sample_id, s.value as score, o.summary as summary
+from outputs o join scores s on s.run_id = o.run_id and s.sample_id = o.sample_id
+where o.run_id = ? and s.measure = ? and s.signature_id = (select id from signatures where signature = ?)
+order by o.position, o.sample_id
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One sample: what each run scored and wrote."""
+class SampleOfRuns:
+    """One sample: what each run scored and wrote, in the order of the runs."""
 
     sample_id: str
-    first: float
-    second: float
-    first_summary: str
-    second_summary: str
+    scores: tuple[float, ...]
+    summaries: tuple[str, ...]
+
+    @property
+    def spread(self) -> float:
+        """The best score less the worst."""
+        return max(self.scores) - min(self.scores)
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """All samples of two runs, by one measure of the signature they share."""
+class Together:
+    """Runs that may be compared, on the samples they share, by one measure of the signature they share."""
 
+    runs: tuple[RunRecord, ...]
+    metric: str
     signature: str
     measure: str
-    samples: tuple[Pair, ...]
+    samples: tuple[SampleOfRuns, ...]
 
 
-def paired(path: Path, first: RunRecord, second: RunRecord, metric: str, measure: str) -> Pairs:
-    """The samples of two finished runs that may be compared.
+@dataclass(frozen=True, slots=True)
+class PairTest:
+    """Run a against run b, by their keys. difference: the mean of a - b with its interval.
+
+    p: corrected for all pairs of the runs compared, as the interval is; below 0.05 exactly where the interval does not
+    hold 0. p_alone: of this pair, had it been the only one. p_board: corrected for all pairs of the board that the
+    runs stand on; None where they are all of it. exact: whether p_alone counts all permutations.
+    wins, ties, losses: samples on which a is better, neither, b.
+    """
+
+    a: str
+    b: str
+    difference: Interval
+    p: float
+    p_alone: float
+    p_board: float | None
+    exact: bool
+    wins: int
+    ties: int
+    losses: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the tests of two runs or more found. means: by run, in their order.
+
+    smallest: what so many samples show with 80 % power; None where they can show nothing.
+    board_runs, board_pairs: of the board they stand on.
+    """
+
+    together: Together
+    means: tuple[float, ...]
+    pairs: tuple[PairTest, ...]
+    smallest: Smallest | None
+    board_runs: int
+    board_pairs: int
+
+    @property
+    def n(self) -> int:
+        """Samples."""
+        return len(self.together.samples)
+
+
+def compared(path: Path, runs: Sequence[RunRecord], metric: str, measure: str) -> Comparison:
+    """Test every pair of runs, corrected for their number.
 
     Raises:
-        UserError: a run is not finished, they are of other dialogues or references, or no signature of the metric
-            is shared; says which.
+        UserError: the runs may not be compared; says which and why.
     """
-    for record in (first, second):
+    from dsum_bench.statistics import AllPairs
+
+    found = together(path, runs, metric, measure)
+    tests = AllPairs([[s.scores[i] for s in found.samples] for i in range(len(runs))])
+    keys = [record.row.run_id for record in runs]
+    others = _board(path, found)
+    board = AllPairs(values(path, found.signature, measure, others)) if len(others) > len(keys) else None
+    place = {key: i for i, key in enumerate(others)}
+    pairs = tuple(
+        _pair(tests, i, j, keys, board.pair(place[keys[i]], place[keys[j]]).p if board else None)
+        for i, j in combinations(range(len(keys)), 2)
+    )
+    count = max(len(others), len(keys))
+    means = tuple(map(float, tests.values.mean(axis=1)))
+    return Comparison(found, means, pairs, tests.smallest(), count, count * (count - 1) // 2)
+
+
+def together(path: Path, runs: Sequence[RunRecord], metric: str, measure: str) -> Together:
+    """The samples of finished runs that may be compared.
+
+    Raises:
+        UserError: a run is not finished or named twice, they are of other dialogues or references, or no signature of
+            the metric is shared; says which.
+    """
+    first = runs[0]
+    for i, record in enumerate(runs):
         if record.row.status != "done":
             raise UserError(f"{_name(record)} is {record.row.status}; only finished runs are compared")
-    if first.row.run_id == second.row.run_id:
-        raise UserError(f"both names stand for the same run, {_name(first)}")
-    for key, what in (("dataset_fingerprint", "dialogues"), ("references_fingerprint", "references")):
-        if first.spec[key] != second.spec[key]:
-            raise UserError(
-                f"{_name(first)} ({_data(first)}) and {_name(second)} ({_data(second)}) are not of the same {what}"
-            )
-    signature = _shared(first, second, metric)
+        if record.row.run_id in {r.row.run_id for r in runs[:i]}:
+            raise UserError(f"both names stand for the same run, {_name(record)}")
+        for key, what in (("dataset_fingerprint", "dialogues"), ("references_fingerprint", "references")):
+            if first.spec[key] != record.spec[key]:
+                raise UserError(
+                    f"{_name(first)} ({_data(first)}) and {_name(record)} ({_data(record)}) are not of the same {what}"
+                )
+    signature = _shared(runs, metric)
     if measure not in signature.means:
         raise UserError(f"metric '{metric}' has no measure '{measure}'{suggestion(measure, signature.means)}")
-    keys = {"first": first.row.run_id, "second": second.row.run_id}
+    by_run: list[dict[str, tuple[float, str]]] = []
     with reading(path) as db:
-        rows = db.execute(PAIRS, {**keys, "signature": signature.signature, "measure": measure}).fetchall()
-    samples = (Pair(r["sample_id"], r["first"], r["second"], r["of_first"], r["of_second"]) for r in rows)
-    return Pairs(signature.signature, measure, tuple(samples))
-
-
-def _shared(first: RunRecord, second: RunRecord, metric: str) -> SignatureScores:
-    mine, theirs = (
-        {s.signature: s for s in r.scores if s.metric == metric and s.n == r.row.n_samples} for r in (first, second)
+        for record in runs:
+            rows = db.execute(SAMPLES, [record.row.run_id, measure, signature.signature])
+            by_run.append({row["sample_id"]: (row["score"], row["summary"]) for row in rows})
+    samples = (
+        SampleOfRuns(i, tuple(run[i][0] for run in by_run), tuple(run[i][1] for run in by_run)) for i in by_run[0]
     )
-    for record, found in ((first, mine), (second, theirs)):
+    return Together(tuple(runs), metric, signature.signature, measure, tuple(samples))
+
+
+def _pair(tests: AllPairs, i: int, j: int, keys: Sequence[str], p_board: float | None) -> PairTest:
+    found, alone = tests.pair(i, j), tests.alone(i, j)
+    return PairTest(
+        keys[i],
+        keys[j],
+        found.difference,
+        found.p,
+        alone.p,
+        p_board,
+        alone.exact,
+        alone.wins,
+        alone.ties,
+        alone.losses,
+    )
+
+
+def _board(path: Path, found: Together) -> list[str]:
+    """Keys of the runs on the board that these runs stand on."""
+    mine = {record.row.run_id for record in found.runs}
+    for board in boards(path, found.metric):
+        keys = [row.run_id for row in board.rows]
+        if board.signature == found.signature and mine <= set(keys):
+            return keys
+    return []
+
+
+def _shared(runs: Sequence[RunRecord], metric: str) -> SignatureScores:
+    scores = [{s.signature: s for s in r.scores if s.metric == metric and s.n == r.row.n_samples} for r in runs]
+    for record, found in zip(runs, scores, strict=True):
         if not found:
             known = ", ".join(sorted({s.metric for s in record.scores})) or "nothing"
             raise UserError(f"{_name(record)} is not scored with metric '{metric}', only with {known}")
-    shared = [s for signature, s in mine.items() if signature in theirs]
+    shared = [s for signature, s in scores[0].items() if all(signature in theirs for theirs in scores[1:])]
     if not shared:
+        each = " and ".join(dict.fromkeys(signature for found in scores for signature in found))
         raise UserError(
-            f"{_name(first)} and {_name(second)} were scored with other signatures of '{metric}', which are not "
-            f"comparable: {' and '.join([*mine, *theirs])}; screen both again to score them alike"
+            f"{' and '.join(map(_name, runs))} were scored with other signatures of '{metric}', which are not "
+            f"comparable: {each}; screen them again to score them alike"
         )
     return shared[-1]
 

@@ -286,8 +286,8 @@ class Store:
         )
 
     def _aggregates(self, key: str) -> list[tuple[object, ...]]:
-        """Rows of ``aggregates``: all measures of a signature are resampled by the same draws."""
-        from dsum_bench.statistics import bootstrap_intervals
+        """Rows of ``aggregates``: means with their intervals; a single sample has none."""
+        from dsum_bench.statistics import mean_intervals
 
         columns: dict[tuple[int, str], list[float]] = {}
         for signature, _, measure, value in self._db.execute(VALUES, [key]):
@@ -295,8 +295,9 @@ class Store:
         rows: list[tuple[object, ...]] = []
         for n in {len(values) for values in columns.values()}:
             alike = {place: values for place, values in columns.items() if len(values) == n}
-            intervals = bootstrap_intervals(list(alike.values()))
-            rows += [(key, *place, i.mean, n, i.low, i.high) for place, i in zip(alike, intervals, strict=True)]
+            for place, found in zip(alike, mean_intervals(list(alike.values())), strict=True):
+                ends = (found.low, found.high) if n > 1 else (None, None)
+                rows.append((key, *place, found.mean, n, *ends))
         return rows
 
     def _drop_scores(self, key: str) -> None:

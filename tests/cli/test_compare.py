@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from store_runs import SIGNATURE, make_run, open_store, positions, scored, store_run
+from store_runs import METRIC, SIGNATURE, make_run, open_store, positions, scored, store_run
 
 from dsum_bench.cli import main
 from dsum_bench.spec import RunSpec
@@ -66,11 +67,71 @@ def test_json_carries_every_figure(folder: Path) -> None:
     found = json.loads(text)
     assert code == 0
     mean = sum(3 + (i % 3 - 1) for i in range(N)) / N
-    assert found["difference"]["mean"] == pytest.approx(mean)
-    assert found["difference"]["low"] < mean < found["difference"]["high"]
-    assert (found["n"], found["wins"], found["ties"], found["losses"]) == (N, N, 0, 0)
-    assert [s["first"] - s["second"] for s in found["samples"]] == [4.0, 4.0, 4.0]
-    assert found["a"]["model"] == "better"
+    assert (found["metric"], found["signature"], found["measure"], found["n"]) == (METRIC, SIGNATURE, "rouge1", N)
+    assert [run["model"] for run in found["runs"]] == ["better", "base"]
+    assert found["runs"][0]["mean"] - found["runs"][1]["mean"] == pytest.approx(mean)
+    (pair,) = found["pairs"]
+    assert [pair["a"], pair["b"]] == [run["run_id"] for run in found["runs"]]
+    assert pair["difference"]["mean"] == pytest.approx(mean)
+    assert pair["difference"]["low"] < mean < pair["difference"]["high"]
+    assert (pair["wins"], pair["ties"], pair["losses"], pair["exact"]) == (N, 0, 0, False)
+    assert pair["p"] == pair["p_alone"] <= pair["p_board"] < 0.05
+    assert found["board"] == {"runs": 3, "pairs": 3}
+    assert [s["scores"][0] - s["scores"][1] for s in found["samples"]] == [4.0, 4.0, 4.0]
+    assert found["samples"][0]["summaries"][0].startswith("better")
+
+
+def noisy(folder: Path, gaps: dict[str, float]) -> None:
+    """Runs whose mean lies so far above that of the first."""
+    draw = random.Random(11)
+    base = [30 + draw.gauss(0, 8) for _ in range(N)]
+    for name, gap in gaps.items():
+        noise = [draw.gauss(0, 4) for _ in range(N)]
+        shift = gap - sum(noise) / N
+        add(folder, make_run(name, n=N), [b + e + shift for b, e in zip(base, noise, strict=True)])
+
+
+def test_one_of_many_pairs_is_said_to_be_one(tmp_path: Path) -> None:
+    noisy(tmp_path, {"base": 0.0, "better": 2.2} | {f"other{i}": 1.0 for i in range(8)})
+    code, text = call(tmp_path, "better", "base", "--measure", "rouge1", "--samples", "0")
+    told = " ".join(text.split())
+    assert code == 0 and "they differ (p < 0.05)" in told
+    assert "one of 45 pairs of the 10 runs on their board; corrected for all of them p = 0." in told
+    assert "not told apart among so many" in told
+    # And so says the board.
+    done = CliRunner().invoke(main, ["leaderboard", "--results", str(tmp_path), "--sort", "rouge1", "--json"])
+    (board,) = json.loads(done.output)
+    assert {row["group"] for row in board["ranked"]} == {0}
+
+
+def test_many_runs_are_compared_in_all_pairs(tmp_path: Path) -> None:
+    noisy(tmp_path, {"base": 0.0, "better": 5.0, "same": 0.1, "fourth": 0.2})
+    code, text = call(tmp_path, "base", "better", "same", "--measure", "rouge1", "--samples", "1")
+    assert code == 0, text
+    assert [line[:5] for line in text.splitlines()[3:6]] == ["A - B", "A - C", "B - C"]
+    assert all("p = " in line and line.endswith(")") for line in text.splitlines()[3:6])
+    assert "corrected for 3 pairs; in brackets p for all 6 pairs of the 4 runs on their board" in " ".join(text.split())
+    assert all(len(line) <= 80 for line in text.splitlines())
+    found = json.loads(call(tmp_path, "base", "better", "same", "--measure", "rouge1", "--json")[1])
+    assert [[p["a"], p["b"]] for p in found["pairs"]] == [
+        [found["runs"][i]["run_id"], found["runs"][j]["run_id"]] for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
+    for pair in found["pairs"]:
+        low, high = pair["difference"]["low"], pair["difference"]["high"]
+        assert pair["p_alone"] <= pair["p"] <= 1 and (pair["p"] < 0.05) == (not low <= 0 <= high)
+    assert [p["p"] < 0.05 for p in found["pairs"]] == [True, False, True]
+    assert len(found["samples"][0]["scores"]) == len(found["samples"][0]["summaries"]) == 3
+
+
+def test_four_samples_are_too_few_whatever_they_score(tmp_path: Path) -> None:
+    add(tmp_path, make_run("low", n=4), [1.0, 2.0, 3.0, 4.0])
+    add(tmp_path, make_run("high", n=4), [41.0, 45.0, 47.0, 49.0])
+    code, text = call(tmp_path, "high", "low", "--measure", "rouge1")
+    assert code == 0 and "A - B  +43.00, no 95 % interval, p = 0.1250" in text
+    assert "4 dialogues cannot tell runs apart at 5 %, whatever they score; 6 can" in text
+    assert "they cannot be told apart" not in text
+    (pair,) = json.loads(call(tmp_path, "high", "low", "--measure", "rouge1", "--json")[1])["pairs"]
+    assert pair["difference"] == {"mean": 43.0, "low": None, "high": None} and pair["exact"]
 
 
 @pytest.mark.parametrize(

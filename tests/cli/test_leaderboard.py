@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,9 +31,9 @@ from store_runs import (
 )
 
 from dsum_bench.cli import formatting, main
-from dsum_bench.cli.ranking import places
 from dsum_bench.spec import DecodingSpec, Finding, RunSpec
 from dsum_bench.store import reader
+from dsum_bench.store.ranking import places
 from dsum_bench.store.records import Board
 from dsum_bench.store.writer import ScoredOutput, Store
 
@@ -74,18 +76,15 @@ AT_80 = """\
 talks dev, all, 4 dialogues
  # model                 how          R1    R2    RL  mean      95 % s each  GiB
 ────────────────────────────────────────────────────────────────────────────────
- 1 한국어-요약-[red]x[/r zero-shot 43.50 10.88 32.62 29.00 28.3-29.7   0.50 7.00
+ 1 한국어-요약-[red]x[/r zero-shot 43.50 10.88 32.62 29.00 27.6-30.4   0.50 7.00
    ed]
-
-2* constant              control   33.50  8.38 25.12 22.33 21.7-23.0   0.50
-
- 3 smollm2-135m-instruct zero-shot 13.50  3.38 10.12  9.00   8.3-9.7   0.50 0.88
- 3 twin                  zero-shot 13.50  3.38 10.12  9.00   8.3-9.7   0.50 21.0
-
- 5 smollm2-135m-instruct zero-shot  3.50  0.88  2.62  2.33   1.7-3.0   0.50
+2* constant              control   33.50  8.38 25.12 22.33 21.0-23.7   0.50
+ 3 smollm2-135m-instruct zero-shot 13.50  3.38 10.12  9.00  7.6-10.4   0.50 0.88
+ 3 twin                  zero-shot 13.50  3.38 10.12  9.00  7.6-10.4   0.50 21.0
+ 5 smollm2-135m-instruct zero-shot  3.50  0.88  2.62  2.33   1.0-3.7   0.50
                          raw
 rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
-rows up to a blank line: not told apart from the first of them (paired t, 5 %)
+4 dialogues cannot tell runs apart at 5 %, whatever they score; 6 can
 * control: no model at work; a model below it does worse than that
 
 not ranked:
@@ -101,16 +100,13 @@ AT_120 = """\
 talks dev, all, 4 dialogues
  #  model                     params  how               R1     R2     RL    sum   mean       95 %  n  s each   GiB
 ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
- 1  한국어-요약-[red]x[/red]   3.21B  zero-shot      43.50  10.88  32.62  87.00  29.00  28.3-29.7  4    0.50  7.00
-
-2*  constant                          control        33.50   8.38  25.12  67.00  22.33  21.7-23.0  4    0.50
-
- 3  smollm2-135m-instruct       135M  zero-shot      13.50   3.38  10.12  27.00   9.00    8.3-9.7  4    0.50  0.88
- 3  twin                       10.7B  zero-shot      13.50   3.38  10.12  27.00   9.00    8.3-9.7  4    0.50  21.0
-
- 5  smollm2-135m-instruct       135M  zero-shot raw   3.50   0.88   2.62   7.00   2.33    1.7-3.0  4    0.50
+ 1  한국어-요약-[red]x[/red]   3.21B  zero-shot      43.50  10.88  32.62  87.00  29.00  27.6-30.4  4    0.50  7.00
+2*  constant                          control        33.50   8.38  25.12  67.00  22.33  21.0-23.7  4    0.50
+ 3  smollm2-135m-instruct       135M  zero-shot      13.50   3.38  10.12  27.00   9.00   7.6-10.4  4    0.50  0.88
+ 3  twin                       10.7B  zero-shot      13.50   3.38  10.12  27.00   9.00   7.6-10.4  4    0.50  21.0
+ 5  smollm2-135m-instruct       135M  zero-shot raw   3.50   0.88   2.62   7.00   2.33    1.0-3.7  4    0.50
 rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
-rows up to a blank line: not told apart from the first of them (paired t, 5 %)
+4 dialogues cannot tell runs apart at 5 %, whatever they score; 6 can
 * control: no model at work; a model below it does worse than that
 
 not ranked:
@@ -207,6 +203,41 @@ def test_nothing_ranked(tmp_path: Path) -> None:
     text = lines(run_command("leaderboard", "--results", str(tmp_path)))
     assert text[:2] == ["talks dev, all, 4 dialogues", "nothing ranked yet:"]
     assert text[-1].split() == ["m", "zero-shot", "skipped", "no", "GPU"]
+
+
+def board_of_forty(folder: Path) -> dict[str, str]:
+    """``near`` cannot be told from ``best``; ``far`` can. Returns the runs' keys."""
+    noise = random.Random(7)
+    keys = {}
+    with open_store(folder / "dsum.db") as store:
+        for name, base in (("best", 50.0), ("near", 49.5), ("far", 30.0)):
+            keys[name] = store.open_run(make_run(name, n=40), "model")
+            store.add(keys[name], [scored(i, base + noise.gauss(0, 4)) for i in range(40)], positions(40))
+            store.close_run(keys[name], "done")
+    return keys
+
+
+def test_blank_lines_and_what_the_board_can_show(tmp_path: Path) -> None:
+    board_of_forty(tmp_path)
+    text = lines(run_command("leaderboard", "--results", str(tmp_path)))
+    assert [line.split()[1] if line else "" for line in text[3:7]] == ["best", "near", "", "far"]
+    assert text[8] == "all below a blank line differ from the first of the block above (3 pairs, 5 %)"
+    number = r"\d\.\d\d"
+    shown = rf"smallest detectable difference \(80 % power\): {number} \({number} to {number} by pair\)"
+    assert re.fullmatch(shown, text[9])
+    by_name = run_command("leaderboard", "--results", str(tmp_path), "--sort", "model")
+    assert "a blank line" not in by_name and "smallest detectable" in by_name
+    assert "smallest detectable" in run_command("leaderboard", "--results", str(tmp_path), "--format", "markdown")
+
+
+def test_json_tells_what_was_tested(tmp_path: Path) -> None:
+    board_of_forty(tmp_path)
+    for sort in ("mean", "model"):
+        (board,) = json.loads(run_command("leaderboard", "--results", str(tmp_path), "--json", "--sort", sort))
+        assert {row["model"]: row["group"] for row in board["ranked"]} == {"best": 0, "near": 0, "far": 1}
+        tested = board["significance"]
+        assert (tested["measure"], tested["n"], tested["runs"], tested["pairs"]) == ("mean", 40, 3, 3)
+        assert 0 < tested["smallest"]["least"] <= tested["smallest"]["middle"] <= tested["smallest"]["most"]
 
 
 # -- order ----------------------------------------------------------------------------------------------------
@@ -418,7 +449,7 @@ def test_text_cannot_move_the_cursor_or_turn_the_line() -> None:
 def test_reading_results_imports_nothing_heavy(results: Path, command: tuple[str, ...]) -> None:
     code = (
         "import sys; from dsum_bench.cli import main; main(sys.argv[1:], standalone_mode=False); "
-        "print(sorted({'torch', 'pandas', 'numpy', 'sqlite_utils', 'transformers', 'MeCab'} & set(sys.modules)))"
+        "print(sorted({'torch', 'pandas', 'scipy', 'sqlite_utils', 'transformers', 'MeCab'} & set(sys.modules)))"
     )
     call = [sys.executable, "-c", code, *command, "--results", str(results)]
     out = subprocess.run(call, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout

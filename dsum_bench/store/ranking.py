@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from dsum_bench.errors import UserError, suggestion
+from dsum_bench.store.groups import Significance, significance
 from dsum_bench.store.records import Board, BoardRow
 
 DEFAULT_SORT = "mean"
@@ -17,12 +19,45 @@ TIE = 1e-9
 @dataclass(frozen=True, slots=True)
 class Place:
     """One row of a board. rank: 1 plus the number of runs that score higher. how: what was done to the model.
-    group: runs with the same number cannot be told apart from the first of them."""
+    group: all runs of later groups are told apart from the first of this one."""
 
     rank: int
     row: BoardRow
     how: str
     group: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RankedBoard:
+    """A board as it is shown. measure: the one that ranks, '' where nothing has scores. places: in the order asked
+    for. significance: None where there are not two runs to test."""
+
+    board: Board
+    sort: str
+    measure: str
+    places: tuple[Place, ...]
+    significance: Significance | None
+
+    @property
+    def by_score(self) -> bool:
+        """Whether the rows stand in the order of their scores."""
+        return self.sort not in OTHER_SORTS
+
+
+def ranked(path: Path, boards: Sequence[Board], sort: str = DEFAULT_SORT) -> list[RankedBoard]:
+    """Boards of a database with their rows ranked, sorted and tested against each other.
+
+    Raises:
+        UserError: no board can be sorted so.
+    """
+    check_sort(sort, boards)
+    return [_ranked(path, board, sort) for board in boards]
+
+
+def _ranked(path: Path, board: Board, sort: str) -> RankedBoard:
+    measure = ranking_measure(board, sort)
+    tested = significance(path, board.signature, measure, [row.run_id for row in by_score(board, sort)])
+    return RankedBoard(board, sort, measure, tuple(places(board, sort, tested.groups if tested else {})), tested)
 
 
 def check_sort(sort: str, boards: Iterable[Board]) -> None:
