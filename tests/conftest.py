@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from assets import need, template, tokenizer_folder
+from bart_tokenizer import trained
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a shell script has SIGINT ignored. Whatever the tests start would inherit that.
@@ -58,8 +59,14 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def bart_tokenizer() -> Any:
+    """A tokenizer of koBART's kind, made from the shipped dialogues. Do not change it."""
+    return trained()
+
+
+@pytest.fixture(scope="session")
 def kobart_folder() -> Path:
-    """Folder of koBART's real tokenizer and configuration, without weights."""
+    """Folder of koBART's real tokenizer and configuration, without weights; for what is published about koBART."""
     return _shared("fixtures") / "kobart-tokenizer"
 
 

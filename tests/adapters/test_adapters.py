@@ -276,47 +276,31 @@ def test_a_chat_adapter_without_a_template_says_what_to_do() -> None:
 # -- encoder-decoders -------------------------------------------------------------------------------------------
 
 
-def kobart(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder)
-
-
-def test_kobart_text_is_wrapped_as_it_was_trained(kobart_folder: Path) -> None:
-    tokenizer = kobart(kobart_folder)
-    made = make("encoder_decoder", tokenizer, wrap=True).prompt(Sample("s", DIALOGUE))
-    assert list(made.token_ids) == [0, *tokenizer(DIALOGUE)["input_ids"], 1]
+def test_kobart_text_is_wrapped_as_it_was_trained(bart_tokenizer: Any) -> None:
+    made = make("encoder_decoder", bart_tokenizer, wrap=True).prompt(Sample("s", DIALOGUE))
+    assert list(made.token_ids) == [0, *bart_tokenizer(DIALOGUE)["input_ids"], 1]
     assert made.text == f"<s>{DIALOGUE}</s>"
-    plain = make("encoder_decoder", tokenizer, prefix="요약: ").prompt(Sample("s", DIALOGUE))
-    assert list(plain.token_ids) == tokenizer("요약: " + DIALOGUE)["input_ids"]
+    plain = make("encoder_decoder", bart_tokenizer, prefix="요약: ").prompt(Sample("s", DIALOGUE))
+    assert list(plain.token_ids) == bart_tokenizer("요약: " + DIALOGUE)["input_ids"]
 
 
-def test_kobart_outputs_keep_tags_and_lose_control_tokens(kobart_folder: Path) -> None:
-    tokenizer = kobart(kobart_folder)
-    adapter = make("encoder_decoder", tokenizer, wrap=True)
+def test_kobart_outputs_keep_tags_and_lose_control_tokens(bart_tokenizer: Any) -> None:
+    adapter = make("encoder_decoder", bart_tokenizer, wrap=True)
     text = "#Person1#은 #Person2#에게 #PhoneNumber#를 줍니다."
-    written = [2, 0, *tokenizer(text)["input_ids"], 1, 3, 3]
+    written = [2, 0, *bart_tokenizer(text)["input_ids"], 1, 3, 3]
     assert adapter.parse(generation(adapter.decode(written))) == text
 
 
 @settings(deadline=None, max_examples=30)
 @given(turns=dialogues(), limit=st.integers(64, 1024))
-def test_kobart_dialogues_lose_whole_turns(kobart_folder: Path, turns: list[str], limit: int) -> None:
-    tokenizer = kobart_cached(kobart_folder)
-    made = make("encoder_decoder", tokenizer, wrap=True, limit=limit).prompt(sample(turns))
+def test_kobart_dialogues_lose_whole_turns(bart_tokenizer: Any, turns: list[str], limit: int) -> None:
+    made = make("encoder_decoder", bart_tokenizer, wrap=True, limit=limit).prompt(sample(turns))
     assert len(made.token_ids) <= limit and (made.token_ids[0], made.token_ids[-1]) == (0, 1)
     kept = made.text.removeprefix("<s>").removesuffix("</s>")
     assert not half_tags(kept)
     assert len(kept.split("\n")) == len(turns) - made.trimmed_turns
-    whole = len(tokenizer("\n".join(turns))["input_ids"]) + 2
+    whole = len(bart_tokenizer("\n".join(turns))["input_ids"]) + 2
     assert bool(made.trimmed_turns or made.trimmed_chars) == (whole > limit)
-
-
-_OPENED: dict[Path, Any] = {}
-
-
-def kobart_cached(folder: Path) -> Any:
-    return _OPENED.setdefault(folder, _OPENED.get(folder) or kobart(folder))
 
 
 def pieces() -> list[tuple[str, float]]:

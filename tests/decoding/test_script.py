@@ -25,7 +25,7 @@ from dsum_bench.spec import Prompt, Sample
 
 BYTES = TokenBytes([bytes([b]) for b in range(256)])
 DIALOGUE = "#Person1#: Tom, NASA에 가요?\n#Person2#: 네, #PhoneNumber#로 전화해요."
-REAL = ("llama3", "qwen3", "gemma3", "kobart")
+REAL = ("llama3", "qwen3", "gemma3", "trained")
 
 
 def is_foreign(character: str) -> bool:
@@ -156,10 +156,8 @@ def test_a_literal_that_cannot_be_spelt_is_left_out() -> None:
 
 
 @pytest.fixture(params=REAL)
-def words(request: pytest.FixtureRequest, tokenizer: Callable[[str], Any], kobart_folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(kobart_folder) if request.param == "kobart" else tokenizer(request.param)
+def words(request: pytest.FixtureRequest, tokenizer: Callable[[str], Any], bart_tokenizer: Any) -> Any:
+    return bart_tokenizer if request.param == "trained" else tokenizer(request.param)
 
 
 def test_tokens_make_the_bytes_of_the_texts_they_come_from(words: Any) -> None:
@@ -201,12 +199,11 @@ def network(folder: Path, words: Any) -> Any:
 
 
 def written(model: Any, words: Any, decoding: Any, prompts: list[Prompt], **more: Any) -> dict[str, str]:
-    from dsum_bench.engines.generation import TokenBytes as Ids
-    from dsum_bench.engines.generation import Writer
+    from dsum_bench.engines.generation import OutputTokens, Writer
     from dsum_bench.engines.heartbeat import Heartbeat
 
     end = words.eos_token_id
-    writer = Writer(model, Ids((end,), end, frozenset(), words), prompts, left=True)
+    writer = Writer(model, OutputTokens((end,), end, frozenset(), words), prompts, left=True)
     out = writer.write(prompts, decoding, {**decoding.config(), **more}, Heartbeat(lambda text: None, len(prompts)))
     cut = [row[: row.index(end)] if end in row else row for row in out]
     return {p.sample_id: words.decode(row, clean_up_tokenization_spaces=False)

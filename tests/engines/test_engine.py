@@ -28,22 +28,19 @@ from dsum_bench.spec import ModelSpec
         ("qwen", "qwen2_5", "qwen2", {}),
         ("gemma", "gemma3", "gemma3", {}),
         ("completion", "gemma3", "gemma3", {}),
-        ("encoder_decoder", "kobart", "bart", {"wrap": True}),
-        ("encoder_decoder", "kobart", "t5", {"prefix": "요약: "}),
+        ("encoder_decoder", "trained", "bart", {"wrap": True}),
+        ("encoder_decoder", "trained", "t5", {"prefix": "요약: "}),
     ],
     ids=lambda p: f"{p[0]}-{p[2]}-{p[1]}",
 )
 def opened(
-    request: pytest.FixtureRequest, tmp_path: Path, tokenizer: Callable[[str], Any], kobart_folder: Path
+    request: pytest.FixtureRequest, tmp_path: Path, tokenizer: Callable[[str], Any], bart_tokenizer: Any
 ) -> LoadedEngine:
-    from transformers import AutoTokenizer
-
     adapter, name, family, options = request.param
-    real = AutoTokenizer.from_pretrained(kobart_folder) if name == "kobart" else tokenizer(name)
     if family in ("bart", "t5"):
-        getattr(tiny, family)(tmp_path, real)
+        getattr(tiny, family)(tmp_path, bart_tokenizer)
     else:
-        tiny.decoder(tmp_path, family, real)
+        tiny.decoder(tmp_path, family, tokenizer(name))
     return LoadedEngine(tmp_path, adapter, options)
 
 
@@ -66,12 +63,8 @@ def test_greedy_is_the_same_alone_in_batches_and_by_transformers_itself(
 
 
 @pytest.fixture
-def small(tmp_path: Path, kobart_folder: Path) -> LoadedEngine:
-    from transformers import AutoTokenizer
-
-    return LoadedEngine(
-        tiny.bart(tmp_path, AutoTokenizer.from_pretrained(kobart_folder)), "encoder_decoder", {"wrap": True}
-    )
+def small(tmp_path: Path, bart_tokenizer: Any) -> LoadedEngine:
+    return LoadedEngine(tiny.bart(tmp_path, bart_tokenizer), "encoder_decoder", {"wrap": True})
 
 
 def test_beams_are_transformers_own(small: LoadedEngine) -> None:
@@ -132,10 +125,10 @@ def test_an_output_cut_by_length_is_told_apart_and_an_end_token_is_not_counted(s
     assert set(small.texts(Greedy(GreedyParams(max_new_tokens=3))).values()) == {("", 0, "stop")}
 
 
-def test_a_checkpoints_own_generation_settings_do_not_leak_in(tmp_path: Path, kobart_folder: Path) -> None:
-    from transformers import AutoTokenizer, GenerationConfig
+def test_a_checkpoints_own_generation_settings_do_not_leak_in(tmp_path: Path, bart_tokenizer: Any) -> None:
+    from transformers import GenerationConfig
 
-    folder = tiny.bart(tmp_path, AutoTokenizer.from_pretrained(kobart_folder))
+    folder = tiny.bart(tmp_path, bart_tokenizer)
     plain = LoadedEngine(folder, "encoder_decoder", {}).texts(Greedy(GreedyParams(max_new_tokens=NEW)))
     own = GenerationConfig.from_pretrained(folder)
     own.update(do_sample=True, temperature=5.0, num_beams=3, repetition_penalty=3.0, no_repeat_ngram_size=1)
@@ -143,11 +136,9 @@ def test_a_checkpoints_own_generation_settings_do_not_leak_in(tmp_path: Path, ko
     assert LoadedEngine(folder, "encoder_decoder", {}).texts(Greedy(GreedyParams(max_new_tokens=NEW))) == plain
 
 
-def test_vocabulary_is_never_added_to(small: LoadedEngine, kobart_folder: Path) -> None:
-    from transformers import AutoTokenizer
-
+def test_vocabulary_is_never_added_to(small: LoadedEngine, bart_tokenizer: Any) -> None:
     small.texts(Greedy(GreedyParams(max_new_tokens=2)))
-    assert len(small.engine.tokenizer) == len(AutoTokenizer.from_pretrained(kobart_folder))
+    assert len(small.engine.tokenizer) == len(bart_tokenizer)
     assert small.engine.network.get_input_embeddings().num_embeddings == len(small.engine.tokenizer)
 
 

@@ -75,10 +75,8 @@ class Sweeps:
 
 
 @pytest.fixture
-def dsum(tmp_path: Path, kobart_folder: Path) -> Iterator[Sweeps]:
-    from transformers import AutoTokenizer
-
-    good = tiny.bart(tmp_path / "models" / "good", AutoTokenizer.from_pretrained(kobart_folder))
+def dsum(tmp_path: Path, bart_tokenizer: Any) -> Iterator[Sweeps]:
+    good = tiny.bart(tmp_path / "models" / "good", bart_tokenizer)
     pickles = shutil.copytree(good, tmp_path / "models" / "pickles")
     (pickles / "model.safetensors").rename(pickles / "pytorch_model.bin")
     (tmp_path / "work").mkdir()

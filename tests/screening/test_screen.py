@@ -47,11 +47,9 @@ def write(file: Path, text: str) -> Path:
 
 
 @pytest.fixture
-def small(tmp_path: Path, kobart_folder: Path) -> Path:
-    """A registry with a small random BART that has koBART's tokenizer."""
-    from transformers import AutoTokenizer
-
-    tiny.bart(tmp_path / "bart", AutoTokenizer.from_pretrained(kobart_folder))
+def small(tmp_path: Path, bart_tokenizer: Any) -> Path:
+    """A registry with a small random BART."""
+    tiny.bart(tmp_path / "bart", bart_tokenizer)
     write(
         tmp_path / "registry.toml",
         '[models.mine]\nsource = "./bart"\nadapter = "encoder_decoder"\noptions = { wrap = true }\n'

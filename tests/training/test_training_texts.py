@@ -103,10 +103,8 @@ def test_a_base_model_learns_the_gap_after_the_cue_and_the_end() -> None:
     assert tok.decode(labelled(text)) == " 네.</s>"
 
 
-def test_kobart_and_its_kin_learn_the_summary_and_the_end(kobart_folder: Any) -> None:
-    from transformers import AutoTokenizer
-
-    tok = AutoTokenizer.from_pretrained(kobart_folder)
+def test_kobart_and_its_kin_learn_the_summary_and_the_end(bart_tokenizer: Any) -> None:
+    tok = bart_tokenizer
     adapter = make("encoder_decoder", tok, None, wrap=True)
     for sample in samples():
         for text, reference in zip(build_texts(adapter, [sample], 512), sample.references, strict=True):
