@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from dsum_bench.decoding.base import Batch, Decoding
     from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
     from dsum_bench.errors import ModelError, ModelSkipped, UserError
-    from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Executor, JobEnded, Progress, ScreeningJob
+    from dsum_bench.executors.base import Event, Executor, Job, JobEnded, Progress
+    from dsum_bench.executors.child import run_job
+    from dsum_bench.executors.supervisor import Supervisor
     from dsum_bench.machine import Gpu, Machine
     from dsum_bench.metrics.base import Metric, MetricTokenizer
     from dsum_bench.spec import (
@@ -58,10 +60,8 @@ _MODULES = {
     "Adapter": "dsum_bench.adapters.base",
     "AdapterContext": "dsum_bench.adapters.base",
     "Batch": "dsum_bench.decoding.base",
-    "BatchDone": "dsum_bench.executors.base",
     "ChatAdapter": "dsum_bench.adapters.chat",
     "Check": "dsum_bench.checks.base",
-    "ChecksDone": "dsum_bench.executors.base",
     "CompletionAdapter": "dsum_bench.adapters.completion",
     "DatasetReader": "dsum_bench.datasets.base",
     "DatasetSpec": "dsum_bench.spec",
@@ -78,6 +78,7 @@ _MODULES = {
     "FullParams": "dsum_bench.training.params",
     "Generation": "dsum_bench.spec",
     "Gpu": "dsum_bench.machine",
+    "Job": "dsum_bench.executors.base",
     "JobEnded": "dsum_bench.executors.base",
     "Level": "dsum_bench.spec",
     "Loaded": "dsum_bench.engines.base",
@@ -99,14 +100,15 @@ _MODULES = {
     "RunOutputs": "dsum_bench.checks.base",
     "RunSpec": "dsum_bench.spec",
     "Sample": "dsum_bench.spec",
-    "ScreeningJob": "dsum_bench.executors.base",
     "Setup": "dsum_bench.checks.base",
+    "Supervisor": "dsum_bench.executors.supervisor",
     "Tell": "dsum_bench.engines.base",
     "TextAdapter": "dsum_bench.adapters.text",
     "Trainer": "dsum_bench.training.base",
     "TrainingParams": "dsum_bench.training.params",
     "TrainingSpec": "dsum_bench.spec",
     "UserError": "dsum_bench.errors",
+    "run_job": "dsum_bench.executors.child",
 }
 """Public name -> the module that defines it, imported when the name is first used."""
 
@@ -115,10 +117,8 @@ __all__ = [
     "Adapter",
     "AdapterContext",
     "Batch",
-    "BatchDone",
     "ChatAdapter",
     "Check",
-    "ChecksDone",
     "CompletionAdapter",
     "DatasetReader",
     "DatasetSpec",
@@ -135,6 +135,7 @@ __all__ = [
     "FullParams",
     "Generation",
     "Gpu",
+    "Job",
     "JobEnded",
     "Level",
     "Loaded",
@@ -156,8 +157,8 @@ __all__ = [
     "RunOutputs",
     "RunSpec",
     "Sample",
-    "ScreeningJob",
     "Setup",
+    "Supervisor",
     "Tell",
     "TextAdapter",
     "Trainer",
@@ -166,6 +167,7 @@ __all__ = [
     "UserError",
     "__version__",
     "hookimpl",
+    "run_job",
 ]
 
 

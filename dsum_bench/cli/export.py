@@ -62,16 +62,16 @@ def export(
 def _merge(spec: ModelSpec, session: Session, dataset: str, output: Path, database: Path) -> None:
     from dsum_bench.datasets.load import load, select
     from dsum_bench.executors.base import JobEnded
+    from dsum_bench.executors.local import Local
     from dsum_bench.machine import detect
-    from dsum_bench.training.export import TEXTS, MergeDone, MergeJob, main
-    from dsum_bench.training.sessions import events
+    from dsum_bench.training.export import TEXTS, MergeDone, MergeJob
 
     data = session.registry.dataset(dataset)
     samples = select(load(data, session.plugins, data.default_split), TEXTS, None, 0).samples
     plan = session.plugins.engines[spec.engine].plan(spec, detect(), 1)
     log = str(database.parent.resolve() / "logs" / f"{spec.name}-merge.log")
     job = MergeJob(spec.name, spec, plan.placement, tuple(s.dialogue for s in samples), output.resolve(), log)
-    for event in events(job, main):
+    for event in Local().run([job]):
         if isinstance(event, MergeDone):
             click.echo(f"merged: {event.different} of {event.total} outputs differ from those of the adapter")
         elif isinstance(event, JobEnded) and event.reason:

@@ -11,6 +11,7 @@ import click
 
 from dsum_bench.cli.options import plugin_option, registry_option, results_option
 from dsum_bench.errors import UserError
+from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import Dtype, PromptFormat
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class FinetuneOptions:
     dry_run: bool
     probe: bool
     ignore_memory: bool
+    hang_timeout: float
+    executor: str
     screen: bool
     screen_limit: int | None
     as_json: bool
@@ -59,6 +62,10 @@ class FinetuneOptions:
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--probe/--no-probe", default=True, show_default=True, help="Time a batch, for how long it will take.")
 @click.option("--ignore-memory", is_flag=True, help="Train even where the plan says that memory does not suffice.")
+@click.option(
+    "--hang-timeout", default=HANG_TIMEOUT, show_default=True, help="Seconds without a sign of life that end a worker."
+)
+@click.option("--executor", default="local", show_default=True, help="What runs the worker, in the screening too.")
 @click.option("--screen/--no-screen", default=True, show_default=True, help="Screen base and result afterwards.")
 @click.option("--screen-limit", type=click.IntRange(min=1), help="Only the first N samples of the screening.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
@@ -155,11 +162,12 @@ def _train(jobs: list[TrainingJob], choices: FinetuneOptions, session: Session, 
 
     writes = main_process() and not choices.dry_run
     outcomes = {}
+    executor = session.plugins.get("executor", choices.executor)(choices.hang_timeout)
     with Store.open(database) if writes else nullcontext() as store:
         log = TrainingLog(store) if store is not None else None
         console = session.console(stderr=choices.as_json)
         console.quiet = not main_process()
         with watcher(console) as watching:
             for job in jobs:
-                outcomes[job.id] = train(job, log, session.plugins, watching, choices.fresh)
+                outcomes[job.id] = train(job, log, session.plugins, watching, choices.fresh, executor)
     return outcomes

@@ -13,6 +13,7 @@ import click
 
 from dsum_bench.cli.options import plugin_option, registry_option, results_option
 from dsum_bench.errors import UserError, suggestion
+from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import PromptFormat
 from dsum_bench.store import reader
 from dsum_bench.store.records import SampleRecord
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 UNASKED: dict[str, Any] = {
     "all_models": False, "sample": None, "metrics": (), "device": "auto", "dtype": None, "quantization": None,
-    "time_budget": None, "silence": 900.0, "executor": "local", "fresh": False, "free_cache": False, "dry_run": False,
-    "as_json": False,
+    "time_budget": None, "hang_timeout": HANG_TIMEOUT, "executor": "local", "fresh": False, "free_cache": False,
+    "dry_run": False, "as_json": False,
 }  # fmt: skip
 """What ``screen`` has options for and this command has not."""
 

@@ -12,6 +12,7 @@ import click
 
 from dsum_bench.cli.options import plugin_option, registry_option, results_option
 from dsum_bench.errors import UserError
+from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import Dtype, ModelSpec, PromptFormat, Quantization, Sample
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class ScreenOptions:
     dtype: Dtype | None
     quantization: Quantization | None
     time_budget: str | None
-    silence: float
+    hang_timeout: float
     executor: str
     fresh: bool
     free_cache: bool
@@ -77,7 +78,7 @@ class ScreenOptions:
     "--time-budget", metavar="TIME", help="Most time for a model, such as 30m; it stops when it would need more."
 )
 @click.option(
-    "--hang-timeout", "silence", default=900.0, show_default=True, help="Seconds of silence that end a worker."
+    "--hang-timeout", default=HANG_TIMEOUT, show_default=True, help="Seconds without a sign of life that end a worker."
 )
 @click.option("--executor", default="local", show_default=True, help="What runs the workers.")
 @click.option("--fresh", is_flag=True, help="Start these runs over instead of resuming them.")
@@ -194,7 +195,7 @@ def sweep(
     _announce(candidates)
     budget = parse_duration(choices.time_budget) if choices.time_budget else None
     settings = Settings(budget, choices.fresh, choices.free_cache, database.parent / "logs")
-    executor = session.plugins.get("executor", choices.executor)(choices.silence)
+    executor = session.plugins.get("executor", choices.executor)(choices.hang_timeout)
     console = session.console(stderr=choices.as_json)
     with Store.open(database) as store:
         watcher = Bars(console, len(candidates)) if console.is_terminal else Lines(console)

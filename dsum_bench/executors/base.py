@@ -5,25 +5,40 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
-from dsum_bench.spec import Finding, Output, PluginSettings, RunSpec, Sample
+from dsum_bench.spec import Placement
+
+HANG_TIMEOUT = 900.0
+"""Seconds without a sign of life after which a worker counts as hung, where nothing else is asked for."""
+
+KILLED = "killed by the system (SIGKILL), usually because memory ran out"
+"""Reason of a job whose process was killed from outside."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScreeningJob:
-    """One model and the samples it has still to do. It crosses to another process, so it holds data only.
+class Job(Protocol):
+    """A piece of work for one worker: a screening, a training or a merge. It holds data only and can be pickled.
 
-    finished: samples that an earlier attempt has done; checks look at them too.
-    log: file that takes what the worker's libraries print.
+    id: unique among the jobs of one ``run``. entry: what a worker calls, ``"module:function"``, as
+    ``function(job, emit)`` with ``emit(event)``. placement: the device it was planned for, and the memory it needs.
+    log: file that takes what the worker and its libraries print.
     """
 
-    id: str
-    run: RunSpec
-    samples: tuple[Sample, ...]
-    plugins: PluginSettings
-    log: str
-    finished: tuple[Sample, ...] = ()
+    @property
+    def id(self) -> str: ...
+    @property
+    def entry(self) -> str: ...
+    @property
+    def placement(self) -> Placement: ...
+    @property
+    def log(self) -> str: ...
+
+
+class Event(Protocol):
+    """Something a job tells. Each kind of job has events of its own; executors pass them on unread."""
+
+    @property
+    def job(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +50,6 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchDone:
-    """A finished batch. peak_memory: largest so far, in bytes."""
-
-    job: str
-    outputs: tuple[Output, ...]
-    peak_memory: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChecksDone:
-    """What the checks found before anything was generated, and which checks failed themselves."""
-
-    job: str
-    findings: tuple[Finding, ...]
-    faults: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class JobEnded:
     """A job is over. reason is empty when all went well; skipped: the fault is this machine's, not the model's."""
 
@@ -61,23 +58,25 @@ class JobEnded:
     skipped: bool = False
 
 
-Event = Progress | ChecksDone | BatchDone | JobEnded
-
-
 class Executor(ABC):
-    """Runs jobs, each isolated from the others.
+    """Runs jobs, each isolated from the others: screenings, trainings and merges alike.
 
-    silence: seconds without any event after which a worker counts as hung and is ended.
+    ``dsum_bench.executors.child.run_job(job, emit)`` does a job in the process that calls it, and
+    ``dsum_bench.executors.supervisor.Supervisor`` keeps worker processes on this machine; an executor that reaches
+    further needs only the first.
+
+    hang_timeout: seconds without any event after which a worker counts as hung and is ended.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, silence: float = 900.0) -> None:
-        self.silence = silence
+    def __init__(self, hang_timeout: float = HANG_TIMEOUT) -> None:
+        self.hang_timeout = hang_timeout
 
     @abstractmethod
-    def run(self, jobs: Sequence[ScreeningJob]) -> Iterator[Event]:
-        """Run the jobs and yield their events; every job gets exactly one JobEnded. Closing ends the workers."""
+    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+        """Run the jobs and yield their events; every job gets exactly one JobEnded, its last. Closing ends the
+        workers."""
 
     @abstractmethod
     def stop(self, job: str, reason: str) -> None:

@@ -13,8 +13,9 @@ from dsum_bench.characters import repaired
 from dsum_bench.checks import runner
 from dsum_bench.datasets.base import Row
 from dsum_bench.errors import UserError, suggestion
-from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Executor, JobEnded, ScreeningJob
+from dsum_bench.executors.base import Event, Executor, Job, JobEnded
 from dsum_bench.plugins import Plugins
+from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
 from dsum_bench.screening.preflight import NOWHERE, Candidate
 from dsum_bench.spec import DatasetSpec, Generation, ModelSpec, Output, RunSpec, Sample
 
@@ -154,8 +155,9 @@ class FromFile(Executor):
         super().__init__()
         self.predictions = predictions
 
-    def run(self, jobs: Sequence[ScreeningJob]) -> Iterator[Event]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
         for job in jobs:
+            assert isinstance(job, ScreeningJob)
             faults: list[str] = []
             found = runner.data(Plugins(job.plugins), job.run, (*job.samples, *job.finished), faults.append)
             yield ChecksDone(job.id, tuple(found), tuple(faults))

@@ -14,10 +14,11 @@ from typing import Literal, Protocol
 
 from dsum_bench.checks import runner
 from dsum_bench.checks.base import RunOutputs
-from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Executor, JobEnded, Progress, ScreeningJob
+from dsum_bench.executors.base import Event, Executor, JobEnded, Progress
 from dsum_bench.metrics.base import Metric
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.durations import duration
+from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
 from dsum_bench.screening.preflight import Candidate
 from dsum_bench.spec import Finding, Output, RunSpec, Sample
 from dsum_bench.store.writer import Kind, ScoredOutput, Status, Store
@@ -151,7 +152,7 @@ class Sweep:
             self._tell_findings(state, event.findings, event.faults)
         elif isinstance(event, Progress):
             self.watcher.model_told(state.candidate.run, event.text)
-        else:
+        elif isinstance(event, JobEnded):
             self._ended(event, state)
             return
         stop = self._over_budget(state) or (self._all_refused(state) if state.done >= EARLY else "")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from math import isfinite
-from multiprocessing.connection import Connection
 from typing import get_args
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
@@ -14,17 +13,12 @@ from dsum_bench.checks.base import Setup
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines.base import Engine, Loaded
 from dsum_bench.errors import ModelError
-from dsum_bench.executors.base import BatchDone, ChecksDone, Event, Progress, ScreeningJob
-from dsum_bench.executors.child import serve
+from dsum_bench.executors.base import Progress
 from dsum_bench.plugins import Plugins
+from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningEvent, ScreeningJob
 from dsum_bench.spec import Finish, Generation, Output, Prompt, RunSpec
 
-Emit = Callable[[Event], None]
-
-
-def main(job: ScreeningJob, connection: Connection) -> None:
-    """Entry of the process: run the job, send its events."""
-    serve(job.id, job.log, connection, lambda emit: run(job, emit))
+Emit = Callable[[ScreeningEvent], None]
 
 
 def run(job: ScreeningJob, emit: Emit) -> None:

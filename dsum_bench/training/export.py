@@ -6,13 +6,11 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
-from dsum_bench.executors.child import serve
 from dsum_bench.provenance import FILE, Provenance
 from dsum_bench.spec import ModelSpec, Placement
 
@@ -23,6 +21,8 @@ NEW_TOKENS = 48
 @dataclass(frozen=True, slots=True)
 class MergeJob:
     """A merge for a worker: model is the trained entry, texts what it is tried on, out the new folder."""
+
+    entry: ClassVar[str] = "dsum_bench.training.export:merge"
 
     id: str
     model: ModelSpec
@@ -39,11 +39,6 @@ class MergeDone:
     job: str
     different: int
     total: int
-
-
-def main(job: MergeJob, connection: Connection) -> None:
-    """Entry of the worker process."""
-    serve(job.id, job.log, connection, lambda emit: merge(job, emit))
 
 
 def merge(job: MergeJob, emit: Callable[[Any], None]) -> None:

@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from dsum_bench.fingerprints import canonical, prompt_fingerprint
-from dsum_bench.spec import PluginSettings, Sample, TrainingSpec
+from dsum_bench.spec import Placement, PluginSettings, Sample, TrainingSpec
 
 KEY_LENGTH = 8
 
@@ -21,6 +22,8 @@ class TrainingJob:
     plan_only: plan and stop. ignore_memory: train even where the plan does not fit.
     """
 
+    entry: ClassVar[str] = "dsum_bench.training.worker:run"
+
     id: str
     spec: TrainingSpec
     train: tuple[Sample, ...]
@@ -32,6 +35,10 @@ class TrainingJob:
     plan_only: bool = False
     probe: bool = True
     ignore_memory: bool = False
+
+    @property
+    def placement(self) -> Placement:
+        return self.spec.placement
 
 
 @dataclass(frozen=True, slots=True)

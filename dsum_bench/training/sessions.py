@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import get_context
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
 
 from dsum_bench.errors import UserError
-from dsum_bench.executors.base import JobEnded, Progress
+from dsum_bench.executors.base import KILLED, Event, Executor, JobEnded, Progress
 from dsum_bench.plugins import Plugins
 from dsum_bench.store.training import TrainingLog
 from dsum_bench.store.writer import Status
-from dsum_bench.training import worker
 from dsum_bench.training.claims import claim, forget
 from dsum_bench.training.job import (
     CurvePoint,
@@ -26,8 +23,7 @@ from dsum_bench.training.job import (
     settings,
 )
 
-POLL = 0.5
-GRACE = 5.0
+AFTER_KILL = "the same command goes on from the last checkpoint, --set batch=1 takes less"
 
 
 class TrainingObserver(Protocol):
@@ -55,9 +51,16 @@ def main_process() -> bool:
 
 
 def train(
-    job: TrainingJob, log: TrainingLog | None, plugins: Plugins, watcher: TrainingObserver, fresh: bool = False
+    job: TrainingJob,
+    log: TrainingLog | None,
+    plugins: Plugins,
+    watcher: TrainingObserver,
+    fresh: bool = False,
+    executor: Executor | None = None,
 ) -> TrainingOutcome:
-    """Do one run, or go on with it. log is None in processes that do not write, and for a plan alone.
+    """Do one run, or resume it. log is None in processes that do not write, and for a plan alone.
+
+    executor: runs the worker; ``local`` where none is given.
 
     Raises:
         UserError: the run of this name was begun with other settings.
@@ -69,8 +72,9 @@ def train(
         log.open(job.spec, settings(job.spec))
     began, peak, outcome = monotonic(), 0, TrainingOutcome("failed", "interrupted; the same command goes on from here")
     status: Status = "partial"
+    events = (executor or _local()).run([job])
     try:
-        for event in events(job, worker.main):
+        for event in events:
             if isinstance(event, JobEnded):
                 outcome = _outcome(job, event)
                 status = _status(outcome)
@@ -78,13 +82,14 @@ def train(
                 peak = max(peak, event.peak_memory)
             _take(event, job, log, plugins, watcher)
     finally:
+        events.close()  # type: ignore[attr-defined]  # an executor's run is a generator: this ends its worker
         if log is not None:
             log.close(job.id, status, outcome.reason, monotonic() - began, peak)
     watcher.ended(job, outcome.status, outcome.reason)
     return outcome
 
 
-def _take(event: Any, job: TrainingJob, log: TrainingLog | None, plugins: Plugins, watcher: TrainingObserver) -> None:
+def _take(event: Event, job: TrainingJob, log: TrainingLog | None, plugins: Plugins, watcher: TrainingObserver) -> None:
     if isinstance(event, Progress):
         watcher.told(job, event.text)
     elif isinstance(event, PlanReady):
@@ -110,63 +115,22 @@ def _tell_plugins(event: CurvePoint, job: TrainingJob, plugins: Plugins, watcher
         watcher.told(job, problem)
 
 
+def _local() -> Executor:
+    from dsum_bench.executors.local import Local
+
+    return Local()
+
+
 def _outcome(job: TrainingJob, event: JobEnded) -> TrainingOutcome:
     if event.reason:
-        return TrainingOutcome("skipped" if event.skipped else "failed", event.reason)
+        advice = f"; {AFTER_KILL}" if event.reason == KILLED else ""
+        return TrainingOutcome("skipped" if event.skipped else "failed", event.reason + advice)
     return TrainingOutcome("planned" if job.plan_only else "done")
 
 
 def _status(outcome: TrainingOutcome) -> Status:
     found: dict[str, Status] = {"done": "done", "skipped": "skipped", "planned": "partial"}
     return found.get(outcome.status, "failed")
-
-
-class Work(Protocol):
-    """What a worker is given."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def log(self) -> str: ...
-
-
-def events(job: Work, main: Callable[..., None]) -> Iterator[Any]:
-    """What a process that runs ``main(job, connection)`` sends, an JobEnded last whatever happens to it."""
-    context = get_context("spawn")  # a forked child could not use CUDA
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=main, args=(job, sender), name=f"dsum-bench {job.id}")
-    process.start()
-    sender.close()
-    try:
-        while True:
-            if not receiver.poll(POLL):
-                continue
-            try:
-                event = receiver.recv()
-            except (EOFError, OSError):
-                process.join(GRACE)
-                yield JobEnded(job.id, _explain(process.exitcode, job.log))
-                return
-            yield event
-            if isinstance(event, JobEnded):
-                process.join()
-                return
-    finally:
-        if process.is_alive():
-            process.terminate()
-            process.join(GRACE)
-        if process.is_alive():
-            process.kill()
-        receiver.close()
-
-
-def _explain(code: int | None, log: str) -> str:
-    if code == -9:
-        return (
-            "killed by the system (SIGKILL), usually because memory ran out; the same command goes on from the last "
-            "checkpoint, --set batch=1 takes less"
-        )
-    return f"its process ended with code {code} before the work was done (output in {log})"
 
 
 def check_rows(count: int, dataset: str, split: str) -> None:

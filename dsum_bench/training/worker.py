@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.engines.placement import size
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
-from dsum_bench.executors.child import serve
 from dsum_bench.fingerprints import dialogue_digests, prompt_fingerprint
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import TrainingSpec
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
     from dsum_bench.training.loop import Trained
 
 Emit = Callable[[Any], None]
-
-
-def main(job: TrainingJob, connection: Connection) -> None:
-    """Entry of the process."""
-    serve(job.id, job.log, connection, lambda emit: run(job, emit))
 
 
 def run(job: TrainingJob, emit: Emit) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dsum_bench.executors.base import BatchDone, JobEnded, ScreeningJob
+from dsum_bench.executors.base import JobEnded
 from dsum_bench.executors.local import Local
 from dsum_bench.machine import Gpu, Machine
+from dsum_bench.screening.job import BatchDone, ScreeningJob
 from dsum_bench.spec import ModelSpec, Placement, PluginSettings, RunSpec, Sample
 
 GB = 10**9

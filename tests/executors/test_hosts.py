@@ -1,0 +1,70 @@
+"""Where a screening may be started from: a script without a guard, standard input, a notebook cell."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from making import small
+
+SCRIPT = """
+from dsum_bench.cli import main
+print("SCRIPT BEGINS")
+arguments = ["screen", "lead-3", "mine", "--dataset", "samples-ko", "--limit", "2", "--set", "max_new_tokens=4"]
+main(arguments, standalone_mode=False)
+print("SCRIPT ENDS")
+"""
+REGISTRY = """
+[models.mine]
+source = "./mine"
+adapter = "completion"
+prompt = "short"
+[prompts.short]
+user = "{dialogue}"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny.decoder(tmp_path / "mine", "llama", small(None, bos=None))
+    (tmp_path / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    return tmp_path
+
+
+def assert_screened(folder: Path) -> None:
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        sql = "select model, status, reason, (select count(*) from outputs where run_id = id) from runs order by model"
+        assert db.execute(sql).fetchall() == [("lead-3", "done", "", 2), ("mine", "done", "", 2)]
+
+
+@pytest.mark.parametrize("given", ["file", "standard input"])
+def test_a_script_without_a_guard_runs_once_and_screens(folder: Path, given: str) -> None:
+    script = folder / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    with script.open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "script.py" if given == "file" else "-"],
+            cwd=folder,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL if given == "file" else file,
+            capture_output=True,
+            text=True,
+            timeout=560,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("SCRIPT BEGINS") == done.stdout.count("SCRIPT ENDS") == 1
+    assert_screened(folder)
+
+
+def test_a_notebook_cell_screens(folder: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
+    nbclient.NotebookClient(notebook, timeout=560, resources={"metadata": {"path": str(folder)}}).execute()
+    assert_screened(folder)
