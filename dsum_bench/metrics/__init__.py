@@ -10,12 +10,14 @@ from dsum_bench.metrics.base import Metric, MetricTokenizer
 
 @hookimpl
 def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
+    from dsum_bench.metrics.facts.metric import Facts
     from dsum_bench.metrics.rouge import Rouge, RougeScore
     from dsum_bench.metrics.text import TextStatistics
 
     register(Rouge)
     register(RougeScore)
     register(TextStatistics)
+    register(Facts)
 
 
 @hookimpl
