@@ -65,6 +65,7 @@ def measure(metric: Facts, pairs: Sequence[tuple[str, str]], seed: int) -> tuple
     """Values by kind of error, and the processor seconds of each summary, its dialogue read for the first time."""
     found = {kind: Found() for kind in PLANTS}
     seconds = []
+    metric.score("수아는 세 시에 옵니다.", Sample("", "#Person1#: 네."))  # dictionaries are opened when first needed
     for i, (dialogue, summary) in enumerate(pairs):
         began = process_time()
         clean = metric.score(summary, Sample(str(i), dialogue + " "))  # a space: not read before

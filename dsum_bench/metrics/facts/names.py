@@ -46,7 +46,11 @@ def names(text: str, morphemes: Sequence[Morpheme], analyser: Analyser) -> list[
     Latin letters, what stands before a title, and Korean given names, with or without a surname. Tags are no names."""
     found = {m.start: m.form for m in morphemes if _is_name(text, m)}
     for match in _TITLED.finditer(text):
-        if not ROLES.match(match["name"]) and _all_nouns(morphemes, match.start(), match.end("name")):
+        if (
+            not ROLES.match(match["name"])
+            and match["name"] not in TITLES.split("|")
+            and _all_nouns(morphemes, match.start(), match.end("name"))
+        ):
             found.setdefault(match.start(), match["name"])
     for match in _PARTICLED.finditer(text):
         if match.start() not in found and _is_korean(match.group(), analyser):

@@ -27,11 +27,11 @@ def predicates(morphemes: Sequence[Morpheme]) -> list[Predicate]:
         made = m.tag in ("XSV", "XSA")
         if m.tag not in ("VV", "VA") and not (made and i):
             continue
-        after = [x.form for x in morphemes[i + 1 : i + 6]]
+        after = [x.form for x in morphemes[i + 1 : i + 7]]
         before = morphemes[max(0, i - 2 if made else i - 1) : i]
         negations = int(any(x.tag == "MAG" and x.form in ("안", "못") for x in before))
         negations += _long_form(after)
-        negations += "수" in after[:3] and any(form.startswith("없") for form in after[1:5])
+        negations += "수" in after[:4] and any(form.startswith("없") for form in after[1:6])
         stem = morphemes[i - 1].form if made else m.form
         if stem == "없":
             stem, negations = "있", negations + 1

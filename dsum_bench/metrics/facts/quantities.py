@@ -68,7 +68,7 @@ TIMES = frozenset({"clock", "minute", "day", "month", "weekday", "relative", "ha
 
 _long = "|".join(sorted((re.escape(u) for u in UNITS if len(u) > 1), key=len, reverse=True))
 _short = "".join(re.escape(u) for u in UNITS if len(u) == 1)
-_PARTICLE = "(?=[은는이가을를에의로와과도만까부정쯤씩짜째간동후전내마밖뒤인]|(?![가-힣]))"
+_PARTICLE = "(?=[은는이가을를에의로와과도만까부정쯤씩짜째간동후전내마밖뒤인입였라든치]|(?![가-힣]))"
 _UNIT = re.compile(rf"\s?({_long}|[{_short}]{_PARTICLE})")
 _OTHER_WORD = re.compile("두통|세대|서명|조사|이해|사이|오해|구매|열차|한세")
 """Words that look like a numeral and a unit."""
@@ -158,13 +158,14 @@ def _with_unit(text: str, values: tuple[float, ...], m: re.Match[str]) -> Iterat
             kind = "person"
         elif not (m.group("native") and len(m.group()) > 1 and values[0] > 4):
             return
-    written = text[m.start() : m.end()] + unit
+    end = text.index(unit, m.end()) + len(unit)
+    written = text[m.start() : end]
     for value in values:
         if kind == "clock":
             yield _clock(text, value, written, m.start())
         else:
             yield Quantity(kind, value, written, m.start())
-    if kind in ("clock", "hour") and _THIRTY.match(text, text.index(unit, m.end()) + len(unit)):
+    if kind in ("clock", "hour") and _THIRTY.match(text, end):
         yield Quantity("minute", 30, written + " 반", m.start())
         if kind == "hour":
             yield Quantity("hour", values[0] + 0.5, written + " 반", m.start())

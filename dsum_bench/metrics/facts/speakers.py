@@ -53,7 +53,7 @@ def claims(text: str, morphemes: Sequence[Morpheme], names: Mapping[str, str]) -
             close()
             subject, carried, part = "" if _joint(morphemes, i, names) else who, False, []
             continue
-        if morpheme.tag != SPEAKER_TAG:
+        if morpheme.tag != SPEAKER_TAG and (part or morpheme.form not in SUBJECT):  # not the subject's own particle
             part.append(morpheme)
         if morpheme.tag == "SF":
             close()
