@@ -157,7 +157,7 @@ class Refused(Check):
     """Whoever runs the model refused to answer samples."""
 
     name = "refused"
-    mark = "U"
+    mark = "W"
     level = "warning"
     meaning = "samples refused"
     early = True
@@ -180,7 +180,7 @@ class Noted(Check):
     """The engine noted something of outputs that it did get."""
 
     name = "noted"
-    mark = "Y"
+    mark = "n"
     level = "warning"
     meaning = "engine noted something"
     early = True
