@@ -11,6 +11,7 @@ from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.families import not_a_decoder, not_of
 from dsum_bench.adapters.parsing import without_thoughts
 from dsum_bench.adapters.prompts import fill
+from dsum_bench.adapters.rendering import render
 from dsum_bench.adapters.text import Encoded, TextAdapter
 from dsum_bench.errors import ModelError
 
@@ -64,8 +65,8 @@ class ChatAdapter(TextAdapter):
         if self.asked.system:
             said.append({"role": "system", "content": self.asked.system})
         for example in self.asked.examples:
-            said.append({"role": "user", "content": fill(self.asked.user, example.dialogue)})
-            said.append({"role": "assistant", "content": example.summary})
+            said.append({"role": "user", "content": fill(self.asked.user, self.as_words(example.dialogue))})
+            said.append({"role": "assistant", "content": self.as_words(example.summary)})
         said.append({"role": "user", "content": fill(self.asked.user, dialogue)})
         return said
 
@@ -85,19 +86,18 @@ class ChatAdapter(TextAdapter):
         from jinja2 import TemplateError
 
         try:
-            text: str = self.tokenizer.apply_chat_template(
-                self.messages(dialogue), tokenize=False, add_generation_prompt=True, **self.template_arguments()
+            return render(
+                self.tokenizer, self.messages(dialogue), **self.template_arguments(), add_generation_prompt=True
             )
         except TemplateError as error:
             raise ModelError(f"its chat template refuses the prompt: {error}") from error
-        return text
 
     def end_of_target(self) -> int:
         """What the chat template itself puts after an answer; the first token of it is what ends one."""
         if self.context.prompt_format == "raw":
             return super().end_of_target()
         said = [*self.messages("x"), {"role": "assistant", "content": ANSWER}]
-        text: str = self.tokenizer.apply_chat_template(said, tokenize=False, **self.template_arguments())
+        text = render(self.tokenizer, said, **self.template_arguments())
         after = self.plain_ids(text.rpartition(ANSWER)[2].lstrip(" "))
         return after[0] if after and after[0] in self._control_ids else super().end_of_target()
 

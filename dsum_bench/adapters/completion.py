@@ -35,7 +35,7 @@ class CompletionAdapter(TextAdapter):
 
     def encode(self, dialogue: str) -> Encoded:
         parts = [self.asked.system] if self.asked.system else []
-        parts += [self._answered(e.dialogue, e.summary) for e in self.asked.examples]
+        parts += [self._answered(self.as_words(e.dialogue), self.as_words(e.summary)) for e in self.asked.examples]
         return self.with_bos("\n\n".join([*parts, fill(self.asked.user, dialogue)]))
 
     def _answered(self, dialogue: str, summary: str) -> str:

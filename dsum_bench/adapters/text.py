@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from dsum_bench.adapters.base import Adapter
+from dsum_bench.adapters.markers import GUARD, Markers, guarded, ids_of
 from dsum_bench.adapters.parsing import clean, control_ids, until
 from dsum_bench.dialogue import TrimmedDialogue, split_turns, trim
 from dsum_bench.errors import ModelError
@@ -29,7 +30,10 @@ class TextAdapter(Adapter):
 
     @abstractmethod
     def encode(self, dialogue: str) -> Encoded:
-        """The whole prompt for a dialogue, however long it gets."""
+        """The whole prompt for a dialogue, however long it gets.
+
+        Control tokens that the dialogue spells out have a ``markers.GUARD`` inside; ``plain_ids`` makes words of them.
+        """
 
     def prompt(self, sample: Sample) -> Prompt:
         turns = split_turns(sample.dialogue, sample.turns)
@@ -37,14 +41,15 @@ class TextAdapter(Adapter):
 
         def fits(dialogue: str) -> bool:
             made.clear()
-            made[dialogue] = self.encode(dialogue)
+            made[dialogue] = self.encode(self.as_words(dialogue))
             limit = self.context.max_prompt_tokens
             return limit is None or len(made[dialogue][1]) <= limit
 
         trimmed = self._trim(sample, turns, fits)
-        text, ids = made.get(trimmed.dialogue) or self.encode(trimmed.dialogue)
+        text, ids = made.get(trimmed.dialogue) or self.encode(self.as_words(trimmed.dialogue))
+        text, turned = text.replace(GUARD, ""), len(turns)
         return Prompt(
-            sample.id, text, tuple(ids), len(turns), trimmed.trimmed_turns, trimmed.trimmed_chars, sample.dialogue
+            sample.id, text, tuple(ids), turned, trimmed.trimmed_turns, trimmed.trimmed_chars, sample.dialogue
         )
 
     def _trim(self, sample: Sample, turns: Sequence[str], fits: Any) -> TrimmedDialogue:
@@ -69,7 +74,7 @@ class TextAdapter(Adapter):
         return text
 
     def target(self, summary: str) -> tuple[int, ...]:
-        return (*self.plain_ids(summary), self.end_of_target())
+        return (*self.plain_ids(self.as_words(summary)), self.end_of_target())
 
     def end_of_target(self) -> int:
         """Id of the token that ends a summary in training."""
@@ -92,9 +97,17 @@ class TextAdapter(Adapter):
     # -- for families -----------------------------------------------------------------------------------------
 
     def plain_ids(self, text: str) -> list[int]:
-        """Ids of a text with nothing put around it; control tokens spelled out in it become single tokens."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return ids
+        """Ids of a text with nothing put around it; control tokens spelled out in it become single tokens, but for
+        those that ``as_words`` has guarded."""
+        return ids_of(self.tokenizer, text, self._markers)
+
+    def as_words(self, text: str) -> str:
+        """A text from data, in which a control token that is spelled out stays words."""
+        return guarded(text, self._markers) if self.tokenizer is not None else text
+
+    @cached_property
+    def _markers(self) -> Markers:
+        return Markers(self.tokenizer)
 
     def token_id(self, token: str) -> int | None:
         """Id of a single token, None when the vocabulary lacks it."""

@@ -10,7 +10,8 @@ from dsum_bench.checks.template import Frame, frame
 from dsum_bench.spec import Finding, Prompt
 
 
-def _frame(setup: Setup) -> Frame | None:
+def frame_of(setup: Setup) -> Frame | None:
+    """What the chat template puts around a message; None for a model without one."""
     if setup.adapter.architecture != "decoder" or setup.loaded.tokenizer is None:
         return None
     arguments: Callable[[], dict[str, object]] | None = getattr(setup.adapter, "template_arguments", None)
@@ -44,7 +45,7 @@ class NoTemplate(Check):
     meaning = "chat template not used"
 
     def before(self, setup: Setup) -> Finding | None:
-        around = _frame(setup)
+        around = frame_of(setup)
         if around is None:
             return None
         bare = _untemplated(setup, around)
@@ -67,7 +68,7 @@ class HeaderCut(Check):
     meaning = "assistant header cut off"
 
     def before(self, setup: Setup) -> Finding | None:
-        around = _frame(setup)
+        around = frame_of(setup)
         if around is None:
             return None
         tokenizer = setup.loaded.tokenizer
@@ -122,7 +123,7 @@ class Bos(Check):
 
     @staticmethod
     def _wanted(setup: Setup, bos: int) -> bool:
-        around = _frame(setup)
+        around = frame_of(setup)
         if around is not None and around.bos and not _untemplated(setup, around):
             return True
         first: list[int] = setup.loaded.tokenizer("x")["input_ids"][:1]
@@ -185,7 +186,7 @@ class EndTokens(Check):
     meaning = "turn's end is no stop token"
 
     def before(self, setup: Setup) -> Finding | None:
-        around = _frame(setup)
+        around = frame_of(setup)
         tokenizer = setup.loaded.tokenizer
         if around is None or not setup.loaded.end_ids or _untemplated(setup, around):
             return None

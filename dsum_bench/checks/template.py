@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dsum_bench.adapters.rendering import render
+
 MESSAGE = "0123456789"
 """Stands for what a user or assistant says; no template cuts or changes it."""
 
@@ -48,10 +50,9 @@ def _render(
     tokenizer: Any, messages: list[dict[str, str]], arguments: Mapping[str, object] | None, **more: object
 ) -> str | None:
     try:
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False, **{**(arguments or {}), **more})
+        return render(tokenizer, messages, **{**(arguments or {}), **more})
     except Exception:  # a template is somebody else's code; what it raises is its own
         return None
-    return text
 
 
 def _common_end(a: str, b: str) -> str:

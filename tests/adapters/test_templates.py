@@ -266,6 +266,23 @@ def test_prompts_are_the_same_on_another_day(
     )
 
 
+@pytest.mark.parametrize(("adapter", "family"), [("chat", "llama3_1"), ("qwen", "qwen3"), ("gemma", "gemma3")])
+def test_a_clock_stands_still_for_every_adapter(
+    tokenizer: Open, monkeypatch: pytest.MonkeyPatch, adapter: str, family: str
+) -> None:
+    """Whatever a template calls what it reads from the clock."""
+    opened = need_own(family)
+    opened.chat_template = (
+        "{%- set heute = strftime_now('%d.%m.%Y %H:%M:%S') %}Now " + "{{ heute }}\n" + str(opened.chat_template)
+    )
+    prompt = make(adapter, opened, "ko-default").prompt(Sample("s", DIALOGUE))
+    assert prompt.text.count("Now 26.07.2024 00:00:00") == 1
+    target = make(adapter, opened, "ko-default").target("요약")
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Later)
+    assert make(adapter, opened, "ko-default").prompt(Sample("s", DIALOGUE)) == prompt
+    assert make(adapter, opened, "ko-default").target("요약") == target
+
+
 def test_a_template_without_system_role_gets_the_text_all_the_same(
     chat_template: Callable[[str], str], tokenizer: Open
 ) -> None:

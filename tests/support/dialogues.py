@@ -17,7 +17,9 @@ TAG = re.compile(r"#\w+#")
 
 words = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
 turn = st.builds("#Person{}#: {}".format, st.integers(1, 4), words)
-long_turn = st.builds("#Person{}#: {}".format, st.integers(1, 4), st.integers(200, 900).map(lambda n: "가나다 " * n))
+long_turn = st.builds(
+    "#Person{}#: {}".format, st.integers(1, 4), st.integers(200, 900).map(lambda n: "가나다 " * n + "네")
+)
 
 
 def dialogues(max_turns: int = 40) -> st.SearchStrategy[list[str]]:
