@@ -91,13 +91,18 @@ def _decoding(decoding: DecodingSpec | None) -> dict[str, object] | None:
 
 
 def samples_fingerprint(samples: Sequence[Sample]) -> str:
-    """16 hexadecimal digits of a SHA-256 over ids and dialogues, in order."""
-    return _rows_digest([[s.id, s.dialogue] for s in samples])
+    """16 hexadecimal digits of a SHA-256 over ids and dialogues, sorted by id: another order is the same data."""
+    return _rows_digest(sorted([s.id, s.dialogue] for s in samples))
 
 
 def references_fingerprint(samples: Sequence[Sample]) -> str:
-    """16 hexadecimal digits of a SHA-256 over ids and references, in order."""
-    return _rows_digest([[s.id, *s.references] for s in samples])
+    """16 hexadecimal digits of a SHA-256 over ids and references, sorted by id."""
+    return _rows_digest(sorted([s.id, *s.references] for s in samples))
+
+
+def ordered_fingerprint(samples: Sequence[Sample]) -> str:
+    """16 hexadecimal digits over ids, dialogues and references in order, which is that of training."""
+    return _rows_digest([[s.id, s.dialogue, *s.references] for s in samples])
 
 
 def prompt_fingerprint(prompt: PromptSpec | None, prompt_format: str) -> str:

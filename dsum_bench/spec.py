@@ -205,7 +205,7 @@ class RunSpec:
 
     weights: fingerprint of the checkpoint (revision, or a digest of the files).
     versions: of the packages whose code shapes the output.
-    dataset_fingerprint: digest of the ids and dialogues of the samples, in order.
+    dataset_fingerprint: digest of the ids and dialogues of the samples, in any order.
     references_fingerprint: digest of the references; not part of the key, since it changes scores only.
     """
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dsum_bench.cli.formatting import clean, gibibytes, interval, literal, params, score, seconds
+from dsum_bench.store.differences import how_by_model
 from dsum_bench.store.groups import Significance
-from dsum_bench.store.ranking import RankedBoard, how
+from dsum_bench.store.ranking import RankedBoard
 from dsum_bench.store.records import Board, BoardRow
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def board_view(ranked: RankedBoard, width: int) -> Iterator[RenderableType]:
         styles = ["dim" if p.row.kind == "control" else "" for p in found]
         yield _table(_columns(ranked), width, styles, breaks)
         yield literal(f"{board.metric}: {board.signature}", "dim")
+        if ranked.common:
+            yield literal(settings(ranked.common), "dim")
         if ranked.significance:
             for line in tested(ranked.significance, ranked.by_score):
                 yield literal(line, "dim")
@@ -92,7 +95,13 @@ def too_few(n: int) -> str:
 
 def board_title(board: Board) -> str:
     """``samples-ko dev, all, 40 dialogues``."""
-    return f"{board.dataset} {board.split}, {board.selection}, {dialogues(board.n)}"
+    also = f" (also {', '.join(board.also)})" if board.also else ""
+    return f"{board.dataset} {board.split}{also}, {board.selection}, {dialogues(board.n)}"
+
+
+def settings(common: Sequence[str]) -> str:
+    """What the column ``how`` leaves out."""
+    return f"unless 'how' says otherwise: {', '.join(common)}"
 
 
 def dialogues(n: int) -> str:
@@ -145,7 +154,7 @@ def _columns(ranked: RankedBoard) -> list[Column]:
 def _others(rows: Sequence[BoardRow], width: int) -> Table:
     """What is not ranked; models of one fate share a line, since without a hub it is most of a zoo."""
     fates: dict[tuple[str, str, str], list[str]] = {}
-    for row, treated in zip(rows, how(rows), strict=True):
+    for row, treated in zip(rows, how_by_model(rows), strict=True):
         fates.setdefault((treated, progress(row), row.reason), []).append(row.model)
     columns = [
         Column("model", [", ".join(models) for models in fates.values()], least=TEXT_MINIMUM + 7),

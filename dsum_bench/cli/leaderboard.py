@@ -13,10 +13,11 @@ from typing import Any
 import click
 
 from dsum_bench.cli import formatting
-from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress, tested
+from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress, settings, tested
 from dsum_bench.cli.options import json_option, results_option
 from dsum_bench.store import reader
-from dsum_bench.store.ranking import DEFAULT_SORT, OTHER_SORTS, RankedBoard, how, ranked
+from dsum_bench.store.differences import how_by_model
+from dsum_bench.store.ranking import DEFAULT_SORT, OTHER_SORTS, RankedBoard, ranked
 from dsum_bench.store.records import BoardRow
 
 Cells = Mapping[str, Any]
@@ -77,6 +78,8 @@ def print_markdown(boards: Sequence[RankedBoard]) -> None:
         if found.places:
             click.echo(_markdown_table(list(_ranked_cells(found))) + "\n")
             click.echo(f"{_markdown(board.metric)}: {_markdown(board.signature)}\n")
+        if found.common:
+            click.echo(f"{_markdown(settings(found.common))}\n")
         for line in tested(found.significance, lines=False) if found.significance else ():
             click.echo(f"{_markdown(line)}\n")
         if any(row.kind == "control" for row in board.rows):
@@ -98,8 +101,9 @@ def print_csv(boards: Sequence[RankedBoard]) -> None:
 
 
 def _flat(record: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:
-    nested = ("means", "intervals", "findings")
+    nested = ("means", "intervals", "findings", "decoding_params")
     found = {k: v for k, v in record.items() if k not in nested}
+    found["decoding_params"] = " ".join(f"{name}={value}" for name, value in record["decoding_params"].items())
     found["findings"] = " ".join(f["check"] for f in record["findings"])
     for measure in measures:
         low, high = record["intervals"].get(measure, (None, None))
@@ -122,7 +126,7 @@ FORMATS: Mapping[str, Callable[[Sequence[RankedBoard]], None]] = {
 
 def _board_object(found: RankedBoard) -> dict[str, object]:
     board = {name: value for name, value in asdict(found.board).items() if name not in ("rows", "others")}
-    rows = [{"rank": place.rank, "group": place.group} | asdict(place.row) for place in found.places]
+    rows = [{"rank": place.rank, "group": place.group, "how": place.how} | asdict(place.row) for place in found.places]
     tests = asdict(found.significance) if found.significance else None
     if tests:
         del tests["groups"]
@@ -144,9 +148,9 @@ def _records(found: RankedBoard) -> Iterator[dict[str, Any]]:
         )
     }
     for place in found.places:
-        yield whole | {"rank": place.rank, "group": place.group} | asdict(place.row)
+        yield whole | {"rank": place.rank, "group": place.group, "how": place.how} | asdict(place.row)
     for row in found.board.others:
-        yield whole | {"rank": None, "group": None} | asdict(row)
+        yield whole | {"rank": None, "group": None, "how": None} | asdict(row)
 
 
 def _ranked_cells(found: RankedBoard) -> Iterator[Cells]:
@@ -168,7 +172,7 @@ def _ranked_cells(found: RankedBoard) -> Iterator[Cells]:
 
 
 def _other_cells(rows: Sequence[BoardRow]) -> Iterator[Cells]:
-    for row, label in zip(rows, how(rows), strict=True):
+    for row, label in zip(rows, how_by_model(rows), strict=True):
         yield {"model": row.model, "how": label, "status": progress(row), "why": row.reason}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsum_bench.errors import UserError, suggestion
+from dsum_bench.store.differences import common, how
 from dsum_bench.store.groups import Significance, significance
 from dsum_bench.store.records import Board, BoardRow
 
@@ -18,7 +18,8 @@ TIE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One row of a board. rank: 1 plus the number of runs that score higher. how: what was done to the model.
+    """One row of a board. rank: 1 plus the number of runs that score higher. how: what was done to the model, and what
+    of its settings is not common on this board.
     group: all runs of later groups are told apart from the first of this one."""
 
     rank: int
@@ -30,12 +31,14 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class RankedBoard:
     """A board as it is shown. measure: the one that ranks, '' where nothing has scores. places: in the order asked
-    for. significance: None where there are not two runs to test."""
+    for. common: the settings that most runs share, where some do not; else empty. significance: None where there are
+    not two runs to test."""
 
     board: Board
     sort: str
     measure: str
     places: tuple[Place, ...]
+    common: tuple[str, ...]
     significance: Significance | None
 
     @property
@@ -56,8 +59,10 @@ def ranked(path: Path, boards: Sequence[Board], sort: str = DEFAULT_SORT) -> lis
 
 def _ranked(path: Path, board: Board, sort: str) -> RankedBoard:
     measure = ranking_measure(board, sort)
-    tested = significance(path, board.signature, measure, [row.run_id for row in by_score(board, sort)])
-    return RankedBoard(board, sort, measure, tuple(places(board, sort, tested.groups if tested else {})), tested)
+    rows = by_score(board, sort)
+    tested = significance(path, board.signature, measure, [row.run_id for row in rows])
+    found = tuple(places(board, sort, tested.groups if tested else {}))
+    return RankedBoard(board, sort, measure, found, common(rows), tested)
 
 
 def check_sort(sort: str, boards: Iterable[Board]) -> None:
@@ -99,29 +104,6 @@ def places(board: Board, sort: str, groups: Mapping[str, int] | None = None) -> 
     if sort == "model":
         found.sort(key=lambda place: (place.row.model, place.rank))
     return found
-
-
-def how(rows: Sequence[BoardRow]) -> list[str]:
-    """What was done to each row's model, with as much more as tells two rows of one model apart."""
-    same: dict[tuple[str, str], list[BoardRow]] = defaultdict(list)
-    for row in rows:
-        same[row.model, row.treatment].append(row)
-    return [" ".join([row.treatment, *_difference(row, same[row.model, row.treatment])]) for row in rows]
-
-
-def _difference(row: BoardRow, group: Sequence[BoardRow]) -> list[str]:
-    if len(group) == 1:
-        return []
-    settings = [_settings(r) for r in group]
-    mine = _settings(row)
-    if settings.count(mine) > 1:
-        return [row.run_id]
-    return [value for i, value in enumerate(mine) if value and len({s[i] for s in settings}) > 1]
-
-
-def _settings(row: BoardRow) -> tuple[str, ...]:
-    device = row.device.partition(":")[0]
-    return (row.prompt or "", row.decoding or "", row.dtype, row.quantization, device)
 
 
 def _score(row: BoardRow, measure: str) -> float:

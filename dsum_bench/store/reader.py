@@ -5,6 +5,7 @@ sqlite-utils is for writing only: importing it loads pandas, which takes longer 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections import defaultdict
@@ -47,10 +48,11 @@ where run_id = :run and signature_id = (
 
 
 class Dialogues(NamedTuple):
-    """What two runs must share before they may be ranked together, besides the signature."""
+    """What two runs must share before they may be ranked together, besides the signature.
 
-    dataset: str
-    split: str
+    Not what their data are called, nor the order of the rows.
+    """
+
     dataset_fingerprint: str
     references_fingerprint: str
 
@@ -81,9 +83,8 @@ def boards(
         known = [row[0] for row in db.execute("select distinct metric from signatures")]
     if known and metric not in known:
         raise UserError(f"nothing in {path} is scored with metric '{metric}'{suggestion(metric, known)}")
-    runs = _chosen(path, runs, "dataset", dataset)
-    runs = _chosen(path, runs, "split", split)
-    found = [board for group in _by_dialogues(runs).values() for board in _boards_of(group, metric)]
+    groups = _chosen(path, list(_by_dialogues(runs).values()), dataset, split)
+    found = [board for group in groups for board in _boards_of(group, metric, dataset, split)]
     return sorted(found, key=lambda b: (not b.rows, b.dataset, b.split, -b.n, b.signature))
 
 
@@ -121,7 +122,7 @@ def run(path: Path, name: str) -> RunRecord:
     if not matches:
         raise UserError(f"no run or model '{name}' in {path}{suggestion(name, {r.row.model for r in runs})}")
     candidates = ", ".join(
-        f"{r.row.run_id} ({r.dialogues.dataset} {r.dialogues.split}, {_settings(r.row)}, {r.row.status})"
+        f"{r.row.run_id} ({r.row.dataset} {r.row.split}, {_settings(r.row)}, {r.row.status})"
         for r in sorted(matches, key=lambda r: r.row.finished, reverse=True)[:8]
     )
     raise UserError(f"'{name}' names {len(matches)} runs, give the beginning of one's key: {candidates}")
@@ -150,13 +151,14 @@ def samples(
 # -- boards ---------------------------------------------------------------------------------------------------
 
 
-def _chosen(path: Path, runs: list[_Run], what: Literal["dataset", "split"], name: str | None) -> list[_Run]:
-    if name is None:
-        return runs
-    known = {getattr(r.dialogues, what) for r in runs}
-    if name not in known:
-        raise UserError(f"no run in {path} is on {what} '{name}'{suggestion(name, known)}")
-    return [r for r in runs if getattr(r.dialogues, what) == name]
+def _chosen(path: Path, groups: list[list[_Run]], dataset: str | None, split: str | None) -> list[list[_Run]]:
+    """The groups with a run on the dataset and split of that name."""
+    for what, name in (("dataset", dataset), ("split", split)):
+        known = {getattr(r.row, what) for group in groups for r in group}
+        if name is not None and name not in known:
+            raise UserError(f"no run in {path} is on {what} '{name}'{suggestion(name, known)}")
+        groups = [group for group in groups if name is None or any(getattr(r.row, what) == name for r in group)]
+    return groups
 
 
 def _by_dialogues(runs: Iterable[_Run]) -> dict[Dialogues, list[_Run]]:
@@ -166,7 +168,7 @@ def _by_dialogues(runs: Iterable[_Run]) -> dict[Dialogues, list[_Run]]:
     return groups
 
 
-def _boards_of(group: Sequence[_Run], metric: str) -> Iterator[Board]:
+def _boards_of(group: Sequence[_Run], metric: str, dataset: str | None, split: str | None) -> Iterator[Board]:
     ranked: dict[str, list[tuple[_Run, SignatureScores]]] = defaultdict(list)
     others = []
     for r in group:
@@ -179,9 +181,15 @@ def _boards_of(group: Sequence[_Run], metric: str) -> Iterator[Board]:
     for signature, found in ranked.items():
         rows = tuple(replace(r.row, means=s.means, intervals=s.intervals) for r, s in found)
         measures = tuple(dict.fromkeys(m for row in rows for m in row.means))
-        yield _board(found[0][0], metric, signature, rows[0].n_samples, measures, rows, _latest(others, rows))
+        first = _named([r for r, _ in found], dataset, split)
+        yield _board(first, metric, signature, rows[0].n_samples, measures, rows, _latest(others, rows))
     if not ranked:
-        yield _board(group[0], metric, "", group[0].row.n_samples, (), (), _latest(others, ()))
+        yield _board(_named(group, dataset, split), metric, "", group[0].row.n_samples, (), (), _latest(others, ()))
+
+
+def _named(runs: Sequence[_Run], dataset: str | None, split: str | None) -> _Run:
+    """The run whose data have the names asked for, else the first."""
+    return next((r for r in runs if dataset in (None, r.row.dataset) and split in (None, r.row.split)), runs[0])
 
 
 def _board(
@@ -193,11 +201,12 @@ def _board(
     rows: tuple[BoardRow, ...],
     others: tuple[BoardRow, ...],
 ) -> Board:
-    where = first.dialogues
+    where, mine = first.dialogues, f"{first.row.dataset} {first.row.split}"
+    names = dict.fromkeys(f"{row.dataset} {row.split}" for row in (*rows, *others))
     return Board(
-        where.dataset,
+        first.row.dataset,
         first.language,
-        where.split,
+        first.row.split,
         first.selection,
         n,
         where.dataset_fingerprint,
@@ -207,6 +216,7 @@ def _board(
         measures,
         rows,
         others,
+        tuple(name for name in names if name != mine),
     )
 
 
@@ -247,7 +257,7 @@ def _runs(db: sqlite3.Connection) -> list[_Run]:
     findings = _findings(db)
     return [
         _Run(
-            Dialogues(row["dataset"], row["split"], row["dataset_fingerprint"], row["references_fingerprint"]),
+            Dialogues(row["dataset_fingerprint"], row["references_fingerprint"]),
             row["language"],
             row["selection"],
             _row(row, row if row["status"] == "done" else progress.get(row["id"]), findings.get(row["id"], [])),
@@ -265,14 +275,22 @@ def _findings(db: sqlite3.Connection) -> dict[str, list[FindingRecord]]:
 
 
 def _row(row: sqlite3.Row, totals: sqlite3.Row | None, findings: Sequence[FindingRecord]) -> BoardRow:
+    spec = json.loads(row["spec"])
     return BoardRow(
         run_id=row["id"],
+        dataset=row["dataset"],
+        split=row["split"],
         model=row["model"],
         params=row["params"],
         kind=row["kind"],
+        adapter=row["adapter"],
         treatment=row["treatment"],
         prompt=row["prompt_name"],
+        prompt_digest=_prompt_digest(spec["prompt"]),
         decoding=row["decoding_name"],
+        decoding_params=spec["decoding"]["params"] if spec["decoding"] else {},
+        seed=row["seed"],
+        revision=row["revision"],
         dtype=row["dtype"],
         quantization=row["quantization"],
         device=row["device"],
@@ -289,6 +307,13 @@ def _row(row: sqlite3.Row, totals: sqlite3.Row | None, findings: Sequence[Findin
         finished=row["finished"] or row["started"],
         findings=tuple(findings),
     )
+
+
+def _prompt_digest(prompt: Mapping[str, Any] | None) -> str:
+    if prompt is None:
+        return ""
+    said = json.dumps([prompt["system"], prompt["user"], prompt["examples"]])
+    return hashlib.sha256(said.encode("ascii")).hexdigest()[:4]
 
 
 def _means(db: sqlite3.Connection) -> dict[str, tuple[SignatureScores, ...]]:
@@ -318,8 +343,7 @@ def _in_order(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
 
 
 def _record(found: _Run, spec: Mapping[str, Any]) -> RunRecord:
-    where = found.dialogues
-    return RunRecord(found.row, where.dataset, where.split, found.selection, spec, found.scores)
+    return RunRecord(found.row, found.row.dataset, found.row.split, found.selection, spec, found.scores)
 
 
 def _sample(row: sqlite3.Row, scores: Mapping[str, float]) -> SampleRecord:

@@ -23,6 +23,8 @@ class FindingRecord:
 class BoardRow:
     """One run on a board.
 
+    dataset, split: as its data were called when it was screened. prompt, decoding: their names; prompt_digest: 4 digits
+    over the prompt's texts; decoding_params: what was set of the decoding, defaults included.
     n: samples that are finished, of n_samples. means: measure -> mean over all of them; {} when there are no scores.
     intervals: measure -> low and high end of the mean's 95 % interval, where there is one.
     seconds_per_sample: None before the first sample. peak_memory: bytes, 0 when not measured.
@@ -32,12 +34,19 @@ class BoardRow:
     """
 
     run_id: str
+    dataset: str
+    split: str
     model: str
     params: int | None
     kind: str
+    adapter: str
     treatment: str
     prompt: str | None
+    prompt_digest: str
     decoding: str | None
+    decoding_params: Mapping[str, Any]
+    seed: int
+    revision: str | None
     dtype: str
     quantization: str
     device: str
@@ -60,6 +69,7 @@ class BoardRow:
 class Board:
     """Runs that may be ranked together: the same dialogues and references, scored by the same signature.
 
+    dataset, split: what the data are called; also: their other names, ``DATASET SPLIT``.
     signature: '' when nothing has been scored yet. measures: in the order they are shown. n: samples of each mean.
     rows: finished runs, unsorted. others: what is not ranked, each with its status and reason.
     """
@@ -76,6 +86,7 @@ class Board:
     measures: tuple[str, ...]
     rows: tuple[BoardRow, ...]
     others: tuple[BoardRow, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

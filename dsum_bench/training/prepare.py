@@ -10,7 +10,7 @@ from typing import Any
 from dsum_bench.adapters.prompts import default_prompt
 from dsum_bench.datasets.load import Selection, load, select
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
-from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
+from dsum_bench.fingerprints import ordered_fingerprint
 from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import Registry
@@ -152,4 +152,4 @@ def _placed(
 
 
 def _fingerprint(selection: Selection) -> str:
-    return f"{samples_fingerprint(selection.samples)}-{references_fingerprint(selection.samples)}"
+    return ordered_fingerprint(selection.samples)

@@ -31,7 +31,7 @@ from store_runs import (
 )
 
 from dsum_bench.cli import formatting, main
-from dsum_bench.spec import DecodingSpec, Finding, RunSpec
+from dsum_bench.spec import DecodingSpec, Finding, Placement, PromptSpec, RunSpec
 from dsum_bench.store import reader
 from dsum_bench.store.ranking import places
 from dsum_bench.store.records import Board
@@ -166,16 +166,57 @@ def test_column_that_is_sorted_by_is_never_left_out(results: Path) -> None:
     assert "s each" in lines(run_command("leaderboard", "--results", str(results), "--sort", "seconds", width=60))[1]
 
 
+def test_rows_say_in_what_they_are_not_like_most(tmp_path: Path) -> None:
+    """Before, such rows all said ``zero-shot`` unless they were of one model."""
+    greedy, beam = (
+        DecodingSpec(n, n, {"max_new_tokens": 128, **more}) for n, more in (("greedy", {}), ("beam4", {"beams": 4}))
+    )
+    short = DecodingSpec("greedy", "greedy", {"max_new_tokens": 64})
+    fewer = DecodingSpec("beam4", "beam", {"beams": 2, "max_new_tokens": 128})
+    half = Placement("cuda:1", "bfloat16", "nf4", "")
+    other = PromptSpec("mine", "요약 {dialogue}")
+    edited = PromptSpec("ko", "다른 요약: {dialogue}", "너는 요약한다.")
+    runs = {
+        "plain": make_run("plain"), "plain2": make_run("plain2"), "plain3": make_run("plain3", decoding=greedy),
+        "short": make_run("short", decoding=short), "beam": make_run("beam", decoding=beam),
+        "beam2": make_run("beam2", decoding=beam), "fewer": make_run("fewer", decoding=fewer),
+        "half": make_run("half", placement=half), "mine": make_run("mine", prompt=other),
+        "edited": make_run("edited", prompt=edited), "named": make_run("named", dataset="calls"),
+        "control": make_control("control"),
+    }  # fmt: skip
+    with open_store(tmp_path / "dsum.db") as store:
+        for i, (name, run) in enumerate(runs.items()):
+            store_run(store, run, 40.0 - i, kind="control" if name == "control" else "model")
+    (board,) = json.loads(run_command("leaderboard", "--results", str(tmp_path), "--json"))
+    hows = {row["model"]: row["how"] for row in board["ranked"]}
+    digest = hows.pop("edited").removeprefix("zero-shot text ")
+    assert re.fullmatch("[0-9a-f]{4}", digest)
+    assert hows == {
+        "plain": "zero-shot", "plain2": "zero-shot", "plain3": "zero-shot", "short": "zero-shot 64 tokens",
+        "beam": "zero-shot beam4", "beam2": "zero-shot beam4", "fewer": "zero-shot beam4 beams=2",
+        "half": "zero-shot nf4 bfloat16 cuda", "mine": "zero-shot mine", "named": "zero-shot calls dev",
+        "control": "control",
+    }  # fmt: skip
+    text = lines(run_command("leaderboard", "--results", str(tmp_path)))
+    assert text[0] == "talks dev (also calls dev), all, 4 dialogues"
+    assert "unless 'how' says otherwise: ko, greedy, 128 tokens, float32, cpu" in text
+    assert "  4 short     135M zero-shot 64 tokens  38.50  9.62 28.88 25.67 24.3-27.0   0.50" in text
+    half = next(i for i, line in enumerate(text) if line.startswith("  8 half"))
+    assert text[half][19:36].split() == ["zero-shot", "nf4"] and text[half + 1].split() == ["bfloat16", "cuda"]
+
+
 def test_rows_of_one_model_that_differ_in_a_setting_say_so(tmp_path: Path) -> None:
     beam = DecodingSpec("beam4", "beam", {"beams": 4})
     with open_store(tmp_path / "dsum.db") as store:
         store_run(store, make_run("m"), 40.0)
         store_run(store, make_run("m", decoding=beam), 30.0)
-        same = [store_run(store, make_run("n", seed=seed), 10.0 + seed) for seed in (1, 2)]
+        seeds = [store_run(store, make_run("n", seed=seed), 10.0 + seed) for seed in (1, 2)]
+        same = [store_run(store, make_run("o", weights=weights), 5.0) for weights in ("first", "second")]
+        store.record(make_run("p", decoding=beam), "model", "skipped", "no GPU")
     text = run_command("leaderboard", "--results", str(tmp_path), width=120)
-    assert "zero-shot greedy" in text
-    assert "zero-shot beam4" in text
-    assert all(f"zero-shot {key}" in text for key in same)
+    assert "zero-shot beam4" in text and "zero-shot seed 1" in text and "zero-shot seed 2" in text
+    assert all(key in text for key in same) and not any(key in text for key in seeds)
+    assert lines(text)[-1].split() == ["p", "zero-shot", "skipped", "no", "GPU"]
 
 
 def test_samples_that_went_wrong_are_marked(tmp_path: Path) -> None:

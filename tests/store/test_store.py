@@ -585,10 +585,24 @@ def test_only_comparable_runs_share_a_board(path: Path) -> None:
         store_run(store, make_run("dialogues", dataset_fingerprint="other"))
     groups = [{row.model for row in board.rows} for board in reader.boards(path)]
     assert sorted(map(sorted, groups)) == [
-        ["a", "constant"], ["dialogues"], ["english"], ["more"], ["newer"], ["refs"], ["test"]
+        ["a", "constant", "english", "test"], ["dialogues"], ["more"], ["newer"], ["refs"]
     ]  # fmt: skip
-    assert [b.rows[0].model for b in reader.boards(path, dataset="english")] == ["english"]
-    assert [b.rows[0].model for b in reader.boards(path, split="test")] == ["test"]
+
+
+def test_data_under_another_name_are_the_same_data(path: Path) -> None:
+    with open_store(path) as store:
+        store_run(store, make_run("a"))
+        store_run(store, make_run("english", dataset="english"))
+        store_run(store, make_run("test", split="test"))
+        store_run(store, make_run("alone", dataset="other", dataset_fingerprint="other"))
+    whole = next(board for board in reader.boards(path) if len(board.rows) == 3)
+    assert (whole.dataset, whole.split, whole.also) == ("talks", "dev", ("english dev", "talks test"))
+    for names in ({"dataset": "english"}, {"split": "test"}, {"dataset": "talks", "split": "test"}):
+        board = next(b for b in reader.boards(path, **names) if len(b.rows) == 3)
+        assert {row.model for row in board.rows} == {"a", "english", "test"}
+        assert names.items() <= {"dataset": board.dataset, "split": board.split}.items()
+    (other,) = reader.boards(path, dataset="other")
+    assert [row.model for row in other.rows] == ["alone"] and other.also == ()
 
 
 def test_run_with_scores_of_some_samples_only_is_not_ranked_with_whole_ones(path: Path) -> None:
