@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank what has been screened."),
     "compare": ("dsum_bench.cli.compare:compare", "Test whether two runs differ."),
     "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
+    "report": ("dsum_bench.cli.report:report", "Write results as one HTML file."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
     "check": ("dsum_bench.cli.check:check", "Look for ways in which a model's numbers would be wrong."),

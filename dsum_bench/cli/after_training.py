@@ -47,6 +47,7 @@ def screen_and_compare(done: Sequence[TrainingJob], wanted: Any, choices: Any, s
             executor=choices.executor,
             fresh=False,
             free_cache=False,
+            dialogues=True,
             dry_run=False,
             as_json=False,
         ),

@@ -46,6 +46,7 @@ class ScreenOptions:
     executor: str
     fresh: bool
     free_cache: bool
+    dialogues: bool
     dry_run: bool
     as_json: bool
 
@@ -83,6 +84,9 @@ class ScreenOptions:
 @click.option("--executor", default="local", show_default=True, help="What runs the workers.")
 @click.option("--fresh", is_flag=True, help="Start these runs over instead of resuming them.")
 @click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
+@click.option(
+    "--dialogues/--no-dialogues", default=True, help="Store dialogues and references with the results, for reports."
+)
 @click.option("--dry-run", is_flag=True, help="Check every model and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @registry_option
@@ -194,7 +198,7 @@ def sweep(
 
     _announce(candidates)
     budget = parse_duration(choices.time_budget) if choices.time_budget else None
-    settings = Settings(budget, choices.fresh, choices.free_cache, database.parent / "logs")
+    settings = Settings(budget, choices.fresh, choices.free_cache, choices.dialogues, database.parent / "logs")
     executor = session.plugins.get("executor", choices.executor)(choices.hang_timeout)
     console = session.console(stderr=choices.as_json)
     with Store.open(database) as store:

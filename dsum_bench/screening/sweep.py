@@ -21,6 +21,7 @@ from dsum_bench.screening.durations import duration
 from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
 from dsum_bench.screening.preflight import Candidate
 from dsum_bench.spec import Finding, Output, RunSpec, Sample
+from dsum_bench.store.samples import keep_samples
 from dsum_bench.store.writer import Kind, ScoredOutput, Status, Store
 
 
@@ -38,11 +39,13 @@ class SweepObserver(Protocol):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """time_budget: seconds a model may take, None for any. fresh: drop what earlier runs finished.
-    free_cache: delete downloaded weights once a run is done."""
+    free_cache: delete downloaded weights once a run is done. dialogues: store dialogues and references beside the
+    runs, so that reports can show them."""
 
     time_budget: float | None = None
     fresh: bool = False
     free_cache: bool = False
+    dialogues: bool = True
     log_folder: Path = Path("results/logs")
 
 
@@ -90,6 +93,7 @@ class Sweep:
 
     def go(self, candidates: Sequence[Candidate], executor: Executor) -> Mapping[str, int]:
         """Run what can run. Everything finished is stored even if this is interrupted at any point."""
+        self._keep_samples(candidates)
         running: dict[str, Running] = {}
         jobs: list[ScreeningJob] = []
         for candidate in candidates:
@@ -115,6 +119,12 @@ class Sweep:
         return self.counts
 
     # -- the steps ------------------------------------------------------------------------------------------
+
+    def _keep_samples(self, candidates: Sequence[Candidate]) -> None:
+        for dialogues, references in {
+            (c.run.dataset_fingerprint, c.run.references_fingerprint) for c in candidates if c.status == "ready"
+        }:
+            keep_samples(self.store, dialogues, references, self.samples, self.settings.dialogues)
 
     def _refuse(self, candidate: Candidate) -> None:
         status: Literal["failed", "skipped"] = "failed" if candidate.status == "failed" else "skipped"

@@ -128,6 +128,13 @@ def run(path: Path, name: str) -> RunRecord:
     raise UserError(f"'{name}' names {len(matches)} runs, give the beginning of one's key: {candidates}")
 
 
+def runs(path: Path) -> list[RunRecord]:
+    """Every run, in the order in which they began."""
+    with reading(path) as db:
+        specs = dict(tuple(row) for row in db.execute("select id, spec from runs"))
+        return [_record(found, json.loads(specs[found.row.run_id])) for found in _runs(db)]
+
+
 def samples(
     path: Path, run_id: str, metric: str = DEFAULT_METRIC, order: Order = "position", limit: int | None = None
 ) -> list[SampleRecord]:

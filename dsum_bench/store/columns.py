@@ -1,0 +1,77 @@
+"""All samples of many runs at once, by columns. Standard library only, as the reader."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsum_bench.store.reader import reading
+
+IDS = """
+select sample_id from outputs where run_id in (select value from json_each(?))
+group by sample_id order by min(position), sample_id
+"""
+OUTPUTS = """
+select sample_id, summary, nullif(output, summary) as output, prompt_tokens, new_tokens, finish, seconds,
+    trimmed_turns, trimmed_chars
+from outputs where run_id = ?
+"""
+VALUES = "select signature_id, measure, sample_id, value from scores where run_id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputColumns:
+    """What one run wrote, a list a column in the order of the sample ids that were asked for.
+
+    Samples that the run lacks have None everywhere. output: None where it equals the summary.
+    """
+
+    summary: Sequence[str | None]
+    output: Sequence[str | None]
+    prompt_tokens: Sequence[int | None]
+    new_tokens: Sequence[int | None]
+    finish: Sequence[str | None]
+    seconds: Sequence[float | None]
+    trimmed_turns: Sequence[int | None]
+    trimmed_chars: Sequence[int | None]
+
+
+def sample_ids(path: Path, runs: Sequence[str]) -> list[str]:
+    """Ids of the samples that any of some runs has finished, in the order of the dataset."""
+    import json
+
+    with reading(path) as db:
+        return [row[0] for row in db.execute(IDS, [json.dumps(list(runs))])]
+
+
+def output_columns(path: Path, runs: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[str, OutputColumns]]:
+    """The outputs of runs, one run at a time."""
+    places = {sample: place for place, sample in enumerate(ids)}
+    with reading(path) as db:
+        for run in runs:
+            columns: list[list[object]] = [[None] * len(ids) for _ in range(8)]
+            for sample, *values in db.execute(OUTPUTS, [run]):
+                place = places.get(sample)
+                if place is not None:
+                    for column, value in zip(columns, values, strict=True):
+                        column[place] = value
+            yield run, OutputColumns(*columns)  # type: ignore[arg-type]
+
+
+def score_columns(
+    path: Path, runs: Sequence[str], ids: Sequence[str]
+) -> Iterator[tuple[str, Mapping[tuple[str, str], array[float]]]]:
+    """The scores of runs, one run at a time: (signature, measure) -> values in the order of ids, NaN for none."""
+    places = {sample: place for place, sample in enumerate(ids)}
+    empty = array("d", [float("nan")]) * len(ids)
+    with reading(path) as db:
+        names = {row["id"]: row["signature"] for row in db.execute("select id, signature from signatures")}
+        for run in runs:
+            found: dict[tuple[int, str], array[float]] = defaultdict(lambda: empty[:])
+            for signature, measure, sample, value in db.execute(VALUES, [run]):
+                if sample in places:
+                    found[signature, measure][places[sample]] = value
+            yield run, {(names[signature], measure): column for (signature, measure), column in found.items()}
