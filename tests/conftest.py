@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from assets import need, template, tokenizer_folder
 from bart_tokenizer import trained
+from commands import Dsum
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a shell script has SIGINT ignored. Whatever the tests start would inherit that.
@@ -56,6 +57,12 @@ def chat_template() -> Callable[[str], str]:
 def shared_data() -> Path:
     """Folder of the research data, which is no part of the project."""
     return _shared("data")
+
+
+@pytest.fixture
+def dsum(tmp_path: Path) -> Dsum:
+    """The command line in the test's own folder: ``dsum("screen", "lead-3")``, ``dsum.rows(sql)``."""
+    return Dsum(tmp_path)
 
 
 @pytest.fixture(scope="session")

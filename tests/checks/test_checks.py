@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+from commands import Dsum
 
 from dsum_bench.fingerprints import dialogue_digests, prompt_fingerprint
 from dsum_bench.plugins import Plugins
@@ -296,21 +294,9 @@ def sweep(folder: Path, tokenizer: Callable[[str], Any]) -> None:
     checkpoints(folder, tokenizer, samples)
     registry(folder)
     (folder / "answers.json").write_text(json.dumps(answers(samples)), encoding="utf-8")
-    done = dsum(folder, "screen", "constant-ko", *MODELS, "--metric", "rouge@mecab")
+    done = Dsum(folder)("screen", "constant-ko", *MODELS, "--metric", "rouge@mecab")
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
-
-
-def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dsum_bench", *arguments],
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "80", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=580,
-        check=False,
-    )
 
 
 def findings(folder: Path, model: str) -> dict[str, tuple[str, str, int]]:
@@ -361,17 +347,17 @@ def test_a_check_that_raises_costs_nothing_but_its_answer(swept: Path) -> None:
 
 @pytest.mark.slow
 def test_findings_are_marks_on_the_board_and_sentences_in_show(swept: Path) -> None:
-    board = dsum(swept, "leaderboard").stdout
+    board = Dsum(swept)("leaderboard").stdout
     (line,) = [row for row in board.splitlines() if row.split()[1:2] == ["header-cut"]]
     assert line.split()[-1] == "H"
     assert "H header-cut" in board
-    shown = " ".join(dsum(swept, "show", "header-cut", "--samples", "0").stdout.split())
+    shown = " ".join(Dsum(swept)("show", "header-cut", "--samples", "0").stdout.split())
     assert "error [header-cut] " in shown and "the adapter cuts prompts from the right" in shown
 
 
 @pytest.mark.slow
 def test_check_finds_without_generating_what_screen_finds_before(swept: Path) -> None:
-    done = dsum(swept, "check", "header-cut", "clean", "end-tokens", "--json")
+    done = Dsum(swept)("check", "header-cut", "clean", "end-tokens", "--json")
     assert done.returncode == 1, done.stderr
     found = {m["model"]: [f["check"] for f in m["findings"]] for m in json.loads(done.stdout)}
     assert found == {"header-cut": ["header-cut"], "clean": [], "end-tokens": ["end-tokens"]}
@@ -390,7 +376,7 @@ def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path, tmp_path: Pa
         db.execute("delete from findings where run_id = ?", [key])
     db.close()
     again = ("--metric", "rouge@mecab", "--results", str(tmp_path / "results"))
-    assert dsum(swept, "screen", "header-cut", *again).returncode == 0
+    assert Dsum(swept)("screen", "header-cut", *again).returncode == 0
     with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         after = db.execute("select hit, total from findings where run_id = ? and code = 'header-cut'", [key]).fetchone()
     assert after == before and after[1] == 40
@@ -408,26 +394,26 @@ def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path, tmp_path: Pa
         ("rouge@fallback", "character-tokens", "error"),
     ],
 )
-def test_values_that_cannot_be(tmp_path: Path, metric: str, code: str, level: str) -> None:
+def test_values_that_cannot_be(dsum: Dsum, tmp_path: Path, metric: str, code: str, level: str) -> None:
     registry(tmp_path)
-    assert dsum(tmp_path, "screen", "lead-3", "--metric", metric).returncode == 0
+    assert dsum("screen", "lead-3", "--metric", metric).returncode == 0
     assert {c: f[0] for c, f in findings(tmp_path, "lead-3").items()} == {code: level}
 
 
-def test_the_usual_metrics_of_controls_raise_nothing(tmp_path: Path) -> None:
+def test_the_usual_metrics_of_controls_raise_nothing(dsum: Dsum, tmp_path: Path) -> None:
     metrics = [f"--metric={p}@{t}" for p in ("rouge", "rouge-score") for t in ("mecab", "whitespace", "char")]
-    assert dsum(tmp_path, "screen", "lead-3", "longest-3", "constant-ko", *metrics).returncode == 0
+    assert dsum("screen", "lead-3", "longest-3", "constant-ko", *metrics).returncode == 0
     assert [findings(tmp_path, m) for m in ("lead-3", "longest-3", "constant-ko")] == [{}, {}, {}]
 
 
-def test_a_dialogue_that_occurs_twice_is_noted(tmp_path: Path, tokenizer: Callable[[str], Any]) -> None:
+def test_a_dialogue_that_occurs_twice_is_noted(dsum: Dsum, tmp_path: Path, tokenizer: Callable[[str], Any]) -> None:
     tiny.decoder(tmp_path / "plain", "llama", tokenizer("llama3"))
     registry(tmp_path)
     rows = [{"id": str(i), "dialogue": f"#Person1#: 안녕 {i % 3}", "summary": "인사합니다."} for i in range(4)]
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     with (tmp_path / "registry.toml").open("a", encoding="utf-8") as file:
         file.write('\n[datasets.mine]\nformat = "jsonl"\npath = "d.jsonl"\n')
-    done = dsum(tmp_path, "check", "clean", "--dataset", "mine", "--json")
+    done = dsum("check", "clean", "--dataset", "mine", "--json")
     (found,) = json.loads(done.stdout)[0]["findings"]
     assert (found["check"], found["level"], found["hit"]) == ("duplicates", "note", 2)
     assert done.returncode == 0

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
 
 import pytest
+from commands import Dsum
 from rouge import Rouge
 
 from dsum_bench.checks import runner
@@ -104,25 +102,11 @@ def test_dialogues_whose_speakers_are_not_recognised_are_named(samples: tuple[Sa
 # -- through the command line ---------------------------------------------------------------------------------
 
 
-def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "dsum_bench", *arguments],
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "80", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def test_a_nul_in_a_file_of_summaries_changes_no_score(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+def test_a_nul_in_a_file_of_summaries_changes_no_score(dsum: Dsum, tmp_path: Path, samples: tuple[Sample, ...]) -> None:
     """Mecab stops at a NUL, so each of these scored 0."""
     rows = [{"id": s.id, "summary": f"\0{s.references[0]}"} for s in samples]
     (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    dsum(tmp_path, "score", "p.jsonl", "--metric", "rouge@mecab")
+    dsum("score", "p.jsonl", "--metric", "rouge@mecab")
     cut, package = Mecab(), Rouge()
     wanted = []
     for s in samples:
@@ -135,10 +119,10 @@ def test_a_nul_in_a_file_of_summaries_changes_no_score(tmp_path: Path, samples: 
     assert (level, hit) == ("note", 40)
 
 
-def test_data_of_controls_is_checked_too(tmp_path: Path) -> None:
+def test_data_of_controls_is_checked_too(dsum: Dsum, tmp_path: Path) -> None:
     words = "오늘 저녁에 무엇을 먹을지 정하지 못해서 한참 동안 이야기를 나누다가 결국 집에 가서 먹기로 했다는 긴 글"
     rows = [{"id": str(i), "dialogue": f"{i} {words * 2}", "summary": "저녁을 정합니다."} for i in range(5)]
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (tmp_path / "registry.toml").write_text('[datasets.mine]\nformat = "jsonl"\npath = "d.jsonl"\n', encoding="utf-8")
-    done = dsum(tmp_path, "screen", "lead-3", "--dataset", "mine", "--metric", "rouge@char")
+    done = dsum("screen", "lead-3", "--dataset", "mine", "--metric", "rouge@char")
     assert "lead-3: warning [one-turn] 5 of 5 samples" in " ".join((done.stdout + done.stderr).split())

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from commands import Dsum, patience
 from store_runs import make_run, open_store, store_run
 
 from dsum_bench import __version__
@@ -45,14 +45,6 @@ def dsum_register_commands(cli):
 '''
 
 
-def dsum_bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | environment
-    return subprocess.run(
-        [sys.executable, "-m", "dsum_bench", *arguments],
-        cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
-
 @pytest.fixture
 def plugin(tmp_path: Path) -> dict[str, str]:
     """The environment in which a package with commands is installed."""
@@ -61,7 +53,7 @@ def plugin(tmp_path: Path) -> dict[str, str]:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: dsum-bench-greeter\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[dsum_bench]\ngreeter = greeter\n")
-    return {"PYTHONPATH": str(tmp_path)}
+    return {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
 
 
 # -- starting -------------------------------------------------------------------------------------------------
@@ -82,18 +74,19 @@ main({list(arguments)!r})
     assert out.splitlines()[-1] == "IMPORTED []"
 
 
-def test_help_is_quick() -> None:
-    """Within 0.25 s; the best of five, since other programs run too."""
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        assert dsum_bench("--help").returncode == 0
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.25
+def test_help_imports_little_more_than_click() -> None:
+    """Counted, since seconds depend on what else the machine does; ``make bench`` measures those."""
+
+    def imported(code: str) -> int:
+        counted = f"import atexit, sys; atexit.register(lambda: print(len(sys.modules)))\n{code}"
+        out = subprocess.run([sys.executable, "-c", counted], cwd=ROOT, capture_output=True, text=True, check=True)
+        return int(out.stdout.splitlines()[-1])
+
+    assert imported("from dsum_bench.cli import main; main(['--help'])") < imported("import click") + 50
 
 
-def test_help_lists_every_command_with_its_line() -> None:
-    text = " ".join(dsum_bench("--help").stdout.split())
+def test_help_lists_every_command_with_its_line(dsum: Dsum) -> None:
+    text = " ".join(dsum("--help").stdout.split())
     for name, (_, line) in COMMANDS.items():
         assert f" {name} {line}" in text
 
@@ -118,15 +111,15 @@ def test_help_of_a_command_imports_nothing_heavy(name: str) -> None:
     assert out.splitlines()[-1] == "[]"
 
 
-def test_version() -> None:
-    assert dsum_bench("--version").stdout == f"dsum-bench, version {__version__}\n"
+def test_version(dsum: Dsum) -> None:
+    assert dsum("--version").stdout == f"dsum-bench, version {__version__}\n"
 
 
 # -- commands of plugins --------------------------------------------------------------------------------------
 
 
-def test_command_of_a_plugin_runs(plugin: dict[str, str]) -> None:
-    result = dsum_bench("greet", "you", **plugin)
+def test_command_of_a_plugin_runs(dsum: Dsum, plugin: dict[str, str]) -> None:
+    result = dsum("greet", "you", **plugin)
     assert (result.returncode, result.stdout, result.stderr) == (0, "hello you\n", "")
 
 
@@ -140,26 +133,26 @@ def test_plugin_cannot_replace_a_built_in_command(plugin: dict[str, str]) -> Non
     assert out == "hello you\ngreeter dsum_bench.cli.screen\n"
 
 
-def test_mistake_reported_by_a_plugin_is_one_sentence(plugin: dict[str, str]) -> None:
-    result = dsum_bench("fault", **plugin)
+def test_mistake_reported_by_a_plugin_is_one_sentence(dsum: Dsum, plugin: dict[str, str]) -> None:
+    result = dsum("fault", **plugin)
     assert (result.returncode, result.stdout, result.stderr) == (2, "", "Error: the plugin's own sentence\n")
 
 
-def test_near_names_include_those_of_plugins(plugin: dict[str, str]) -> None:
-    result = dsum_bench("gree", **plugin)
+def test_near_names_include_those_of_plugins(dsum: Dsum, plugin: dict[str, str]) -> None:
+    result = dsum("gree", **plugin)
     assert result.returncode == 2
     assert result.stderr.startswith("Error: unknown command 'gree'; did you mean 'greet'")
 
 
-def test_plugin_commands_are_not_there_when_plugins_are_off(plugin: dict[str, str]) -> None:
-    result = dsum_bench("greet", "you", DSUM_BENCH_LOAD_PLUGINS="", **plugin)
+def test_plugin_commands_are_not_there_when_plugins_are_off(dsum: Dsum, plugin: dict[str, str]) -> None:
+    result = dsum("greet", "you", DSUM_BENCH_LOAD_PLUGINS="", **plugin)
     assert result.returncode == 2
     assert "unknown command 'greet'" in result.stderr
 
 
-def test_broken_plugin_is_named_when_a_command_is_not_found(plugin: dict[str, str]) -> None:
-    (Path(plugin["PYTHONPATH"]) / "greeter.py").write_text("import no_such_module_anywhere")
-    result = dsum_bench("greet", **plugin)
+def test_broken_plugin_is_named_when_a_command_is_not_found(dsum: Dsum, tmp_path: Path, plugin: dict[str, str]) -> None:
+    (tmp_path / "greeter.py").write_text("import no_such_module_anywhere")
+    result = dsum("greet", **plugin)
     assert result.returncode == 2
     assert "dsum-bench-greeter" in result.stderr
     assert "no_such_module_anywhere" in result.stderr
@@ -169,34 +162,34 @@ def test_broken_plugin_is_named_when_a_command_is_not_found(plugin: dict[str, st
 # -- ending ---------------------------------------------------------------------------------------------------
 
 
-def test_unknown_command_is_answered_with_near_ones() -> None:
-    result = dsum_bench("leaderbord")
+def test_unknown_command_is_answered_with_near_ones(dsum: Dsum) -> None:
+    result = dsum("leaderbord")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "Error: unknown command 'leaderbord'; did you mean 'leaderboard'?\n"
 
 
-def test_unknown_option_is_wrong_usage() -> None:
-    result = dsum_bench("--nonsense")
+def test_unknown_option_is_wrong_usage(dsum: Dsum) -> None:
+    result = dsum("--nonsense")
     assert result.returncode == 2
     assert "No such option" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_mistake_is_one_sentence_on_standard_error(tmp_path: Path) -> None:
-    result = dsum_bench("leaderboard", "--results", str(tmp_path / "none"))
+def test_mistake_is_one_sentence_on_standard_error(dsum: Dsum, tmp_path: Path) -> None:
+    result = dsum("leaderboard", "--results", str(tmp_path / "none"))
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: there are no results in ")
     assert result.stderr.count("\n") == 1
 
 
-def test_results_folder_may_come_from_the_environment(tmp_path: Path) -> None:
-    result = dsum_bench("leaderboard", DSUM_BENCH_RESULTS=str(tmp_path / "elsewhere"))
+def test_results_folder_may_come_from_the_environment(dsum: Dsum, tmp_path: Path) -> None:
+    result = dsum("leaderboard", DSUM_BENCH_RESULTS=str(tmp_path / "elsewhere"))
     assert str(tmp_path / "elsewhere") in result.stderr
 
 
 def test_interrupting_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "sleeper.py").write_text(
-        PLUGIN.replace('click.echo(f"hello {name}")', 'import time; print("ready", flush=True); time.sleep(60)')
+        PLUGIN.replace('click.echo(f"hello {name}")', 'import time; print("ready", flush=True); time.sleep(3600)')
     )
     info = tmp_path / "sleeper-1.0.dist-info"
     info.mkdir()
@@ -215,7 +208,7 @@ def test_interrupting_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=20)
+        _, told = process.communicate(timeout=patience())
     assert process.returncode == 130
     assert told == "Interrupted.\n"
 
@@ -234,12 +227,10 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "markdown"])
-def test_terminal_that_knows_ascii_only_is_no_error(tmp_path: Path, form: str) -> None:
+def test_terminal_that_knows_ascii_only_is_no_error(dsum: Dsum, tmp_path: Path, form: str) -> None:
     with open_store(tmp_path / "dsum.db") as store:
         store_run(store, make_run("모델 😀", n=1))
-    result = dsum_bench(
-        "leaderboard", "--results", str(tmp_path), "--format", form, PYTHONIOENCODING="ascii", PYTHONUTF8="0"
-    )
+    result = dsum("leaderboard", "--results", str(tmp_path), "--format", form, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     assert (result.returncode, result.stderr) == (0, "")
     shown = json.loads(result.stdout)[0]["ranked"][0]["model"] if form == "json" else result.stdout
     assert ("?? ?" if form == "table" else "모델 😀") in shown

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+from commands import Dsum
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,17 +48,9 @@ def put(site: Path, name: str, source: str) -> None:
     (info / "entry_points.txt").write_text(f"[dsum_bench]\n{module} = {module}\n", encoding="utf-8")
 
 
-def dsum(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    path = f"{folder / 'site'}{os.pathsep}{ROOT}"
-    return subprocess.run(
-        [sys.executable, "-m", "dsum_bench", *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path, "COLUMNS": "200"} | more,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+@pytest.fixture
+def dsum(tmp_path: Path) -> Dsum:
+    return Dsum(tmp_path, COLUMNS="200", PYTHONPATH=f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
 
 
 SWEEP = ("screen", "one", "two", "--limit", "3", "--metric", "rouge@char")
@@ -87,9 +78,11 @@ KINDS = ["import", "taken", "version", "hook", "arguments", "event"]
 
 
 @pytest.mark.parametrize(("source", "told"), BROKEN, ids=KINDS)
-def test_two_plugins_work_beside_a_broken_third_which_is_named(folder: Path, source: str, told: str) -> None:
+def test_two_plugins_work_beside_a_broken_third_which_is_named(
+    dsum: Dsum, folder: Path, source: str, told: str
+) -> None:
     put(folder / "site", "dsum-bench-third", source)
-    done = dsum(folder, *SWEEP)
+    done = dsum(*SWEEP)
     assert done.returncode == 0, done.stderr
     (line,) = {line for line in (done.stdout + done.stderr).splitlines() if "dsum-bench-third" in line}
     assert told in line
@@ -100,31 +93,31 @@ def test_two_plugins_work_beside_a_broken_third_which_is_named(folder: Path, sou
 
 
 @pytest.mark.parametrize(("source", "told"), BROKEN, ids=KINDS)
-def test_strict_makes_it_fatal(folder: Path, source: str, told: str) -> None:
+def test_strict_makes_it_fatal(dsum: Dsum, folder: Path, source: str, told: str) -> None:
     put(folder / "site", "dsum-bench-third", source)
-    done = dsum(folder, "--strict", *SWEEP)
+    done = dsum("--strict", *SWEEP)
     assert done.returncode == 2
     assert "Error: " in done.stderr and "dsum-bench-third" in done.stderr and told in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_strict_costs_sound_plugins_nothing(folder: Path) -> None:
+def test_strict_costs_sound_plugins_nothing(dsum: Dsum, folder: Path) -> None:
     put(folder / "site", "dsum-bench-third", control("three", "dsum_bench_api = 1"))
-    assert dsum(folder, "--strict", *SWEEP).returncode == 0
+    assert dsum("--strict", *SWEEP).returncode == 0
 
 
-def test_a_broken_plugin_can_be_left_out(folder: Path) -> None:
+def test_a_broken_plugin_can_be_left_out(dsum: Dsum, folder: Path) -> None:
     put(folder / "site", "dsum-bench-third", "raise SystemExit(3)")
-    done = dsum(folder, "--strict", "plugins", DSUM_BENCH_LOAD_PLUGINS="dsum-bench-one,dsum-bench-two")
+    done = dsum("--strict", "plugins", DSUM_BENCH_LOAD_PLUGINS="dsum-bench-one,dsum-bench-two")
     assert done.returncode == 0 and "third" not in done.stdout
-    assert dsum(folder, "--strict", "plugins", DSUM_BENCH_LOAD_PLUGINS="").returncode == 0
+    assert dsum("--strict", "plugins", DSUM_BENCH_LOAD_PLUGINS="").returncode == 0
 
 
-def test_the_trace_prints_every_call_of_a_hook(folder: Path) -> None:
-    done = dsum(folder, *SWEEP, DSUM_BENCH_TRACE_PLUGINS="1")
+def test_the_trace_prints_every_call_of_a_hook(dsum: Dsum, folder: Path) -> None:
+    done = dsum(*SWEEP, DSUM_BENCH_TRACE_PLUGINS="1")
     assert "hook dsum_register_adapters(register=function) of dsum-bench-one\n" in done.stderr
     put(folder / "site", "dsum-bench-third", EVENT)
-    done = dsum(folder, *SWEEP, "--fresh", DSUM_BENCH_TRACE_PLUGINS="1")
+    done = dsum(*SWEEP, "--fresh", DSUM_BENCH_TRACE_PLUGINS="1")
     (first, *_) = [line for line in done.stderr.splitlines() if line.startswith("hook dsum_samples_done(")]
     assert "of dsum-bench-third: OSError('the pager is off')" in first
-    assert "hook " not in dsum(folder, *SWEEP).stderr
+    assert "hook " not in dsum(*SWEEP).stderr

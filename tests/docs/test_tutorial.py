@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from commands import patience
 from pages import TUTORIALS
 
 ROOT = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def test_a_tutorial_runs_as_it_is_written(page: str, environment: dict[str, str]
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=300,
+                timeout=patience(),
                 check=False,
             )
             said = "\n".join(line.rstrip() for line in done.stdout.splitlines()).strip()

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import tiny
+from commands import Dsum
 from hub_server import COMMIT, serving
 
 from dsum_bench.engines.hub import check_disk
@@ -49,33 +49,16 @@ adapter = "encoder_decoder"
 """
 
 
-class Sweeps:
-    """The command in a folder of its own, with a hub that can be switched off."""
+class HubDsum(Dsum):
+    """The command line with a hub that can be switched off. asked: the requests it has got."""
 
     def __init__(self, folder: Path, address: str, asked: list[str]) -> None:
-        self.folder = folder
+        super().__init__(folder, HF_ENDPOINT=address, HF_HOME=str(folder / "hf"), HF_HUB_OFFLINE="0")
         self.asked = asked
-        self.environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(folder / "hf"), "COLUMNS": "80"}
-        self.environment.pop("HF_HUB_OFFLINE", None)
-
-    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "dsum_bench", *arguments],
-            cwd=self.folder,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
-
-    def rows(self, sql: str) -> list[Any]:
-        with sqlite3.connect(self.folder / "results" / "dsum.db") as db:
-            return db.execute(sql).fetchall()
 
 
 @pytest.fixture
-def dsum(tmp_path: Path, bart_tokenizer: Any) -> Iterator[Sweeps]:
+def dsum(tmp_path: Path, bart_tokenizer: Any) -> Iterator[HubDsum]:
     good = tiny.bart(tmp_path / "models" / "good", bart_tokenizer)
     pickles = shutil.copytree(good, tmp_path / "models" / "pickles")
     (pickles / "model.safetensors").rename(pickles / "pytorch_model.bin")
@@ -83,13 +66,13 @@ def dsum(tmp_path: Path, bart_tokenizer: Any) -> Iterator[Sweeps]:
     (tmp_path / "work" / "registry.toml").write_text(REGISTRY, encoding="utf-8")
     models = {"someone/good": good, "someone/gated": good, "someone/pickles": pickles}
     with serving(models, gated={"someone/gated"}) as (address, asked):
-        yield Sweeps(tmp_path / "work", address, asked)
+        yield HubDsum(tmp_path / "work", address, asked)
 
 
 SWEEP = ("screen", "good", "--limit", "2", "--set", "max_new_tokens=4")
 
 
-def test_a_model_is_downloaded_once_pinned_to_its_commit_and_then_needs_no_hub(dsum: Sweeps) -> None:
+def test_a_model_is_downloaded_once_pinned_to_its_commit_and_then_needs_no_hub(dsum: HubDsum) -> None:
     done = dsum(*SWEEP)
     assert done.returncode == 0, done.stdout + done.stderr
     assert dsum.rows("select status, revision, n_samples from runs") == [("done", COMMIT, 2)]
@@ -102,13 +85,13 @@ def test_a_model_is_downloaded_once_pinned_to_its_commit_and_then_needs_no_hub(d
     assert dsum.rows("select count(*) from runs where status = 'done'") == [(2,)]
 
 
-def test_free_cache_deletes_the_models_files_once_its_run_is_done(dsum: Sweeps) -> None:
+def test_free_cache_deletes_the_models_files_once_its_run_is_done(dsum: HubDsum) -> None:
     assert dsum(*SWEEP, "--free-cache").returncode == 0
     assert not list((dsum.folder / "hf").rglob("model.safetensors"))
     assert dsum.rows("select status from runs") == [("done",)]
 
 
-def test_what_is_wrong_is_told_before_anything_is_downloaded(dsum: Sweeps) -> None:
+def test_what_is_wrong_is_told_before_anything_is_downloaded(dsum: HubDsum) -> None:
     models = ("behind-a-gate", "gone", "wrong-revision", "pickles", "misfit")
     done = dsum("screen", *models, "--dry-run", "--json")
     told = {m["model"]: (m["status"], m["reason"]) for m in json.loads(done.stdout)}
@@ -121,7 +104,7 @@ def test_what_is_wrong_is_told_before_anything_is_downloaded(dsum: Sweeps) -> No
     assert not any("model.safetensors" in line or ".bin" in line for line in dsum.asked)
 
 
-def test_a_hub_that_is_not_there_is_told_in_seconds(dsum: Sweeps) -> None:
+def test_a_hub_that_is_not_there_is_told_in_seconds(dsum: HubDsum) -> None:
     done = dsum("screen", "good", "--dry-run", "--json", HF_ENDPOINT="http://127.0.0.1:9")
     (told,) = json.loads(done.stdout)
     assert told["status"] == "skipped" and told["reason"].startswith("hub unreachable (")

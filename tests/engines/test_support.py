@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import tiny
+from commands import patience
 from making import small
 
 from dsum_bench.engines.checkpoint import has_template, working_bytes
@@ -32,7 +33,7 @@ def plan(folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "dsum_
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=patience(),
         check=True,
     )
     return {m["model"]: (m["status"], m["reason"]) for m in json.loads(done.stdout)}

@@ -10,12 +10,11 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import Dsum, patience, wait_until
 
 PLUGIN = Path(__file__).parents[1] / "support" / "faulty_engines.py"
 FAULTS = ("exits", "raises", "killed", "crashes", "hangs")
@@ -32,17 +31,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dsum_bench", *arguments]
-
-
-def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"COLUMNS": "80"}
-    return subprocess.run(
-        command(*arguments), cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
 def rows(folder: Path) -> Iterator[tuple[str, str, str]]:
     """Model, sample and summary of every stored output."""
     with sqlite3.connect(folder / "results" / "dsum.db") as db:
@@ -55,8 +43,8 @@ def statuses(folder: Path) -> dict[str, tuple[str, str]]:
         return {m: (s, r) for m, s, r in db.execute("select model, status, reason from runs")}
 
 
-def test_a_worker_that_goes_wrong_is_reported_and_the_others_finish(folder: Path) -> None:
-    done = dsum(folder, "screen", *FAULTS, "lead-3", "--limit", "6", "--hang-timeout", "4")
+def test_a_worker_that_goes_wrong_is_reported_and_the_others_finish(dsum: Dsum, folder: Path) -> None:
+    done = dsum("screen", *FAULTS, "lead-3", "--limit", "6", "--hang-timeout", "4")
     assert done.returncode == 1, done.stderr
     found = statuses(folder)
     assert found["lead-3"] == ("done", "")
@@ -70,20 +58,20 @@ def test_a_worker_that_goes_wrong_is_reported_and_the_others_finish(folder: Path
     # What was finished before the fault is kept, and no failure counts as a score.
     kept = [m for m, _, _ in rows(folder)]
     assert {name: kept.count(name) for name in (*FAULTS, "lead-3")} == dict.fromkeys(FAULTS, 2) | {"lead-3": 6}
-    boards = json.loads(dsum(folder, "leaderboard", "--json").stdout)
-    assert "[red]brackets[/red]" in dsum(folder, "leaderboard").stdout.replace("\n", " ")
+    boards = json.loads(dsum("leaderboard", "--json").stdout)
+    assert "[red]brackets[/red]" in dsum("leaderboard").stdout.replace("\n", " ")
     text = json.dumps(boards)
     assert "ZeroDivisionError" in text
 
 
 @pytest.mark.parametrize("after", [3, 11, 17])
-def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(folder: Path, after: int) -> None:
+def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(dsum: Dsum, folder: Path, after: int) -> None:
     sweep = ("screen", "slow", "lead-3", "--limit", "20")
     whole = folder / "whole"
     whole.mkdir()
-    assert dsum(folder, *sweep, "--results", str(whole / "results")).returncode == 0
+    assert dsum(*sweep, "--results", str(whole / "results")).returncode == 0
 
-    process = subprocess.Popen(command(*sweep), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = dsum.start(*sweep, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for_rows(folder, after)
     finally:
@@ -93,7 +81,7 @@ def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(folder: Pa
     assert after <= len(before) < 20
     wait_until_no_worker_is_left(folder)
 
-    again = dsum(folder, *sweep)
+    again = dsum(*sweep)
     assert again.returncode == 0, again.stderr
     assert f"{len(before)} of 20 samples" in again.stdout
     assert list(rows(folder)) == list(rows(whole))
@@ -101,29 +89,24 @@ def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(folder: Pa
     assert means(folder) == means(whole)
 
 
-def test_ctrl_c_keeps_everything_finished(folder: Path) -> None:
-    process = subprocess.Popen(
-        command("screen", "slow", "--limit", "30"),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
+def test_ctrl_c_keeps_everything_finished(dsum: Dsum, folder: Path) -> None:
+    process = dsum.start(
+        "screen", "slow", "--limit", "30", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     wait_for_rows(folder, 5)
     os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to the whole group
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=patience())
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert statuses(folder)["slow"][0] == "partial"
     kept = len(list(rows(folder)))
     assert 5 <= kept < 30
-    assert dsum(folder, "screen", "slow", "--limit", "30").returncode == 0
+    assert dsum("screen", "slow", "--limit", "30").returncode == 0
     assert len(list(rows(folder))) == 30
 
 
-def test_a_model_over_its_time_budget_stops_and_keeps_its_samples(folder: Path) -> None:
-    done = dsum(folder, "screen", "slow", "--limit", "40", "--time-budget", "2")
+def test_a_model_over_its_time_budget_stops_and_keeps_its_samples(dsum: Dsum, folder: Path) -> None:
+    done = dsum("screen", "slow", "--limit", "40", "--time-budget", "2")
     status, reason = statuses(folder)["slow"]
     assert status == "partial"
     assert "over its time budget" in reason and "2 s allowed" in reason
@@ -141,50 +124,45 @@ def means(folder: Path) -> list[tuple[str, str, float]]:
 def wait_for_rows(folder: Path, count: int) -> None:
     """Return once the slow model has that many."""
     database = folder / "results" / "dsum.db"
-    for _ in range(300):
-        time.sleep(0.1)
-        if database.is_file():
-            try:
-                with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
-                    sql = "select count(*) from outputs join runs on runs.id = run_id where model = 'slow'"
-                    if db.execute(sql).fetchone()[0] >= count:
-                        return
-            except sqlite3.OperationalError:
-                continue  # the tables are not there yet
-    raise AssertionError(f"no {count} rows within 30 seconds")
+
+    def there() -> bool:
+        try:
+            with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as db:
+                sql = "select count(*) from outputs join runs on runs.id = run_id where model = 'slow'"
+                return bool(db.execute(sql).fetchone()[0] >= count)
+        except sqlite3.OperationalError:
+            return False  # the tables are not there yet
+
+    wait_until(there, f"{count} rows")
 
 
 def wait_until_no_worker_is_left(folder: Path) -> None:
     """Workers of a killed sweep end by themselves."""
     psutil = pytest.importorskip("psutil")
-    for _ in range(100):
-        left = [p for p in psutil.process_iter(["cwd", "cmdline"]) if p.info["cwd"] == str(folder)]
-        if not left:
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"workers outlived their sweep: {left}")
+    workers = lambda: [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]  # noqa: E731
+    wait_until(lambda: not workers(), "the workers of a killed sweep end")
 
 
-def test_a_refused_sample_costs_no_other_and_is_not_asked_for_again(folder: Path) -> None:
-    done = dsum(folder, "screen", "refuses-some", "--limit", "6")
+def test_a_refused_sample_costs_no_other_and_is_not_asked_for_again(dsum: Dsum, folder: Path) -> None:
+    done = dsum("screen", "refuses-some", "--limit", "6")
     assert done.returncode == 0, done.stderr
     assert statuses(folder) == {"refuses-some": ("done", "")}
     kept = list(rows(folder))
     assert [summary for _, _, summary in kept] == [TEXT, "", *[TEXT] * 4]
-    shown = dsum(folder, "show", "refuses-some", "--samples", "6").stdout
+    shown = dsum("show", "refuses-some", "--samples", "6").stdout
     assert shown.count("refused") == 1
     assert "noted: too long for [this] server" in shown
-    again = dsum(folder, "screen", "refuses-some", "--limit", "6")
+    again = dsum("screen", "refuses-some", "--limit", "6")
     assert "started" not in again.stdout + again.stderr
     assert list(rows(folder)) == kept
 
 
 @pytest.mark.parametrize("limit", [3, 16])
 def test_a_run_in_which_all_is_refused_is_failed_without_a_score_and_asked_for_again(
-    folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch
+    dsum: Dsum, folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFUSE", "1")
-    done = dsum(folder, "screen", "refuses-all", "--limit", str(limit))
+    done = dsum("screen", "refuses-all", "--limit", str(limit))
     assert done.returncode == 1
     ((status, reason),) = statuses(folder).values()
     assert status == "failed"
@@ -192,5 +170,5 @@ def test_a_run_in_which_all_is_refused_is_failed_without_a_score_and_asked_for_a
     assert "too long for [this] server" in reason
     assert list(rows(folder)) == []
     monkeypatch.delenv("REFUSE")
-    assert dsum(folder, "screen", "refuses-all", "--limit", str(limit)).returncode == 0
+    assert dsum("screen", "refuses-all", "--limit", str(limit)).returncode == 0
     assert [summary for _, _, summary in rows(folder)] == [TEXT] * limit

@@ -5,32 +5,19 @@ Everything goes through the command line in processes of its own, as a user's sw
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import Dsum
 
 LIMIT = 5
 
 
-def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dsum_bench", *arguments],
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def screen(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = dsum(folder, "screen", *arguments, "--limit", str(LIMIT), "--metric", "rouge@char")
+    done = Dsum(folder)("screen", *arguments, "--limit", str(LIMIT), "--metric", "rouge@char")
     assert "Traceback" not in done.stdout + done.stderr
     return done
 

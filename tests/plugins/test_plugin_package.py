@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import patience
 from making import small
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def run(python: Path, folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [str(python), "-m", "dsum_bench", *arguments]
     done = subprocess.run(
-        command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=300
+        command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=patience()
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

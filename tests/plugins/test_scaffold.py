@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from commands import patience
 
 from dsum_bench.cli import main
 from dsum_bench.plugins import Plugins
@@ -36,7 +37,7 @@ def test_a_new_package_registers_and_passes_its_own_tests(tmp_path: Path, kind: 
         env=os.environ | {"PYTHONPATH": f"{package}{os.pathsep}{Path(__file__).parents[2]}"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=patience(),
         check=False,
     )
     assert done.returncode == 0, done.stdout

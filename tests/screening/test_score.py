@@ -5,31 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import Dsum
 from rouge import Rouge as PackageRouge
 
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import PluginSettings, Sample
-
-
-def dsum(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "dsum_bench", *arguments],
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "80", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert "Traceback" not in done.stdout + done.stderr, done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +36,14 @@ def submission(samples: tuple[Sample, ...], file: Path, encoding: str = "utf-8")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949"])
-def test_a_submission_file_is_scored_and_ranked(tmp_path: Path, samples: tuple[Sample, ...], encoding: str) -> None:
+def test_a_submission_file_is_scored_and_ranked(
+    dsum: Dsum, tmp_path: Path, samples: tuple[Sample, ...], encoding: str
+) -> None:
     submission(samples, tmp_path / "mine.csv", encoding)
-    done = dsum(tmp_path, "score", "mine.csv", "--metric", "rouge@whitespace")
+    done = dsum("score", "mine.csv", "--metric", "rouge@whitespace")
     assert done.returncode == 0, done.stderr
     assert "40 summaries scored as mine" in done.stdout
-    (board,) = json.loads(dsum(tmp_path, "leaderboard", "--metric", "rouge@whitespace", "--json").stdout)
+    (board,) = json.loads(dsum("leaderboard", "--metric", "rouge@whitespace", "--json").stdout)
     (row,) = board["ranked"]
     assert (row["model"], row["treatment"], row["n"]) == ("mine", "file", 40)
     # The package on its own: every reference alone, then the mean over references and samples.
@@ -68,21 +54,23 @@ def test_a_submission_file_is_scored_and_ranked(tmp_path: Path, samples: tuple[S
     assert row["means"]["rouge1"] == pytest.approx(100 * total / len(samples), abs=1e-9)
 
 
-def test_the_same_file_twice_is_one_run_and_a_changed_one_another(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+def test_the_same_file_twice_is_one_run_and_a_changed_one_another(
+    dsum: Dsum, tmp_path: Path, samples: tuple[Sample, ...]
+) -> None:
     file = tmp_path / "mine.jsonl"
     rows = [{"id": s.id, "prediction": s.references[0]} for s in samples]
     for change in ("", "", "!"):
         rows[0]["prediction"] += change
         file.write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding="utf-8")
-        assert dsum(tmp_path, "score", "mine.jsonl", "--metric", "rouge@char").returncode == 0
+        assert dsum("score", "mine.jsonl", "--metric", "rouge@char").returncode == 0
     with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         assert db.execute("select count(*) from runs").fetchone() == (2,)
 
 
-def test_empty_summaries_score_nothing_and_are_counted(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+def test_empty_summaries_score_nothing_and_are_counted(dsum: Dsum, tmp_path: Path, samples: tuple[Sample, ...]) -> None:
     rows = [{"id": s.id, "summary": ("", None, " . ", "네")[i % 4]} for i, s in enumerate(samples)]
     (tmp_path / "e.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    done = dsum(tmp_path, "score", "e.jsonl", "--metric", "rouge@mecab")
+    done = dsum("score", "e.jsonl", "--metric", "rouge@mecab")
     assert done.returncode == 0
     told = " ".join(done.stdout.split())
     assert "error [empty] 30 of 40 samples (75 %) have no summary (20 empty, 10 only punctuation)" in told
@@ -102,58 +90,58 @@ def test_empty_summaries_score_nothing_and_are_counted(tmp_path: Path, samples: 
     ],
 )
 def test_a_bad_file_is_a_sentence(
-    tmp_path: Path, rows: list[dict[str, object]], more: tuple[str, ...], told: str
+    dsum: Dsum, tmp_path: Path, rows: list[dict[str, object]], more: tuple[str, ...], told: str
 ) -> None:
     (tmp_path / "bad.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     allow = () if "no summary for" in told else ("--allow-missing",)
-    done = dsum(tmp_path, "score", "bad.jsonl", *allow, *more)
+    done = dsum("score", "bad.jsonl", *allow, *more)
     assert (done.returncode, told in " ".join(done.stderr.split())) == (2, True), done.stderr
     assert not (tmp_path / "results" / "dsum.db").exists()
 
 
-def test_a_file_that_is_not_there_or_of_no_known_kind(tmp_path: Path) -> None:
-    assert "there is no file gone.csv" in dsum(tmp_path, "score", "gone.csv").stderr
-    assert "must end in .csv" in dsum(tmp_path, "score", "gone.xlsx").stderr
+def test_a_file_that_is_not_there_or_of_no_known_kind(dsum: Dsum, tmp_path: Path) -> None:
+    assert "there is no file gone.csv" in dsum("score", "gone.csv").stderr
+    assert "must end in .csv" in dsum("score", "gone.xlsx").stderr
 
 
-def test_half_a_character_is_stored_as_what_a_file_can_hold(tmp_path: Path) -> None:
+def test_half_a_character_is_stored_as_what_a_file_can_hold(dsum: Dsum, tmp_path: Path) -> None:
     (tmp_path / "half.jsonl").write_text('{"id": "dev_0", "summary": "네 \\ud800"}', encoding="utf-8")
-    done = dsum(tmp_path, "score", "half.jsonl", "--allow-missing", "--metric", "rouge@mecab", "--metric", "text")
+    done = dsum("score", "half.jsonl", "--allow-missing", "--metric", "rouge@mecab", "--metric", "text")
     assert done.returncode == 0, done.stderr
     with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         assert db.execute("select summary from outputs where sample_id = 'dev_0'").fetchone() == ("네 \ufffd",)
 
 
-def test_missing_ones_may_count_as_empty(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+def test_missing_ones_may_count_as_empty(dsum: Dsum, tmp_path: Path, samples: tuple[Sample, ...]) -> None:
     (tmp_path / "few.jsonl").write_text(json.dumps({"id": "dev_0", "summary": "네"}), encoding="utf-8")
-    done = dsum(tmp_path, "score", "few.jsonl", "--allow-missing", "--metric", "rouge@char")
+    done = dsum("score", "few.jsonl", "--allow-missing", "--metric", "rouge@char")
     assert done.returncode == 0 and "39 samples have no summary" in done.stderr
 
 
 # -- doctor ---------------------------------------------------------------------------------------------------
 
 
-def test_doctor_says_what_there_is(tmp_path: Path) -> None:
-    done = dsum(tmp_path, "doctor", "--json")
+def test_doctor_says_what_there_is(dsum: Dsum, tmp_path: Path) -> None:
+    done = dsum("doctor", "--json")
     assert done.returncode == 0, done.stdout
     found = {a["about"]: a for a in json.loads(done.stdout)}
     assert found["torch"]["verdict"] == "ok"
     assert found["hub"]["text"].startswith("hub access is switched off")
     assert "mecab-python3" in found["tokens mecab"]["text"]
-    assert max(len(line) for line in dsum(tmp_path, "doctor").stdout.splitlines()) <= 80
+    assert max(len(line) for line in dsum("doctor").stdout.splitlines()) <= 80
 
 
-def test_a_plugin_that_is_broken_is_named(tmp_path: Path) -> None:
+def test_a_plugin_that_is_broken_is_named(dsum: Dsum, tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text("import nothing_of_that_name\n", encoding="utf-8")
-    done = dsum(tmp_path, "doctor", "--plugin", "bad.py", "--json")
+    done = dsum("doctor", "--plugin", "bad.py", "--json")
     assert done.returncode == 1
     assert any(a["verdict"] == "broken" and "nothing_of_that_name" in a["text"] for a in json.loads(done.stdout))
 
 
-def test_stored_scores_agree_with_the_packages_and_changed_ones_do_not(tmp_path: Path) -> None:
+def test_stored_scores_agree_with_the_packages_and_changed_ones_do_not(dsum: Dsum, tmp_path: Path) -> None:
     metrics = ("--metric", "rouge@mecab", "--metric", "rouge-score@char", "--metric", "text")
-    assert dsum(tmp_path, "screen", "constant-ko", "lead-3", *metrics).returncode == 0
-    done = dsum(tmp_path, "doctor", "--verify-metrics", "--json")
+    assert dsum("screen", "constant-ko", "lead-3", *metrics).returncode == 0
+    done = dsum("doctor", "--verify-metrics", "--json")
     assert done.returncode == 0, done.stdout
     found = json.loads(done.stdout)
     assert {a["about"] for a in found} == {
@@ -162,6 +150,6 @@ def test_stored_scores_agree_with_the_packages_and_changed_ones_do_not(tmp_path:
     assert all(a["text"] == "40 samples agree with the package" for a in found)
     with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         db.execute("update scores set value = value + 0.01 where measure = 'rouge2' and sample_id = 'dev_3'")
-    done = dsum(tmp_path, "doctor", "--verify-metrics", "--json")
+    done = dsum("doctor", "--verify-metrics", "--json")
     assert done.returncode == 1
     assert all("39 samples agree with the package, 1 differ" in a["text"] for a in json.loads(done.stdout))

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def dsum(tmp_path: Path) -> Run:
-    """The command in a folder of its own, 80 columns wide, without a hub."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "dsum_bench", *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"COLUMNS": "80", "HF_HUB_OFFLINE": "1"} | environment,
-            capture_output=True,
-            text=True,
-            timeout=560,
-            check=False,
-        )
-
-    return run
+from commands import Dsum
 
 
 def rows(folder: Path, sql: str) -> list[Any]:
@@ -62,7 +39,7 @@ def small(tmp_path: Path, bart_tokenizer: Any) -> Path:
 # -- a run from end to end ----------------------------------------------------------------------------------------
 
 
-def test_a_sweep_of_everything_without_a_hub(dsum: Run, tmp_path: Path) -> None:
+def test_a_sweep_of_everything_without_a_hub(dsum: Dsum, tmp_path: Path) -> None:
     done = dsum("screen", "--all", "--dry-run", "--json")
     assert done.returncode == 0, done.stderr
     found = {m["model"]: m for m in json.loads(done.stdout)}
@@ -72,7 +49,7 @@ def test_a_sweep_of_everything_without_a_hub(dsum: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-def test_a_local_checkpoint_from_screen_to_leaderboard(dsum: Run, small: Path) -> None:
+def test_a_local_checkpoint_from_screen_to_leaderboard(dsum: Dsum, small: Path) -> None:
     done = dsum("screen", "mine", "constant-ko", "--limit", "5", "--set", "max_new_tokens=8")
     assert done.returncode == 0, done.stderr
     board = dsum("leaderboard")
@@ -82,7 +59,7 @@ def test_a_local_checkpoint_from_screen_to_leaderboard(dsum: Run, small: Path) -
     assert rows(small, "select count(*), sum(new_tokens) <= 40 from outputs where prompt_tokens > 0") == [(5, 1)]
 
 
-def test_another_metric_scores_again_without_generating_again(dsum: Run, small: Path) -> None:
+def test_another_metric_scores_again_without_generating_again(dsum: Dsum, small: Path) -> None:
     sweep = ("screen", "mine", "--limit", "4", "--set", "max_new_tokens=8", "--metric", "rouge@char")
     assert dsum(*sweep).returncode == 0
     before = rows(small, "select sample_id, output, seconds from outputs")
@@ -94,7 +71,7 @@ def test_another_metric_scores_again_without_generating_again(dsum: Run, small: 
     ]
 
 
-def test_changed_references_score_again_and_changed_dialogues_begin_a_run(dsum: Run, tmp_path: Path) -> None:
+def test_changed_references_score_again_and_changed_dialogues_begin_a_run(dsum: Dsum, tmp_path: Path) -> None:
     def data(dialogue: str, summary: str) -> None:
         write(tmp_path / "dev.csv", f"id,dialogue,summary\n1,#Person1#: {dialogue},{summary}\n")
 
@@ -113,7 +90,7 @@ def test_changed_references_score_again_and_changed_dialogues_begin_a_run(dsum: 
     assert len(rows(tmp_path, means)) == 2
 
 
-def test_fresh_starts_over(dsum: Run, small: Path) -> None:
+def test_fresh_starts_over(dsum: Dsum, small: Path) -> None:
     sweep = ("screen", "mine", "--limit", "2", "--set", "max_new_tokens=4")
     assert dsum(*sweep).returncode == 0
     ((before,),) = rows(small, "select min(rowid) from outputs")
@@ -123,13 +100,13 @@ def test_fresh_starts_over(dsum: Run, small: Path) -> None:
     assert before is not None
 
 
-def test_json_is_the_only_thing_on_standard_output(dsum: Run) -> None:
+def test_json_is_the_only_thing_on_standard_output(dsum: Dsum) -> None:
     done = dsum("screen", "lead-3", "--limit", "2", "--json")
     assert json.loads(done.stdout)["counts"]["done"] == 1
     assert "lead-3: done" in done.stderr
 
 
-def test_a_sample_is_the_same_for_the_same_seed(dsum: Run, tmp_path: Path) -> None:
+def test_a_sample_is_the_same_for_the_same_seed(dsum: Dsum, tmp_path: Path) -> None:
     for seed in ("1", "1", "2"):
         assert dsum("screen", "lead-3", "--sample", "5", "--seed", seed).returncode == 0
     assert rows(tmp_path, "select count(*) from runs") == [(2,)]
@@ -171,7 +148,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_mistake_is_one_sentence_and_exit_code_two(dsum: Run, small: Path, case: str) -> None:
+def test_a_mistake_is_one_sentence_and_exit_code_two(dsum: Dsum, small: Path, case: str) -> None:
     arguments, sentence = WRONG[case]
     done = dsum("screen", *arguments)
     said = " ".join((done.stdout + done.stderr).split())
@@ -192,7 +169,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(dsum: Run, small: Path, cas
         ('[models.x]\nsource = "a/b\n', "line 2"),
     ],
 )
-def test_a_typo_in_a_registry_names_the_line(dsum: Run, tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_typo_in_a_registry_names_the_line(dsum: Dsum, tmp_path: Path, text: str, sentence: str) -> None:
     write(tmp_path / "registry.toml", text)
     done = dsum("screen", "lead-3")
     said = " ".join(done.stderr.split())
@@ -200,7 +177,7 @@ def test_a_typo_in_a_registry_names_the_line(dsum: Run, tmp_path: Path, text: st
     assert sentence in said
 
 
-def test_a_dataset_without_the_mapped_column(dsum: Run, tmp_path: Path) -> None:
+def test_a_dataset_without_the_mapped_column(dsum: Dsum, tmp_path: Path) -> None:
     write(tmp_path / "dev.csv", "fname,dialogue,summary\n1,#Person1#: 안녕,인사\n")
     write(
         tmp_path / "registry.toml",
@@ -212,7 +189,7 @@ def test_a_dataset_without_the_mapped_column(dsum: Run, tmp_path: Path) -> None:
     assert "dev.csv" in said and "'fnam'" in said and "did you mean 'fname'" in said
 
 
-def test_a_wrong_model_does_not_stop_the_others(dsum: Run, small: Path) -> None:
+def test_a_wrong_model_does_not_stop_the_others(dsum: Dsum, small: Path) -> None:
     done = dsum("screen", "wrong", "lost", "lead-3", "--limit", "2")
     assert done.returncode == 1
     assert rows(small, "select model, status from runs order by 1") == [
@@ -225,7 +202,7 @@ def test_a_wrong_model_does_not_stop_the_others(dsum: Run, small: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"not a database at all, only text that is long enough to be one", b"SQLite format 3\0"]
 )
-def test_a_damaged_results_database(dsum: Run, tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_results_database(dsum: Dsum, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "dsum.db").write_bytes(content)
     for command in (("screen", "lead-3", "--limit", "2"), ("leaderboard",)):
@@ -235,7 +212,7 @@ def test_a_damaged_results_database(dsum: Run, tmp_path: Path, content: bytes) -
     assert (tmp_path / "results" / "dsum.db").read_bytes() == content
 
 
-def test_a_log_folder_that_cannot_be_written_fails_the_model_not_the_sweep(dsum: Run, tmp_path: Path) -> None:
+def test_a_log_folder_that_cannot_be_written_fails_the_model_not_the_sweep(dsum: Dsum, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     write(tmp_path / "results" / "logs", "a file where the folder should be")
     done = dsum("screen", "lead-3", "--limit", "2")
@@ -251,7 +228,7 @@ def test_a_log_folder_that_cannot_be_written_fails_the_model_not_the_sweep(dsum:
 @pytest.mark.network
 @pytest.mark.xdist_group("models")
 @pytest.mark.parametrize("model", ["smollm2-135m", "gemma3-270m"])
-def test_a_real_model_reads_and_writes(dsum: Run, tmp_path: Path, model: str) -> None:
+def test_a_real_model_reads_and_writes(dsum: Dsum, tmp_path: Path, model: str) -> None:
     done = dsum("screen", model, "--limit", "2", "--set", "max_new_tokens=24")
     assert done.returncode == 0, done.stdout + done.stderr
     found = rows(tmp_path, "select summary, prompt_tokens, new_tokens, finish from outputs")
@@ -266,7 +243,7 @@ def test_a_real_model_reads_and_writes(dsum: Run, tmp_path: Path, model: str) ->
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.xdist_group("models")
-def test_nf4_loads_and_generates_on_the_cpu(dsum: Run, tmp_path: Path) -> None:
+def test_nf4_loads_and_generates_on_the_cpu(dsum: Dsum, tmp_path: Path) -> None:
     done = dsum("screen", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8", "--quantization", "nf4")
     assert done.returncode == 0, done.stdout + done.stderr
     ((quantization, status),) = rows(tmp_path, "select quantization, status from runs")
@@ -277,7 +254,7 @@ def test_nf4_loads_and_generates_on_the_cpu(dsum: Run, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.xdist_group("models")
-def test_template_and_raw_stand_side_by_side(dsum: Run) -> None:
+def test_template_and_raw_stand_side_by_side(dsum: Dsum) -> None:
     sweep = ("screen", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8")
     for extra in ((), ("--prompt-format", "raw")):
         assert dsum(*sweep, *extra).returncode == 0
@@ -285,7 +262,7 @@ def test_template_and_raw_stand_side_by_side(dsum: Run) -> None:
     assert sorted(r["treatment"] for r in board["ranked"]) == ["zero-shot", "zero-shot raw"]
 
 
-def test_a_wrong_hash_is_never_loaded(dsum: Run, tmp_path: Path) -> None:
+def test_a_wrong_hash_is_never_loaded(dsum: Dsum, tmp_path: Path) -> None:
     wheel = tmp_path / "wheels" / "tiny_weights-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
     import zipfile
@@ -350,7 +327,7 @@ def dsum_samples_done(run_id, run, rows):
     ],
 )
 def test_a_metric_that_fails_costs_no_output_and_gives_no_score(
-    dsum: Run, tmp_path: Path, fault: str, told: str
+    dsum: Dsum, tmp_path: Path, fault: str, told: str
 ) -> None:
     write(tmp_path / "moody.py", BROKEN_METRIC.format(fault=fault))
     sweep = ("screen", "lead-3", "constant-ko", "--limit", "6", "--metric", "rouge@char", "--metric", "moody")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import tiny
+from commands import patience, wait_until
 from making import small
 
 import dsum_bench.training
@@ -71,9 +72,9 @@ def environment() -> dict[str, str]:
     return os.environ | {"COLUMNS": "120", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 
 
-def call(folder: Path, command: list[str], seconds: float = 560) -> subprocess.CompletedProcess[str]:
+def call(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=seconds, check=False
+        command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=patience(), check=False
     )
 
 
@@ -118,11 +119,11 @@ def test_a_killed_run_goes_on_with_the_same_curve(tune: Run, folder: Path) -> No
         arguments("--name", "killed", *often), cwd=folder, env=environment(), stdout=subprocess.DEVNULL
     )
     # In the second epoch, whose order of rows must be found again.
-    wanted, limit = random.Random(7).randint(16, 24), time.monotonic() + 120
-    while time.monotonic() < limit and process.poll() is None:
-        if (folder / "results/dsum.db").exists() and len(curve(folder, "mine@killed")) >= wanted:
-            break
-        time.sleep(0.02)
+    wanted, database = random.Random(7).randint(16, 24), folder / "results/dsum.db"
+    wait_until(
+        lambda: process.poll() is not None or (database.exists() and len(curve(folder, "mine@killed")) >= wanted),
+        f"{wanted} steps",
+    )
     process.kill()
     process.wait()
     began = curve(folder, "mine@killed")
@@ -313,11 +314,10 @@ def test_wrong_input_is_told_in_a_sentence(more: list[str], told: str, tune: Run
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
 
 
-def test_a_model_from_the_hub_without_a_hub_is_refused_in_seconds(folder: Path) -> None:
-    began = time.monotonic()
+def test_a_model_from_the_hub_without_a_hub_is_refused(folder: Path) -> None:
     done = call(folder, [sys.executable, "-m", "dsum_bench", "finetune", "llama32-3b"])
     assert done.returncode == 2 and "llama32-3b cannot be trained here" in done.stderr
-    assert "HF_HUB_OFFLINE" in done.stderr and time.monotonic() - began < 60
+    assert "HF_HUB_OFFLINE" in done.stderr
 
 
 @pytest.mark.parametrize(
