@@ -59,6 +59,11 @@ def _is_invisible(text: str, at: int) -> bool:
     return text[at] != JOINER or not (before and unicodedata.category(before) in ("So", "Sk"))
 
 
+def visible(text: str) -> str:
+    """text with invisible and control characters written as escapes, for messages."""
+    return "".join(c if c.isprintable() and c not in INVISIBLE else c.encode("unicode_escape").decode() for c in text)
+
+
 def canonical_text(text: str) -> str:
     """text as it is compared: NFC, nothing invisible, full-width characters in their usual form, white space as
     single spaces. Two texts that look alike to a reader become equal; an ordinary text changes its white space only."""

@@ -15,7 +15,7 @@ class Clock(Check):
     """Prompts hold the time, so that tomorrow's are others."""
 
     name = "clock"
-    mark = "W"
+    mark = "t"
     level = "error"
     meaning = "prompt changes with the time"
 

@@ -9,6 +9,9 @@ from dsum_bench.errors import UserError, suggestion
 
 USUAL = ("auto", "utf-8", "utf-16", "cp949", "euc-kr", "johab", "latin-1")
 
+HEAD = 4096
+"""Bytes of a file that are looked at to find out its encoding."""
+
 CountRows = Callable[[str], int]
 """How many whole records a text holds, header included."""
 
@@ -16,8 +19,9 @@ CountRows = Callable[[str], int]
 def decode(data: bytes, encoding: str, file: str, count_rows: CountRows) -> str:
     """The text of a file, without a byte order mark.
 
-    encoding: a codec of Python, or ``auto``: UTF-8, and CP949 for a file that is clearly not UTF-8. A file that
-        is UTF-8 but for a few bytes is refused, since CP949 would read it into other words without complaint.
+    encoding: a codec of Python, or ``auto``: what a byte order mark says, UTF-16 without one where every second byte
+        of Latin letters is zero, else UTF-8, and CP949 for a file that is clearly not UTF-8. A file that is UTF-8 but
+        for a few bytes is refused, since CP949 would read it into other words without complaint.
 
     Raises:
         UserError: bytes that are not of this encoding (names file, row, line and byte), or no such encoding.
@@ -33,14 +37,18 @@ def decode(data: bytes, encoding: str, file: str, count_rows: CountRows) -> str:
         raise UserError(
             f"{file}, {place} is not {encoding}; repair the file or name another encoding in the dataset's entry"
         ) from None
-    return text.removeprefix("\ufeff")
+    return text.lstrip("\ufeff")
 
 
 def _auto(data: bytes, file: str, count_rows: CountRows) -> str:
+    wide = _wide(data)
     try:
-        return data.decode("utf-8").removeprefix("\ufeff")
+        return data.decode(wide or "utf-8").lstrip("\ufeff")
     except UnicodeDecodeError as error:
         wrong = error
+    if wide:
+        place = _place(data, wrong, wide, count_rows)
+        raise UserError(f"{file}, {place} is not {wide.upper()}, as which the file begins; save it as UTF-8")
     if _hardly_utf8(data):
         try:
             return data.decode("cp949")
@@ -48,9 +56,22 @@ def _auto(data: bytes, file: str, count_rows: CountRows) -> str:
             wrong = error if error.start > wrong.start else wrong
     place = _place(data, wrong, wrong.encoding, count_rows)
     raise UserError(
-        f"{file}, {place} is neither UTF-8 nor CP949; save the file as UTF-8 or name its encoding in the dataset's "
-        f'entry, such as encoding = "utf-16"'
+        f"{file}, {place} is neither UTF-8 nor CP949; save the file as UTF-8 (a dataset's entry may name another "
+        f'encoding: encoding = "johab")'
     )
+
+
+def _wide(data: bytes) -> str:
+    """``utf-16`` or ``utf-32`` where the bytes look so, else ''."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    head = data[:HEAD]
+    zeros = head[::2].count(0), head[1::2].count(0)
+    if sum(zeros) < len(head) / 20 or min(zeros) > max(zeros) / 10:
+        return ""
+    return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
 
 
 def _hardly_utf8(data: bytes) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import PurePath
 
+from dsum_bench.characters import repaired
 from dsum_bench.datasets.base import Row
 from dsum_bench.datasets.decode import decode
 from dsum_bench.errors import UserError
@@ -21,20 +23,22 @@ Records = Callable[[bytes, str, str], Iterator[Row]]
 
 
 def csv_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
-    """Records of a CSV file with a header, fields cut by commas, or by tabs in a ``.tsv``.
+    """Records of a CSV file with a header. Fields are cut by commas, or by tabs in a ``.tsv``; by semicolons, tabs or
+    bars where the header has only those, as spreadsheets write them in some countries.
 
     A column without a name (an index that pandas wrote) is left out. Quoted fields may hold line breaks.
 
     Raises:
         UserError: a header with a column twice, a record with more or fewer fields, a quote that is not closed.
     """
-    delimiter = "\t" if PurePath(file).suffix.lower() == ".tsv" else ","
-    text = decode(data, encoding, file, lambda before: _csv_rows_before(before, delimiter))
+    usual = "\t" if PurePath(file).suffix.lower() == ".tsv" else ","
+    text = decode(data, encoding, file, lambda before: _csv_rows_before(before, usual))
+    delimiter, text = _delimiter(text, usual)
     records = _numbered(text, delimiter, file)
     header = next((fields for _, _, fields in records), None)
     if header is None:
         raise UserError(f"{file} is empty; its first line must name the columns")
-    names = [name.strip() for name in header]
+    names = [repaired(name).strip() for name in header]
     twice = next((n for n in names if n and names.count(n) > 1), None)
     if twice:
         raise UserError(f"{file}, line 1: column '{twice}' occurs {names.count(twice)} times; give each its own name")
@@ -46,6 +50,15 @@ def csv_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
                 "that holds a separator, a quote or a line break must stand in quotes"
             )
         yield Row(where, {n: v for n, v in zip(names, fields, strict=True) if n})
+
+
+def _delimiter(text: str, usual: str) -> tuple[str, str]:
+    """What cuts the fields, and the text without the line ``sep=;`` that Excel may put first (its line end stays)."""
+    named = re.match(r"sep=(.)(?=\r?\n)", text, re.IGNORECASE)
+    if named:
+        return named[1], text[named.end() :]
+    header = text.lstrip().partition("\n")[0]
+    return next((d for d in (usual, ",", ";", "\t", "|") if d in header), usual), text
 
 
 def _numbered(text: str, delimiter: str, file: str) -> Iterator[tuple[int, int, list[str]]]:
@@ -82,12 +95,15 @@ def _count(number: int, what: str) -> str:
 
 
 def jsonl_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
-    """Records of a file with one JSON object on each line; empty lines are passed over.
+    """Records of a file with one JSON object on each line, empty lines passed over, or with one array of objects.
 
     Raises:
         UserError: a line that is not JSON, or not an object.
     """
     text = decode(data, encoding, file, lambda before: _filled(before + "x"))
+    if text.lstrip().startswith("["):
+        yield from _array(text, file)
+        return
     row = 0
     # Only \n ends a line: JSON texts may hold other line separators, which splitlines would cut at.
     for line, record in enumerate(text.split("\n"), start=1):
@@ -98,7 +114,8 @@ def jsonl_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
         try:
             values = json.loads(record)
         except json.JSONDecodeError as error:
-            raise UserError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from None
+            advice = _one_object(text) if row == 1 else ""
+            raise UserError(f"{where}: not valid JSON: {error.msg} at column {error.colno}{advice}") from None
         except RecursionError:
             raise UserError(f"{where}: JSON nested too deeply") from None
         if not isinstance(values, dict):
@@ -106,8 +123,34 @@ def jsonl_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
         yield Row(where, values)
 
 
+def _array(text: str, file: str) -> Iterator[Row]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{file}, line {error.lineno}"
+        raise UserError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise UserError(f"{file}: JSON nested too deeply") from None
+    for row, value in enumerate(values, start=1):
+        where = f"{file}, row {row}"
+        if not isinstance(value, dict):
+            raise UserError(f'{where}: the array must hold objects such as {{"id": "...", "dialogue": "..."}}')
+        yield Row(where, value)
+
+
+def _one_object(text: str) -> str:
+    """Advice for a file that is one JSON object over several lines."""
+    try:
+        json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return ""
+    return "; the file is one object: write an array of objects, or one object on each line"
+
+
 def _filled(text: str) -> int:
     return sum(1 for line in text.split("\n") if line.strip())
 
 
-BY_SUFFIX: dict[str, Records] = {".csv": csv_records, ".tsv": csv_records, ".jsonl": jsonl_records}
+BY_SUFFIX: dict[str, Records] = {
+    ".csv": csv_records, ".tsv": csv_records, ".jsonl": jsonl_records, ".ndjson": jsonl_records, ".json": jsonl_records
+}  # fmt: skip

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dsum_bench.characters import accidents, repaired
-from dsum_bench.datasets.base import Row
+from dsum_bench.characters import accidents, repaired, visible
+from dsum_bench.datasets.base import DatasetReader, Row
 from dsum_bench.errors import UserError, did_you_mean
 from dsum_bench.spec import DatasetSpec, Sample
 
@@ -39,7 +39,9 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
     reader = plugins.get("dataset", spec.format, f"{spec.origin}: dataset '{spec.name}'")
     samples: list[Sample] = []
     places: dict[str, str] = {}
-    for row in reader(spec).rows(split):
+    opened = reader(spec)
+    rows = list(opened.rows(split))
+    for row in rows:
         sample = _sample(row, spec, split, references)
         if sample.id in places:
             column = _columns(spec, "id")[0]
@@ -48,6 +50,9 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
             )
         places[sample.id] = row.where
         samples.append(sample)
+    if rows:
+        _check_columns(rows, spec, split, references)
+        _check_topic(rows, spec, split, opened)
     if not samples:
         raise UserError(f"{spec.path.replace('{split}', split)} has no rows (dataset '{spec.name}', split '{split}')")
     return tuple(samples)
@@ -82,7 +87,7 @@ def _text(row: Row, column: str, spec: DatasetSpec, ours: str) -> str:
 
 
 def _missing(row: Row, column: str, spec: DatasetSpec, ours: str, advice: str = "") -> UserError:
-    there = ", ".join(f"'{name}'" for name in row.values) or "none"
+    there = ", ".join(f"'{visible(name)}'" for name in row.values) or "none"
     advice = advice or f'; name the right one in the dataset\'s entry: columns = {{ {ours} = "..." }}'
     return UserError(f"{row.where}: no column '{column}'; there are {there}{advice}{did_you_mean(column, row.values)}")
 
@@ -103,22 +108,34 @@ def _checked(value: object, row: Row, column: str) -> str:
 
 
 def _references(row: Row, spec: DatasetSpec, split: str, needed: bool) -> tuple[str, ...]:
+    """The references there are; a row may lack some of several, but not all where they are needed."""
     found: list[str] = []
-    for column in _columns(spec, "summary"):
+    columns = _columns(spec, "summary")
+    for column in columns:
         value = row.values.get(column)
-        if not needed and _absent(value):
+        if _absent(value):
             continue
-        if column not in row.values:
-            raise _missing(row, column, spec, "summary", _without_references(spec, split))
-        if value == []:
-            raise UserError(f"{row.where}, column '{column}': empty{_without_references(spec, split)}")
         texts = value if isinstance(value, list) else [value]
         found += [_checked(text, row, column) for text in texts]
+    if needed and not found:
+        column = next((c for c in columns if c not in row.values), columns[0])
+        if column not in row.values:
+            raise _missing(row, column, spec, "summary", _without_references(spec, split))
+        if row.values[column] == []:
+            raise UserError(f"{row.where}, column '{column}': empty{_without_references(spec, split)}")
+        _checked(row.values[column], row, column)
     return tuple(found)
 
 
 def _absent(value: object) -> bool:
     return value is None or value == [] or (isinstance(value, str) and not repaired(value).strip())
+
+
+def _check_columns(rows: Sequence[Row], spec: DatasetSpec, split: str, references: bool) -> None:
+    """Refuse a column of references that no row has where they are needed: its name is wrong."""
+    for column in _columns(spec, "summary"):
+        if references and not any(column in row.values for row in rows):
+            raise _missing(rows[0], column, spec, "summary", _without_references(spec, split))
 
 
 def _without_references(spec: DatasetSpec, split: str) -> str:
@@ -128,10 +145,18 @@ def _without_references(spec: DatasetSpec, split: str) -> str:
     )
 
 
+def _check_topic(rows: Sequence[Row], spec: DatasetSpec, split: str, reader: DatasetReader) -> None:
+    """Refuse a topic column that the entry names and no split has. Often only the training split has topics."""
+    (column,) = _columns(spec, "topic")
+    if "topic" not in spec.columns or any(column in row.values for row in rows):
+        return
+    others = (next(reader.rows(other), None) for other in reader.splits() if other != split)
+    if not any(row is not None and column in row.values for row in others):
+        raise _missing(rows[0], column, spec, "topic")
+
+
 def _topic(row: Row, spec: DatasetSpec) -> str | None:
     (column,) = _columns(spec, "topic")
-    if column not in row.values and "topic" in spec.columns:
-        raise _missing(row, column, spec, "topic")
     value = row.values.get(column)
     return None if _absent(value) else _checked(value, row, column)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dsum_bench import __version__
-from dsum_bench.characters import repaired
+from dsum_bench.characters import repaired, visible
 from dsum_bench.checks import runner
 from dsum_bench.datasets.base import Row
 from dsum_bench.errors import UserError, suggestion
@@ -21,7 +22,11 @@ from dsum_bench.spec import DatasetSpec, Generation, ModelSpec, Output, RunSpec,
 
 ID_COLUMNS = ("id", "fname")
 SUMMARY_COLUMNS = ("summary", "prediction", "predictions")
-FORMATS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+LIKE_SUMMARY = re.compile(
+    r"summar|predict|(?:^|_)pred(?:_|$)|hypothes|(?:^|_)hyp(?:_|$)|generat|output|candidate|요약|생성|예측",
+    re.IGNORECASE,
+)
+"""Names of columns that summaries made by a model have been seen in. A file may hold the reference under another."""
 NAMED = 5
 
 
@@ -44,12 +49,15 @@ def read(
     """The summaries of a CSV or JSON Lines file, aligned with samples by id. An empty summary is one.
 
     Raises:
-        UserError: no such file, column or format; an id twice, missing or unknown; names row and id.
+        UserError: no such file, column or format, or several columns that may hold the summaries; an id twice, missing
+            or unknown; names row and id.
     """
     found: dict[str, tuple[str, str]] = {}
-    for row in _rows(file, plugins):
-        sample_id = _text(row, _column(row, id_column, ID_COLUMNS, "--id-column"))
-        summary = _text(row, _column(row, summary_column, SUMMARY_COLUMNS, "--summary-column"))
+    rows = _rows(file)
+    from_column = _id_column(rows[0], id_column)
+    column = _summary_column(rows, summary_column, from_column)
+    for row in rows:
+        sample_id, summary = _text(row, from_column).strip(), _text(row, column).strip()
         if sample_id in found:
             raise UserError(
                 f"{row.where}: id '{sample_id}' is there already, in {found[sample_id][1]}; ids must differ"
@@ -71,15 +79,14 @@ def read(
     return Predictions({i: found[i][0] if i in found else "" for i in wanted}, tuple(missing))
 
 
-def _rows(file: Path, plugins: Plugins) -> Iterator[Row]:
-    kind = FORMATS.get(file.suffix.lower())
-    if kind is None:
-        raise UserError(f"{file}: the name of a file of summaries must end in {', '.join(FORMATS)}")
+def _rows(file: Path) -> list[Row]:
+    from dsum_bench.datasets.formats import BY_SUFFIX
+
+    records = BY_SUFFIX.get(file.suffix.lower())
+    if records is None:
+        raise UserError(f"{file}: the name of a file of summaries must end in {', '.join(BY_SUFFIX)}")
     if not file.is_file():
         raise UserError(f"there is no file {file}")
-    from dsum_bench.datasets.formats import csv_records, jsonl_records
-
-    records = csv_records if kind == "csv" else jsonl_records
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -87,28 +94,57 @@ def _rows(file: Path, plugins: Plugins) -> Iterator[Row]:
     rows = list(records(data, str(file), "auto"))
     if not rows:
         raise UserError(f"{file} has no rows")
-    yield from rows
+    return rows
 
 
-def _column(row: Row, named: str | None, usual: Sequence[str], option: str) -> str:
+def _id_column(row: Row, named: str | None) -> str:
     if named is not None:
-        if named not in row.values:
-            raise UserError(f"{row.where}: no column '{named}'{suggestion(named, row.values)}")
         return named
-    for name in usual:
-        if name in row.values:
-            return name
-    there = ", ".join(f"'{name}'" for name in row.values)
+    return next((name for name in ID_COLUMNS if name in row.values), "") or _no_column(row, ID_COLUMNS, "--id-column")
+
+
+def _summary_column(rows: Sequence[Row], named: str | None, id_column: str) -> str:
+    """The one column that may hold the summaries. A file that holds references too must be told apart by its user."""
+    if named is not None:
+        return named
+    likely = [
+        name
+        for name in rows[0].values
+        if name != id_column and LIKE_SUMMARY.search(name) and not all(_is_number(r.values.get(name)) for r in rows)
+    ]
+    if len(likely) > 1:
+        file, names = rows[0].where.partition(", row")[0], " or ".join(map(_quoted, likely))
+        raise UserError(
+            f"{file}: the summaries may stand in {names}, and one of them may be the reference; say which with "
+            "--summary-column"
+        )
+    return likely[0] if likely else _no_column(rows[0], SUMMARY_COLUMNS, "--summary-column")
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(re.fullmatch(r"\s*[-+]?\d*[.,]?\d*\s*%?\s*", value))
+    return isinstance(value, int | float)
+
+
+def _no_column(row: Row, usual: Sequence[str], option: str) -> str:
+    there = ", ".join(map(_quoted, row.values))
     raise UserError(f"{row.where}: none of the columns {', '.join(usual)}, only {there}; name it with {option}")
 
 
+def _quoted(name: str) -> str:
+    return f"'{visible(name)}'"
+
+
 def _text(row: Row, column: str) -> str:
+    if column not in row.values:
+        raise UserError(f"{row.where}: no column '{column}'{suggestion(column, map(visible, row.values))}")
     value = row.values[column]
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UserError(f"{row.where}, column '{column}': must be a text, not {json.dumps(value, default=str)[:40]}")
-    return str(value).strip()
+    return str(value)
 
 
 def _named(ids: Sequence[str]) -> str:

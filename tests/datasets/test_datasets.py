@@ -144,6 +144,62 @@ def test_a_reference_of_nothing_but_nul_is_empty(tmp_path: Path) -> None:
     assert "row 1 (line 1), column 'summary': empty" in refused(spec(file, format="jsonl"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf16_and_its_like_are_read(tmp_path: Path, encoding: str) -> None:
+    rows = [row(0, topic="t"), row(1, topic="u")]
+    file = write(tmp_path / "dev.csv", csv_text(rows), encoding)
+    assert load(spec(file), PLUGINS, "dev") == expected(rows)
+    file = write(tmp_path / "dev.jsonl", "\n".join(json.dumps(r, ensure_ascii=False) for r in rows), encoding)
+    assert load(spec(file, format="jsonl"), PLUGINS, "dev") == expected(rows)
+
+
+def test_a_half_character_in_utf16_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "dev.csv"
+    file.write_bytes(csv_text([row(0)]).encode("utf-16")[:-1])
+    assert "is not UTF-16, as which the file begins; save it as UTF-8" in refused(spec(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "first"),
+    [("d.csv", ";", ""), ("d.csv", "\t", ""), ("d.csv", "|", ""), ("d.tsv", ",", ""), ("d.csv", ";", "sep=;\r\n")],
+)
+def test_the_delimiter_is_that_of_the_header(tmp_path: Path, name: str, delimiter: str, first: str) -> None:
+    rows = [row(0, dialogue="#Person1#: 하나, 둘; 셋", topic="t"), row(1, topic="u")]
+    file = write(tmp_path / name, first + csv_text(rows, delimiter=delimiter))
+    assert load(spec(file), PLUGINS, "dev") == expected(rows)
+    write(file, first + csv_text([row(0, dialogue="한 줄"), row(0)], delimiter=delimiter))
+    assert f"row 2 (line {3 + bool(first)})" in refused(spec(file))
+
+
+def test_byte_order_marks_before_the_header_are_overlooked_and_invisible_ones_inside_it_shown(tmp_path: Path) -> None:
+    rows = [row(0, topic="t")]
+    file = write(tmp_path / "dev.csv", "\ufeff\ufeff" + csv_text(rows))
+    assert load(spec(file), PLUGINS, "dev") == expected(rows)
+    write(file, csv_text(rows).replace("id,", "i\u200bd,", 1))
+    assert r"there are 'i\u200bd', 'dialogue'" in refused(spec(file))
+
+
+def test_a_row_may_lack_one_of_several_references(tmp_path: Path) -> None:
+    file = write(tmp_path / "dev.csv", "id,dialogue,s1,s2\na,b,하나,둘\nc,d,셋,\n")
+    columns = {"summary": ("s1", "s2")}
+    assert [s.references for s in load(spec(file, columns=columns), PLUGINS, "dev")] == [("하나", "둘"), ("셋",)]
+    assert "no column 's3'" in refused(spec(file, columns={"summary": ("s1", "s3")}))
+    write(file, "id,dialogue,s1,s2\na,b,하나,둘\nc,d,,\n")
+    assert "row 2 (line 3), column 's1': empty" in refused(spec(file, columns=columns))
+
+
+def test_a_json_array_is_read(tmp_path: Path) -> None:
+    rows = [row(0, topic="t"), row(1, topic="u")]
+    file = write(tmp_path / "dev.json", json.dumps(rows, ensure_ascii=False, indent=2))
+    assert load(spec(file, format="jsonl"), PLUGINS, "dev") == expected(rows)
+    write(file, json.dumps([rows[0], 5]))
+    assert f"{file}, row 2: the array must hold objects" in refused(spec(file, format="jsonl"))
+    write(file, json.dumps(rows, indent=2)[:-2] + ",]")
+    assert ": not valid JSON: " in refused(spec(file, format="jsonl"))
+    write(file, json.dumps({"data": rows}, indent=2))
+    assert "write an array of objects, or one object on each line" in refused(spec(file, format="jsonl"))
+
+
 def test_a_dialogue_may_be_longer_than_the_csv_module_allows_by_default(tmp_path: Path) -> None:
     long = "가나다 " * 100_000
     found = load(spec(write(tmp_path / "dev.csv", csv_text([row(1, dialogue=long)]))), PLUGINS, "dev")
@@ -250,6 +306,17 @@ def test_a_topic_is_needed_only_where_the_entry_names_it(tmp_path: Path) -> None
     file = write(tmp_path / "dev.csv", "id,dialogue,summary\na,b,c\n")
     assert load(spec(file), PLUGINS, "dev")[0].topic is None
     assert "no column 'subject'" in refused(spec(file, columns={"topic": "subject"}))
+
+
+def test_a_topic_that_only_the_training_split_has_stops_no_other(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "id,dialogue,summary,subject\na,b,c,여행\n")
+    write(tmp_path / "test.csv", "id,dialogue\na,b\n")
+    dataset = spec(tmp_path / "{split}.csv", columns={"topic": "subject"})
+    assert load(dataset, PLUGINS, "test", references=False) == (Sample("a", "b"),)
+    assert load(dataset, PLUGINS, "train")[0].topic == "여행"
+    wrong = spec(tmp_path / "{split}.csv", columns={"topic": "subjct"})
+    assert "no column 'subjct'" in refused(wrong, "test", references=False)
+    assert "did you mean 'subject'" in refused(wrong, "train")
 
 
 @pytest.mark.parametrize(
@@ -403,7 +470,7 @@ def test_one_file_of_a_package_is_the_default_split(package: Path) -> None:
         ("dsum_test_data_package", "path 'dsum_test_data_package' must be PACKAGE:inner/{split}.jsonl"),
         ("no_such_package:a/{split}.jsonl", "package 'no_such_package' is not installed"),
         ("dsum_test_data_package:x/{split}.jsonl", "package 'dsum_test_data_package' holds no file x/{split}.jsonl"),
-        ("dsum_test_data_package:__init__.py", "__init__.py must end in .csv, .tsv, .jsonl"),
+        ("dsum_test_data_package:__init__.py", "__init__.py must end in .csv, .tsv, .jsonl, .ndjson, .json"),
     ],
 )
 def test_faults_of_embedded_data(package: Path, path: str, problem: str) -> None:

@@ -12,7 +12,9 @@ import pytest
 from commands import Dsum
 from rouge import Rouge as PackageRouge
 
+from dsum_bench.errors import UserError
 from dsum_bench.plugins import Plugins
+from dsum_bench.screening import predictions
 from dsum_bench.spec import PluginSettings, Sample
 
 
@@ -23,6 +25,9 @@ def samples() -> tuple[Sample, ...]:
 
     plugins = Plugins(PluginSettings(()))
     return load_samples(load(plugins=plugins, working_directory=Path("/")).dataset("samples-ko"), plugins, "dev")
+
+
+PLUGINS = Plugins(PluginSettings(()))
 
 
 def submission(samples: tuple[Sample, ...], file: Path, encoding: str = "utf-8") -> Path:
@@ -116,6 +121,50 @@ def test_missing_ones_may_count_as_empty(dsum: Dsum, tmp_path: Path, samples: tu
     (tmp_path / "few.jsonl").write_text(json.dumps({"id": "dev_0", "summary": "네"}), encoding="utf-8")
     done = dsum("score", "few.jsonl", "--allow-missing", "--metric", "rouge@char")
     assert done.returncode == 0 and "39 samples have no summary" in done.stderr
+
+
+PLAIN = "간단히 이야기합니다."
+
+
+def read(file: Path, rows: list[dict[str, str]], samples: tuple[Sample, ...], **options: str) -> dict[str, str]:
+    """Summaries by id, from rows written as the ending of the file says; or the sentence that refuses them."""
+    if file.suffix == ".json":
+        file.write_text(json.dumps(rows, ensure_ascii=False), encoding=options.pop("encoding", "utf-8"))
+    else:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        file.write_text(text.getvalue(), encoding=options.pop("encoding", "utf-8"))
+    return dict(predictions.read(file, samples, PLUGINS, **options).summaries)  # type: ignore[arg-type]
+
+
+def test_of_several_columns_that_may_be_the_summary_none_is_taken(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    """Result files of this field hold the reference beside what a model wrote."""
+    rows = [{"fname": s.id, "summary": s.references[0], "pred": PLAIN, "pred_len": "3"} for s in samples]
+    with pytest.raises(UserError, match=r"may stand in 'summary' or 'pred', .* say which with --summary-column"):
+        read(tmp_path / "dev.csv", rows, samples)
+    assert set(read(tmp_path / "dev.csv", rows, samples, summary_column="pred").values()) == {PLAIN}
+    for name in ("pred", "model_output", "generated_summary", "요약"):
+        other = [{"fname": s.id, "dialogue": s.dialogue, "target": "네", name: PLAIN} for s in samples]
+        assert set(read(tmp_path / "dev.csv", other, samples).values()) == {PLAIN}
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.json"])
+def test_files_of_summaries_are_read_as_data_is(tmp_path: Path, samples: tuple[Sample, ...], name: str) -> None:
+    rows = [{"id": s.id, "prediction": s.references[0]} for s in samples]
+    wanted = {s.id: s.references[0] for s in samples}
+    assert read(tmp_path / name, rows, samples) == wanted
+    assert read(tmp_path / name, rows, samples, encoding="utf-16") == wanted
+
+
+def test_a_file_of_summaries_in_no_known_encoding_is_refused_with_advice_that_can_be_followed(
+    tmp_path: Path, samples: tuple[Sample, ...]
+) -> None:
+    file = tmp_path / "p.csv"
+    file.write_bytes(b"id,summary\ndev_0," + b"\xff\xff\xff\n")
+    with pytest.raises(UserError, match="neither UTF-8 nor CP949; save the file as UTF-8"):
+        predictions.read(file, samples, PLUGINS)
 
 
 # -- doctor ---------------------------------------------------------------------------------------------------
