@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "score": ("dsum_bench.cli.score:score", "Score a file of summaries."),
     "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank what has been screened."),
     "compare": ("dsum_bench.cli.compare:compare", "Test whether two runs differ."),
+    "votes": ("dsum_bench.cli.votes:votes", "Rank runs by votes of people and judges."),
     "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
     "report": ("dsum_bench.cli.report:report", "Write results as one HTML file."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),

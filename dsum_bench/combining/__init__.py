@@ -1,0 +1,1 @@
+"""Several runs together: votes between them, and what ranks or joins them."""
