@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 
 
 class UserError(Exception):
     """Wrong usage or input: printed as one sentence, exit code 2, no traceback."""
+
+
+class Terminated(KeyboardInterrupt):
+    """This process was asked to end by a signal, and ends as after Ctrl-C; exit code 128 + its number, as shells do.
+
+    Its argument is the signal's number.
+    """
+
+    @property
+    def exit_code(self) -> int:
+        return 128 + int(self.args[0])
 
 
 class ModelError(Exception):
@@ -16,6 +30,33 @@ class ModelError(Exception):
 
 class ModelSkipped(Exception):
     """One model cannot run on this machine (no memory, hub unreachable); no fault of anybody's."""
+
+
+INTERRUPTED = "interrupted; the same command resumes it"
+"""Reason of a run whose process ended before it did."""
+
+
+def ending_reason(error: BaseException) -> str:
+    """Why runs that were going on when error was raised have ended."""
+    if isinstance(error, Terminated):
+        return f"interrupted by {signal.Signals(error.args[0]).name}; the same command resumes it"
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
+
+
+@contextmanager
+def plugin_code() -> Iterator[None]:
+    """Around code that may be a plugin's: what it prints goes to standard error, and sys.exit is a fault of its own.
+
+    Raises:
+        RuntimeError: instead of SystemExit.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except SystemExit as error:
+        raise RuntimeError(f"it called sys.exit({'' if error.code is None else repr(error.code)})") from error
 
 
 def first_line(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pluggy
 
 from dsum_bench import API_VERSION, __version__, hookspecs
-from dsum_bench.errors import UserError, suggestion
+from dsum_bench.errors import UserError, plugin_code, suggestion
 from dsum_bench.spec import LOAD_VARIABLE, PluginSettings
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ class Plugins:
         for owner in everyone:
             others = [p for name, p in everyone.items() if name != owner]
             try:
-                self.manager.subset_hook_caller(event, others)(**arguments)
+                with plugin_code():
+                    self.manager.subset_hook_caller(event, others)(**arguments)
             except Exception as error:  # a plugin is somebody else's code
                 failed.append(f"plugin {owner} failed in {event}: {type(error).__name__}: {error}")
         if failed and self.settings.strict:
@@ -212,11 +213,12 @@ class Plugins:
         key = name if name not in self.info else f"{name} ({len(self.info)})"
         info = self.info[key] = PluginInfo(key, version, builtin, 0.0)
         try:
-            plugin = load()
+            with plugin_code():
+                plugin = load()
             _check_version(plugin)
             self.manager.register(plugin, key)
             _note(info, *_misspelt(plugin))
-        except (Exception, SystemExit) as error:  # a plugin is somebody else's code: anything may happen
+        except Exception as error:  # a plugin is somebody else's code: anything may happen
             if builtin:
                 raise
             # Pluggy keeps what it refuses half-registered.
@@ -237,7 +239,8 @@ class Plugins:
             others = [p for n, p in everyone.items() if n != owner]
             caller = self.manager.subset_hook_caller(hook, others)
             try:
-                caller(register=lambda thing, owner=owner: _register(thing, kind, owner, things, owners))
+                with plugin_code():
+                    caller(register=lambda thing, owner=owner: _register(thing, kind, owner, things, owners))
             except Exception as error:
                 if info.builtin:
                     raise

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dsum_bench.checks.base import Check, RunOutputs, Setup
+from dsum_bench.errors import plugin_code
 from dsum_bench.spec import Finding, RunSpec, Sample
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def _ask(
     found = []
     for name, check in checks.items():
         try:
-            answer = question(check())
+            with plugin_code():
+                answer = question(check())
         except Exception as error:  # a check may be a plugin; its fault must cost no run
             warn(f"check {name} failed and is left out: {type(error).__name__}: {error}")
             continue

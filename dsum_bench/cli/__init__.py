@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from dsum_bench import __version__
-from dsum_bench.errors import UserError, suggestion
+from dsum_bench.errors import Terminated, UserError, suggestion
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "screen": ("dsum_bench.cli.screen:screen", "Let models summarise a dataset and score them."),
@@ -73,9 +73,9 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise Failure(str(error)) from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             click.echo("Interrupted.", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(error.exit_code if isinstance(error, Terminated) else INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

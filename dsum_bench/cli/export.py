@@ -61,7 +61,7 @@ def export(
 
 def _merge(spec: ModelSpec, session: Session, dataset: str, output: Path, database: Path) -> None:
     from dsum_bench.datasets.load import load, select
-    from dsum_bench.executors.base import JobEnded
+    from dsum_bench.executors.base import JobEnded, events_of
     from dsum_bench.executors.local import Local
     from dsum_bench.machine import detect
     from dsum_bench.training.export import TEXTS, MergeDone, MergeJob
@@ -71,7 +71,7 @@ def _merge(spec: ModelSpec, session: Session, dataset: str, output: Path, databa
     plan = session.plugins.engines[spec.engine].plan(spec, detect(), 1)
     log = str(database.parent.resolve() / "logs" / f"{spec.name}-merge.log")
     job = MergeJob(spec.name, spec, plan.placement, tuple(s.dialogue for s in samples), output.resolve(), log)
-    for event in Local().run([job]):
+    for event in events_of(Local(), [job]):
         if isinstance(event, MergeDone):
             click.echo(f"merged: {event.different} of {event.total} outputs differ from those of the adapter")
         elif isinstance(event, JobEnded) and event.reason:

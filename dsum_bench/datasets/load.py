@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dsum_bench.characters import accidents, repaired, visible
 from dsum_bench.datasets.base import DatasetReader, Row
-from dsum_bench.errors import UserError, did_you_mean
+from dsum_bench.errors import UserError, did_you_mean, plugin_code
 from dsum_bench.spec import DatasetSpec, Sample
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
     reader = plugins.get("dataset", spec.format, f"{spec.origin}: dataset '{spec.name}'")
     samples: list[Sample] = []
     places: dict[str, str] = {}
-    opened = reader(spec)
-    rows = list(opened.rows(split))
+    opened, rows = _rows(reader, spec, split)
     for row in rows:
         sample = _sample(row, spec, split, references)
         if sample.id in places:
@@ -56,6 +55,19 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
     if not samples:
         raise UserError(f"{spec.path.replace('{split}', split)} has no rows (dataset '{spec.name}', split '{split}')")
     return tuple(samples)
+
+
+def _rows(reader: type[DatasetReader], spec: DatasetSpec, split: str) -> tuple[DatasetReader, list[Row]]:
+    try:
+        with plugin_code():
+            opened = reader(spec)
+            return opened, list(opened.rows(split))
+    except UserError:
+        raise
+    except Exception as error:  # a reader may be a plugin
+        raise UserError(
+            f"dataset '{spec.name}', split '{split}': reader '{spec.format}' failed: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _sample(row: Row, spec: DatasetSpec, split: str, references: bool) -> Sample:

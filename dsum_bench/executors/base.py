@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from dsum_bench.errors import UserError, plugin_code
 from dsum_bench.spec import Placement
 
 HANG_TIMEOUT = 900.0
@@ -81,3 +82,35 @@ class Executor(ABC):
     @abstractmethod
     def stop(self, job: str, reason: str) -> None:
         """End one running job; its JobEnded carries the reason. Called between events."""
+
+
+def events_of(executor: Executor, jobs: Sequence[Job]) -> Generator[Event, None, None]:
+    """The events of an executor, which may be a plugin, held to what it promises. Closing this ends its workers.
+
+    Raises:
+        UserError: it failed itself, or told of a job that is not running.
+    """
+    left = {job.id for job in jobs}
+    events = executor.run(jobs)
+    try:
+        while (event := _next(executor, events)) is not None:
+            if event.job not in left:
+                raise UserError(f"executor '{executor.name}' told of job '{event.job}', which is not running")
+            if isinstance(event, JobEnded):
+                left.remove(event.job)
+            yield event
+    finally:
+        if isinstance(events, Generator):
+            events.close()
+    for job in sorted(left):
+        yield JobEnded(job, f"executor '{executor.name}' did not say how it ended")
+
+
+def _next(executor: Executor, events: Iterator[Event]) -> Event | None:
+    try:
+        with plugin_code():
+            return next(events, None)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"executor '{executor.name}' failed: {type(error).__name__}: {error}") from error

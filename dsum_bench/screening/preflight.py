@@ -10,7 +10,7 @@ from typing import Literal
 from dsum_bench import __version__
 from dsum_bench.adapters.prompts import default_prompt
 from dsum_bench.engines.base import Plan
-from dsum_bench.errors import ModelError, ModelSkipped, UserError
+from dsum_bench.errors import ModelError, ModelSkipped, UserError, plugin_code
 from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import Registry
@@ -114,8 +114,10 @@ def _check(run: RunSpec, plugins: Plugins, machine: Machine) -> Candidate:
             raise ModelSkipped(f"made for {', '.join(model.languages)}; the dialogues are {run.language}")
         decoding = plugins.decodings[run.decoding.strategy] if run.decoding else None
         beams = decoding(decoding.Params(**run.decoding.params)).beams if decoding and run.decoding else 1
-        plan = engine.plan(model, machine, beams)
-        wrong = adapter.refuses(plan.config) if plan.config else None
+        with plugin_code():
+            plan = engine.plan(model, machine, beams)
+            versions = engine.versions()
+            wrong = adapter.refuses(plan.config) if plan.config else None
         if wrong:
             raise ModelError(f"adapter '{model.adapter}' does not fit its checkpoint: {wrong}")
         asks = adapter.prompt_style == "chat" and run.prompt_format == "template"
@@ -127,7 +129,7 @@ def _check(run: RunSpec, plugins: Plugins, machine: Machine) -> Candidate:
         return Candidate(run, control, "failed", str(error))
     except Exception as error:  # an engine may be a plugin: its fault is this model's, not the sweep's
         return Candidate(run, control, "failed", f"{type(error).__name__}: {error}")
-    return Candidate(_planned(run, plan, engine.versions()), control, download_bytes=plan.download_bytes)
+    return Candidate(_planned(run, plan, versions), control, download_bytes=plan.download_bytes)
 
 
 def _planned(run: RunSpec, plan: Plan, versions: Mapping[str, str]) -> RunSpec:

@@ -6,6 +6,7 @@ Runs in the one process that writes the store; models run in workers that an exe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Literal, Protocol
 
 from dsum_bench.checks import runner
 from dsum_bench.checks.base import RunOutputs
-from dsum_bench.executors.base import Event, Executor, JobEnded, Progress
+from dsum_bench.errors import UserError, ending_reason, plugin_code
+from dsum_bench.executors.base import Event, Executor, JobEnded, Progress, events_of
+from dsum_bench.executors.signals import ending_signals
 from dsum_bench.metrics.base import Metric
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.durations import duration
@@ -92,9 +95,30 @@ class Sweep:
             self.store.declare_signature(metric.signature, choice, metric.measures)
 
     def go(self, candidates: Sequence[Candidate], executor: Executor) -> Mapping[str, int]:
-        """Run what can run. Everything finished is stored even if this is interrupted at any point."""
-        self._keep_samples(candidates)
+        """Run what can run.
+
+        Everything finished is stored even if this is interrupted at any point, by Ctrl-C, SIGTERM or SIGHUP, and the
+        runs that were going on are stored as partial with the reason.
+
+        Raises:
+            UserError: the results cannot be written, as on a full disk; or the executor failed.
+            Terminated: a signal came; as KeyboardInterrupt, raised after the runs were closed.
+        """
         running: dict[str, Running] = {}
+        with ending_signals():
+            try:
+                self._keep_samples(candidates)
+                self._run(self._open_all(candidates, running), running, executor)
+            except BaseException as error:
+                with suppress(UserError):  # a disk that is full may stay so; readers tell interrupted runs all the same
+                    self._break_off(list(running.values()), ending_reason(error))
+                raise
+        return self.counts
+
+    # -- the steps ------------------------------------------------------------------------------------------
+
+    def _open_all(self, candidates: Sequence[Candidate], running: dict[str, Running]) -> list[ScreeningJob]:
+        """Open the runs; those that have something left to do are noted in running, and their jobs returned."""
         jobs: list[ScreeningJob] = []
         for candidate in candidates:
             if candidate.status != "ready":
@@ -106,19 +130,20 @@ class Sweep:
             else:
                 running[job.id] = state
                 jobs.append(job)
-        events = executor.run(jobs)
-        try:
+        return jobs
+
+    def _run(self, jobs: Sequence[ScreeningJob], running: dict[str, Running], executor: Executor) -> None:
+        with closing(events_of(executor, jobs)) as events:
             for event in events:
                 self._take(event, running[event.job], executor)
                 if isinstance(event, JobEnded):
                     del running[event.job]
-        finally:
-            events.close()  # type: ignore[attr-defined]  # an executor's run is a generator: this ends its workers
-            for state in running.values():
-                self._close(state, "partial", "interrupted; the same command goes on from here")
-        return self.counts
 
-    # -- the steps ------------------------------------------------------------------------------------------
+    def _break_off(self, states: Sequence[Running], reason: str) -> None:
+        """Close runs that were going on: all of them in a moment, then one by one with their scores and findings."""
+        self.store.abandon(reason)
+        for state in states:
+            self._close(state, "partial", reason)
 
     def _keep_samples(self, candidates: Sequence[Candidate]) -> None:
         for dialogues, references in {
@@ -212,8 +237,15 @@ class Sweep:
         self.counts[status] += 1
         self.watcher.model_ended(run, status, reason)
         if status == "done" and self.settings.free_cache:
-            self.plugins.engines[run.model.engine].free(run.model)
+            self._free(run)
         self._event("dsum_run_finished", run_id=state.run_id, run=run, status=status, reason=reason)
+
+    def _free(self, run: RunSpec) -> None:
+        try:
+            with plugin_code():
+                self.plugins.engines[run.model.engine].free(run.model)
+        except Exception as error:  # an engine may be a plugin, and a cache read-only
+            self.watcher.warned(f"the files of {run.model.name} were not deleted: {type(error).__name__}: {error}")
 
     # -- checks ---------------------------------------------------------------------------------------------
 
@@ -264,7 +296,8 @@ class Sweep:
             return {}
         metric = self.metrics[choice]
         try:
-            return _checked(metric.score(summary, sample), metric)
+            with plugin_code():
+                return _checked(metric.score(summary, sample), metric)
         except Exception as error:  # a metric may be a plugin; its fault must cost no output
             self.broken.add(choice)
             told = f"{type(error).__name__}: {error}"

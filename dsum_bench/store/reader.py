@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.store.faults import ELSEWHERE, explain
+from dsum_bench.store.lock import is_held, show_interrupted
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
 
@@ -367,16 +368,22 @@ def _overall(scores: Mapping[str, float]) -> float:
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """One consistent view of the database, whether or not somebody is writing to it."""
+    """One consistent view of the database, whether or not somebody is writing to it.
+
+    A run whose process was killed is stored as ``running``; where nobody writes, it is shown as interrupted.
+    """
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
     if not path.exists():
         raise UserError(f"there are no results in {path.parent}: run `dsum-bench screen` first {ELSEWHERE}")
     try:
+        held = is_held(path)
         with closing(_connect(path)) as db:
             db.row_factory = sqlite3.Row
             db.execute("begin")
             _check(path, db)
+            if not held and not is_held(path):  # a writer may have ended before, or begun after, what is seen here
+                show_interrupted(db)
             yield db
     except sqlite3.Error as error:
         raise explain(path, error) from error

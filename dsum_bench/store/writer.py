@@ -10,10 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from dsum_bench.errors import UserError
+from dsum_bench.errors import INTERRUPTED, UserError
 from dsum_bench.fingerprints import run_id
 from dsum_bench.spec import Finding, Output, RunSpec
 from dsum_bench.store.faults import ELSEWHERE, explain
+from dsum_bench.store.lock import lock_file
 from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
 from dsum_bench.store.schema import COUNTS, STEPS, migrations
 
@@ -28,6 +29,8 @@ Stage = Literal["before", "after"]
 Status = Literal["running", "done", "partial", "failed", "skipped"]
 
 BUSY_SECONDS = 30.0
+LOCK_SECONDS = 1.0
+"""For longer than a reader holds the lock, and shorter than anybody waits for in vain."""
 
 ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_SCORE = "insert or ignore into scores values (?, ?, ?, ?, ?)"
@@ -146,6 +149,18 @@ class Store:
             self._db.conn.executemany(ADD_AGGREGATE, self._aggregates(key))
             values = {"id": key, "status": status, "reason": reason, "now": now(), "peak": peak_memory}
             self._db.execute(CLOSE, values)
+
+    def abandon(self, reason: str) -> None:
+        """Note of every run and training that is still ``running`` that it was broken off, and why.
+
+        Where the disk is full, space that was set aside for finished transactions is used for it.
+        """
+        try:
+            self._abandon(reason)
+        except UserError:
+            with self._explained():
+                self._db.execute("pragma wal_checkpoint(truncate)")
+            self._abandon(reason)
 
     def discard(self, key: str) -> None:
         """Delete a run with its outputs and scores."""
@@ -267,8 +282,14 @@ class Store:
             self._db.enable_wal()
             self._db.execute("pragma foreign_keys = on")
             chain.apply(self._db)
-            self._db.execute("update runs set status = 'partial', reason = 'interrupted' where status = 'running'")
             self._signatures = dict(self._db.execute("select signature, id from signatures"))
+        self._abandon(INTERRUPTED)
+
+    def _abandon(self, reason: str) -> None:
+        with self._transaction():
+            for table in ("runs", "trainings"):
+                sql = f"update {table} set status = 'partial', reason = ? where status = 'running'"
+                self._db.execute(sql, [reason])
 
     def _put(self, values: Mapping[str, object]) -> None:
         """Insert a run, or renew what describes it. (Replacing the row would delete its outputs with it.)"""
@@ -334,7 +355,7 @@ def _lock(path: Path) -> BaseFileLock:
 
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
-    lock = FileLock(f"{path}.lock", timeout=0)
+    lock = FileLock(lock_file(path), timeout=LOCK_SECONDS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
-from dsum_bench.errors import UserError
-from dsum_bench.executors.base import KILLED, Event, Executor, JobEnded, Progress
+from dsum_bench.errors import UserError, ending_reason
+from dsum_bench.executors.base import KILLED, Event, Executor, JobEnded, Progress, events_of
+from dsum_bench.executors.signals import ending_signals
 from dsum_bench.plugins import Plugins
 from dsum_bench.store.training import TrainingLog
 from dsum_bench.store.writer import Status
@@ -63,29 +65,50 @@ def train(
     executor: runs the worker; ``local`` where none is given.
 
     Raises:
-        UserError: the run of this name was begun with other settings.
+        UserError: the run of this name was begun with other settings, or the results cannot be written.
+        Terminated: SIGTERM or SIGHUP came; as KeyboardInterrupt, raised after the run was closed as partial.
     """
+    with ending_signals():
+        try:
+            outcome = _train(job, log, plugins, watcher, fresh, executor or _local())
+        except BaseException as error:
+            if log is not None:
+                with suppress(UserError):  # a disk that is full may stay so
+                    log.store.abandon(ending_reason(error))
+            raise
+    watcher.ended(job, outcome.status, outcome.reason)
+    return outcome
+
+
+def _train(
+    job: TrainingJob,
+    log: TrainingLog | None,
+    plugins: Plugins,
+    watcher: TrainingObserver,
+    fresh: bool,
+    executor: Executor,
+) -> TrainingOutcome:
     if log is not None:
         if fresh:
             forget(job)
         claim(job, settings(job.spec))
         log.open(job.spec, settings(job.spec))
-    began, peak, outcome = monotonic(), 0, TrainingOutcome("failed", "interrupted; the same command goes on from here")
-    status: Status = "partial"
-    events = (executor or _local()).run([job])
+    began, peak, outcome = monotonic(), 0, TrainingOutcome("failed")
     try:
-        for event in events:
-            if isinstance(event, JobEnded):
-                outcome = _outcome(job, event)
-                status = _status(outcome)
-            elif isinstance(event, CurvePoint):
-                peak = max(peak, event.peak_memory)
-            _take(event, job, log, plugins, watcher)
-    finally:
-        events.close()  # type: ignore[attr-defined]  # an executor's run is a generator: this ends its worker
+        with closing(events_of(executor, [job])) as events:
+            for event in events:
+                if isinstance(event, JobEnded):
+                    outcome = _outcome(job, event)
+                elif isinstance(event, CurvePoint):
+                    peak = max(peak, event.peak_memory)
+                _take(event, job, log, plugins, watcher)
+    except BaseException as error:
         if log is not None:
-            log.close(job.id, status, outcome.reason, monotonic() - began, peak)
-    watcher.ended(job, outcome.status, outcome.reason)
+            with suppress(UserError):
+                log.close(job.id, "partial", ending_reason(error), monotonic() - began, peak)
+        raise
+    if log is not None:
+        log.close(job.id, _status(outcome), outcome.reason, monotonic() - began, peak)
     return outcome
 
 

@@ -77,6 +77,7 @@ def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(dsum: Dsum
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
+    assert board(dsum)["slow"] == "partial"  # it is stored as running, but nobody writes any longer
     before = [r for r in rows(folder) if r[0] == "slow"]
     assert after <= len(before) < 20
     wait_until_no_worker_is_left(folder)
@@ -89,16 +90,21 @@ def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(dsum: Dsum
     assert means(folder) == means(whole)
 
 
-def test_ctrl_c_keeps_everything_finished(dsum: Dsum, folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_asked_to_end_keeps_everything_finished(
+    dsum: Dsum, folder: Path, number: signal.Signals
+) -> None:
     process = dsum.start(
         "screen", "slow", "--limit", "30", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
     wait_for_rows(folder, 5)
-    os.killpg(process.pid, signal.SIGINT)  # the terminal sends it to the whole group
+    assert board(dsum) == {"slow": "running"}
+    os.killpg(process.pid, number)  # a terminal sends it to the whole group
     _, errors = process.communicate(timeout=patience())
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "Traceback" not in errors
     assert statuses(folder)["slow"][0] == "partial"
+    assert statuses(folder)["slow"][1].startswith("interrupted")
     kept = len(list(rows(folder)))
     assert 5 <= kept < 30
     assert dsum("screen", "slow", "--limit", "30").returncode == 0
@@ -112,6 +118,12 @@ def test_a_model_over_its_time_budget_stops_and_keeps_its_samples(dsum: Dsum, fo
     assert "over its time budget" in reason and "2 s allowed" in reason
     assert 0 < len(list(rows(folder))) < 40
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def board(dsum: Dsum) -> dict[str, str]:
+    """Model and status as the leaderboard shows them."""
+    (found,) = json.loads(dsum("leaderboard", "--json").stdout)
+    return {row["model"]: row["status"] for row in found["others"]}
 
 
 def means(folder: Path) -> list[tuple[str, str, float]]:

@@ -6,10 +6,12 @@ import os
 import pickle
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,17 @@ from dsum_bench.executors.supervisor import Supervisor
 from dsum_bench.executors.wire import Inbox, frame
 from dsum_bench.machine import Machine
 from dsum_bench.spec import PluginSettings
+from dsum_bench.store.lock import is_held, show_interrupted
 
 Run = Callable[..., tuple[str, str]]
 SUPPORT = Path(faulty_runs.__file__).parent
 BROKEN = "raise ImportError('half of the package is missing')\n"
 
+INTERRUPTED = {
+    signal.SIGINT: "interrupted; the same command resumes it",
+    signal.SIGTERM: "interrupted by SIGTERM; the same command resumes it",
+    signal.SIGHUP: "interrupted by SIGHUP; the same command resumes it",
+}
 REASONS = {
     "exits": (r"its code called sys.exit\('enough'\) \(traceback in .*\.log\)", "failed"),
     "dies": (r"its process ended with code 3 .*about to go wrong: dies \(output in .*\.log\)", "failed"),
@@ -129,8 +137,8 @@ def test_a_log_that_cannot_be_written_says_why(run: Run, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", RUNS)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_no_worker_outlives_its_parent(kind: str, number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_no_run_and_no_worker_outlives_its_parent(kind: str, number: signal.Signals, tmp_path: Path) -> None:
     script = (
         f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n"
         "from pathlib import Path; from faulty_runs import RUNS; from dsum_bench.executors.local import Local\n"
@@ -146,6 +154,19 @@ def test_no_worker_outlives_its_parent(kind: str, number: signal.Signals, tmp_pa
         parent.send_signal(number)
         parent.wait(60)
     wait_for(lambda: not any(alive(pid) for pid in pids))
+    table = "runs" if kind == "screening" else "trainings"
+    status, reason = faulty_runs.stored(tmp_path, table)
+    if number == signal.SIGKILL:
+        assert status == "running"
+    else:
+        assert (status, reason) == ("partial", INTERRUPTED[number])
+    # A reader says so in each case, for nobody writes any longer.
+    assert not is_held(tmp_path / "dsum.db")
+    with closing(sqlite3.connect(f"file:{tmp_path / 'dsum.db'}?mode=ro", uri=True)) as db:
+        show_interrupted(db)
+        status, reason = db.execute(f"select status, reason from {table}").fetchone()
+    assert status == "partial"
+    assert "interrupted" in reason
 
 
 def alive(pid: int) -> bool:

@@ -325,7 +325,7 @@ def test_a_plugin_file_has_one_module_name_in_every_process(tmp_path: Path) -> N
     for seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": seed}
         command = [sys.executable, "-c", script]
-        said.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+        said.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr)
     assert len(said) == 1 and said.pop().startswith("dsum_plugin_")
 
 
@@ -345,5 +345,5 @@ def test_a_plugin_that_leaves_is_skipped_and_every_problem_is_told_in_one_line(t
     plugins = Plugins(PluginSettings((), (str(leaves), str(two))))
     plugins.collect_all()
     first, second = plugins.problems
-    assert "leaves.py: not loaded: SystemExit: 3" in first
+    assert "leaves.py: not loaded: RuntimeError: it called sys.exit(3)" in first
     assert "one" in second and "three" in second and "\n" not in second

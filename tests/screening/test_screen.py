@@ -106,6 +106,56 @@ def test_json_is_the_only_thing_on_standard_output(dsum: Dsum) -> None:
     assert "lead-3: done" in done.stderr
 
 
+NOISY = """
+import sys
+import dsum_bench
+from dsum_bench.engines.control import ControlEngine
+print("NOISE at the top")
+sys.stdout.write("NOISE\\n")
+
+class Loud(dsum_bench.Metric):
+    name = "loud"
+    measures = ("loudness",)
+    needs_tokenizer = False
+    signature = "loud:1"
+    def score(self, summary, sample):
+        print("NOISE of a metric")
+        return {"loudness": 1.0}
+
+class LoudEngine(ControlEngine):
+    name = "loud"
+    @classmethod
+    def plan(cls, model, machine, beams):
+        print("NOISE of an engine")
+        return super().plan(model, machine, beams)
+
+@dsum_bench.hookimpl
+def dsum_register_metrics(register):
+    print("NOISE of a hook")
+    register(Loud)
+
+@dsum_bench.hookimpl
+def dsum_register_engines(register):
+    register(LoudEngine)
+
+@dsum_bench.hookimpl
+def dsum_samples_done(run_id, run, rows):
+    print("NOISE of an event")
+"""
+
+
+def test_what_a_plugin_prints_never_reaches_standard_output(dsum: Dsum, tmp_path: Path) -> None:
+    write(tmp_path / "noisy.py", NOISY)
+    entry = '[models.loud]\nadapter = "constant"\nengine = "loud"\noptions = { text = "x" }\n'
+    write(tmp_path / "registry.toml", entry)
+    done = dsum("screen", "loud", "--limit", "2", "--metric", "loud", "--json", "--plugin", "noisy.py")
+    assert json.loads(done.stdout)["counts"]["done"] == 1, done.stderr
+    assert "NOISE" not in done.stdout
+    for where in ("at the top", "of a metric", "of an engine", "of a hook", "of an event"):
+        assert f"NOISE {where}" in done.stderr
+    assert json.loads(dsum("datasets", "--json", "--plugin", "noisy.py").stdout)
+
+
 def test_a_sample_is_the_same_for_the_same_seed(dsum: Dsum, tmp_path: Path) -> None:
     for seed in ("1", "1", "2"):
         assert dsum("screen", "lead-3", "--sample", "5", "--seed", seed).returncode == 0
@@ -315,6 +365,10 @@ def dsum_register_metrics(register):
 @dsum_bench.hookimpl
 def dsum_samples_done(run_id, run, rows):
     raise OSError("the pager is off")
+
+@dsum_bench.hookimpl
+def dsum_run_started(run_id, run):
+    raise SystemExit("no more")
 """
 
 
@@ -323,6 +377,7 @@ def dsum_samples_done(run_id, run, rows):
     [
         ("raise KeyError('mood')", "KeyError: 'mood'"),
         ('return {"mood": float("nan")}', "mood is nan"),
+        ("raise SystemExit(7)", "RuntimeError: it called sys.exit(7)"),
         ('return {"mode": 1.0}', "it gave mode instead of mood"),
     ],
 )
@@ -338,6 +393,7 @@ def test_a_metric_that_fails_costs_no_output_and_gives_no_score(
         said.replace("ValueError: ", "").split()
     )
     assert "failed in dsum_samples_done: OSError: the pager is off" in said
+    assert "failed in dsum_run_started: RuntimeError: it called sys.exit('no more')" in said
     assert "Traceback" not in done.stdout + done.stderr
     assert rows(tmp_path, "select model, status from runs order by 1") == [("constant-ko", "done"), ("lead-3", "done")]
     assert rows(tmp_path, "select count(*) from outputs") == [(12,)]
