@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make demo` shows a leaderboard, `make test` passes the tests.
+# Everything a newcomer needs: `make demo` shows a leaderboard, `make check` lints and runs the quick tests.
 # Each makes the virtual environment and installs into it what it needs.
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c c
 OFFLINE ?= 1
 DEMO ?= --limit 16 --set max_new_tokens=64
 
-.PHONY: demo test test-fast lint bench docs clean
+.PHONY: demo check test lint bench docs clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dsum-bench needs Python 3.11 or newer")'
@@ -41,8 +41,9 @@ lint: $(VENV)/.test
 test: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
-test-fast: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -m "not slow and not network"
+# While you work: everything that needs no network and trains nothing.
+check: lint
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not network"
 
 # Against what people would run instead, on two cores in about half an hour. DATA: dialogues as JSON lines. GPU=1: on a GPU too.
 bench: $(VENV)/.test

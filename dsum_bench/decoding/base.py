@@ -58,6 +58,7 @@ class Decoding(ABC):
 
     @property
     def beams(self) -> int:
+        """Sequences kept per prompt."""
         return 1
 
     @abstractmethod

@@ -34,7 +34,12 @@ from dsum_bench.spec import (
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.ko.md")
 ALL = tuple(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs").rglob("*.md")))
-OTHERS = ("benchmarks/README.md", *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("plugins/*/README.md"))))
+OTHERS = (
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+    *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("plugins/*/README.md"))),
+)
 KINDS = ("adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "checks", "executors", "trainers")
 SET_FOR_THE_USER = {"name", "origin"}
 PLUGINS_PAGE, REGISTRY_PAGE = "docs/reference/plugins.md", "docs/reference/registry.md"

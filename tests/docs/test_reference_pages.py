@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pages
 import pytest
+import python_page
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -78,3 +79,18 @@ def test_every_variable_is_named() -> None:
 def test_a_variable_left_out_is_reported() -> None:
     page = re.sub(r"^\| `DSUM_BENCH_CACHE`.*\n", "", read("environment.md"), flags=re.MULTILINE)
     assert pages.wrong_variables(page, code()) == ["DSUM_BENCH_CACHE"]
+
+
+def test_the_python_page_is_what_the_docstrings_say() -> None:
+    written = python_page.PAGE.read_text(encoding="utf-8")
+    assert written == python_page.page(), "run: python tests/support/python_page.py"
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    assert python_page.undocumented() == []
+
+
+def test_a_signature_says_what_a_default_factory_makes_and_wraps_when_long() -> None:
+    entry = python_page.entry("DecodingSpec")
+    assert "\n    strategy: str,\n    params: Mapping[str, object] = {},\n" in entry
+    assert "\nModelSpec(\n    name: str,\n    adapter: str,\n" in python_page.entry("ModelSpec")
