@@ -29,7 +29,11 @@ _BREAK = re.compile(r"\r\n?|\n|\v|\f|\x85|\u2028|\u2029|<br\s*/?>|\\r\\n|\\n", r
 """What ends a line in data that was exported or scraped, ``<br>`` and a backslash with an ``n`` among them. All but a
 newline count only where a turn begins after them: a turn may hold any text."""
 
+TAG = re.compile(r"#[A-Za-z]\w*#")
+"""Speaker tags and masks: ``#Person1#``, ``#PhoneNumber#``."""
+
 MASK = re.compile(r"#\w+#")
+"""Whatever looks like a tag, ``#전화번호#`` and ``#1#`` too; none is ever cut in two."""
 
 
 @dataclass(frozen=True, slots=True)

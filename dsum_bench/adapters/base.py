@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,6 @@ from dsum_bench.spec import Generation, ModelSpec, Prompt, PromptFormat, PromptS
 
 Architecture = Literal["decoder", "encoder_decoder", "none"]
 PromptStyle = Literal["chat", "completion", "none"]
-
-TAG = re.compile(r"#[A-Za-z]\w*#")
-"""Speaker tags and masks: ``#Person1#``, ``#PhoneNumber#``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dsum_bench.adapters.parsing import TAG_LIKE
+from dsum_bench.dialogue import MASK
 
 GUARD = "\ufdd0"
 """A noncharacter of Unicode: no text has it."""
@@ -40,7 +40,7 @@ class Markers:
 
 def _steers(token: Any) -> bool:
     text = str(token.content)
-    return bool((token.special or _ORDER.fullmatch(text)) and text.strip() and not TAG_LIKE.fullmatch(text))
+    return bool((token.special or _ORDER.fullmatch(text)) and text.strip() and not MASK.fullmatch(text))
 
 
 def guarded(text: str, markers: Markers) -> str:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-TAG_LIKE = re.compile(r"#\w+#")
+from dsum_bench.dialogue import MASK
+
 THINK = ("<think>", "</think>")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
@@ -40,5 +41,5 @@ def control_ids(tokenizer: Any) -> frozenset[int]:
     special |= {int(i) for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     texts = tokenizer.convert_ids_to_tokens(sorted(special))
     return frozenset(
-        i for i, text in zip(sorted(special), texts, strict=True) if text not in THINK and not TAG_LIKE.fullmatch(text)
+        i for i, text in zip(sorted(special), texts, strict=True) if text not in THINK and not MASK.fullmatch(text)
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dsum_bench.adapters.base import TAG
 from dsum_bench.checks.base import Check, Setup, share
+from dsum_bench.dialogue import TAG
 from dsum_bench.spec import Finding, Generation, Sample
 
 MOST = 0.5

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsum_bench.adapters.base import TAG
 from dsum_bench.checks.base import Check, Setup
+from dsum_bench.dialogue import TAG
 from dsum_bench.spec import Finding
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How numbers, names and texts are written for people, and JSON for programs."""
+"""How texts are printed for people, and JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,51 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dsum_bench.figures import gibibytes, interval, moment, params, score, seconds
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-GIB = 2**30
-
-
-def params(count: int | None) -> str:
-    """Number of weights in three digits: ``135M``, ``3.21B``; nothing for a control, ``?`` when unknown."""
-    if count is None:
-        return "?"
-    if count == 0:
-        return ""
-    for unit, size in (("T", 10**12), ("B", 10**9), ("M", 10**6), ("K", 10**3)):
-        # 999,500 and more would be written 1000K
-        if count >= size * 0.9995:
-            return f"{count / size:#.3g}".rstrip(".") + unit
-    return str(count)
-
-
-def score(value: float | None) -> str:
-    """A score on the scale of 100, two decimals; nothing where there is none."""
-    return "" if value is None else f"{value:.2f}"
-
-
-def interval(ends: tuple[float, float] | None) -> str:
-    """A 95 % interval in one decimal: ``46.6-48.2``."""
-    return "" if ends is None else f"{ends[0]:.1f}-{ends[1]:.1f}"
-
-
-def seconds(value: float | None) -> str:
-    """Seconds in four digits or fewer: ``0.04``, ``1.52``, ``31.0``, ``240``."""
-    if value is None:
-        return ""
-    return f"{value:.2f}" if value < 9.995 else f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
-
-
-def gibibytes(size: int) -> str:
-    """Bytes as GiB without the unit; nothing for 0, which means not measured."""
-    return seconds(size / GIB) if size else ""
-
-
-def moment(stamp: str) -> str:
-    """A stored time for people: ``2026-11-23 07:07 UTC``."""
-    return f"{stamp[:16].replace('T', ' ')} UTC"
+__all__ = ["clean", "console", "gibibytes", "interval", "literal", "moment", "params", "print_json", "score", "seconds"]
 
 
 def clean(text: str) -> str:

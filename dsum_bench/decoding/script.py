@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from dsum_bench.adapters.base import TAG
+from dsum_bench.dialogue import TAG
 
 SCRIPTS = ("hangul",)
 SPEAKERS = tuple(f"#Person{n}#" for n in range(1, 10))

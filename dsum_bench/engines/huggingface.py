@@ -9,8 +9,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from dsum_bench.adapters.base import TAG, Adapter, Architecture
+from dsum_bench.adapters.base import Adapter, Architecture
 from dsum_bench.decoding.base import Decoding
+from dsum_bench.dialogue import TAG
 from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
 from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
 from dsum_bench.engines.batching import best_rows, plan_batches, token_budget

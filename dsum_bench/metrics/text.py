@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 
-from dsum_bench.adapters.base import TAG
+from dsum_bench.dialogue import TAG
 from dsum_bench.metrics.base import Metric, MetricTokenizer
 from dsum_bench.spec import Sample
 

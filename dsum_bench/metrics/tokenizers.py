@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dsum_bench.adapters.base import TAG
+from dsum_bench.dialogue import TAG
 from dsum_bench.errors import UserError
 from dsum_bench.metrics.base import MetricTokenizer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsum_bench.cli.formatting import gibibytes, moment, params, seconds
+from dsum_bench.figures import gibibytes, moment, params, seconds
 from dsum_bench.report.words import say
 from dsum_bench.store.records import RunRecord
 

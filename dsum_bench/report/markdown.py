@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dsum_bench.cli.formatting import params, score, seconds
+from dsum_bench.figures import params, score, seconds
 from dsum_bench.report.content import BoardContent, Content
 from dsum_bench.report.page import cite, lead
 from dsum_bench.report.text import visible

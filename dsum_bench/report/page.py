@@ -18,7 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 from dsum_bench import __version__
-from dsum_bench.cli.formatting import gibibytes, moment, params, score, seconds
+from dsum_bench.figures import gibibytes, moment, params, score, seconds
 from dsum_bench.report.charts import CATEGORY, DARK, LIGHT, specs
 from dsum_bench.report.content import BoardContent, Content, Texts, turns_of
 from dsum_bench.report.facts import facts, prompt_of

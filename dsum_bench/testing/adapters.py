@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from dsum_bench.adapters.base import TAG, Adapter
+from dsum_bench.adapters.base import Adapter
 from dsum_bench.adapters.rendering import FROZEN, told
+from dsum_bench.dialogue import TAG
 from dsum_bench.errors import ModelError
 from dsum_bench.spec import Generation, Prompt, PromptSpec, Sample
 from dsum_bench.testing.making import PROMPT, SAMPLES, make_adapter

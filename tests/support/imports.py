@@ -17,7 +17,7 @@ def graph(package: Path = PACKAGE) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for file in sorted(package.rglob("*.py")):
         parts = file.relative_to(package).with_suffix("").parts
-        room = parts[0]
+        room = "cli" if parts[0] == "__main__" else parts[0]
         found[room] |= {target for target in _targets(file, package) if target != room}
     return {room: frozenset(targets) for room, targets in found.items()}
 

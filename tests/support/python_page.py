@@ -17,8 +17,8 @@ import dsum_bench
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 HEAD = """# Python
 
-Everything that `from dsum_bench import ...` gives. Importing `dsum_bench` itself costs nothing: a name is loaded when it
-is first used. Other modules of the package may change between versions without notice.
+Everything that `from dsum_bench import ...` gives. Importing `dsum_bench` itself costs nothing: a name is loaded when
+it is first used. Other modules of the package may change between versions without notice.
 
 `python tests/support/python_page.py` makes this page from the docstrings; a test compares the two.
 """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import Literal
 
-from dsum_bench.adapters.base import TAG
+from dsum_bench.dialogue import TAG
 from dsum_bench.metrics.facts.morphemes import Morpheme
 from dsum_bench.metrics.facts.names import names
 from dsum_bench.metrics.facts.polarity import doubt

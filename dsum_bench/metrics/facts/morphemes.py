@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from dsum_bench.adapters.base import TAG
+from dsum_bench.dialogue import TAG
 from dsum_bench.errors import UserError
 
 SPEAKER_TAG = "TAG"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dsum_bench.adapters.base import TAG
+from dsum_bench.dialogue import TAG
 from dsum_bench.metrics.facts.numerals import BETWEEN, NUMERAL, native, sino
 from dsum_bench.metrics.facts.words import listed
 
