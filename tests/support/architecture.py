@@ -77,7 +77,8 @@ def picture(page: str, imports: Graph) -> str:
         top = 5 + i * BAND
         parts.append(f'<rect x="5" y="{top}" width="{WIDTH - 10}" height="{BAND - 8}" rx="6" fill="#f3f5f8"/>')
         parts.append(f'<text x="18" y="{top + BAND / 2}" font-size="14" fill="#56606e">{escape(layer)}</text>')
-    for room, to in sorted(essential(imports)):
+    lowest = list(found.values())[-1]
+    for room, to in sorted(e for e in essential(imports) if e[1] not in lowest):
         (x, y), (u, v) = places[room], places[to]
         start, end, bend = y + BOX[1] / 2, v - BOX[1] / 2, (v - y) / 2
         path = f"M{x:.0f} {start:.0f} C{x:.0f} {start + bend:.0f} {u:.0f} {end - bend:.0f} {u:.0f} {end:.0f}"
