@@ -42,6 +42,12 @@ def has_template(folder: Path) -> bool:
     return bool(config.get("chat_template"))
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether the files of a tokenizer are in this folder, its settings among them."""
+    vocabulary = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "vocab.txt"))
+    return (folder / "tokenizer_config.json").is_file() and (vocabulary or any(folder.glob("*.model")))
+
+
 def working_bytes(config: Mapping[str, Any], beams: int, tokens: int = 2048) -> int:
     """Memory for one prompt of so many tokens: its KV cache in 16 bits, and the scores of its beams, four copies of
     them in 32 bits (processors and beam search)."""
@@ -73,16 +79,18 @@ def as_ids(value: Any) -> tuple[int, ...]:
 
 
 def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
-    """The files that hold the weights, complete and in order.
+    """The files that transformers loads the weights from, whole and in order; a ``consolidated.safetensors`` beside
+    them holds the same weights for other programs.
 
     Raises:
-        ModelError: none there, a part missing, or only pickled ones without permission.
+        ModelError: none there, a part missing, cut off or a link to nothing, or only pickled ones without permission.
     """
-    files = sorted(folder.glob("*.safetensors"))
+    files = _safetensors(folder)
     if files:
-        _check_parts(folder, "model.safetensors.index.json")
+        for file in files:
+            _check_whole(file)
         return files
-    pickled = sorted(f for pattern in PICKLED for f in folder.glob(pattern))
+    pickled = sorted(f for pattern in PICKLED for f in folder.glob(pattern) if f.is_file())
     if not pickled:
         raise ModelError(f"{folder} has no weights (*.safetensors)")
     if not allow_pickle:
@@ -94,16 +102,45 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
     return pickled
 
 
-def _check_parts(folder: Path, index: str) -> None:
+def _safetensors(folder: Path) -> list[Path]:
+    whole = folder / "model.safetensors"
+    if whole.is_file() or whole.is_symlink():
+        return [whole]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        return [folder / part for part in _check_parts(folder, index.name)]
+    return sorted(f for f in folder.glob("*.safetensors") if not f.name.startswith("consolidated"))
+
+
+def _check_whole(file: Path) -> None:
+    """Refuse a safetensors file that a broken download or a full disk cut off."""
+    if not file.is_file():
+        raise ModelError(f"{file} is a link to a file that is not there; download the model again")
+    header = _header(file)
+    ends = (entry.get("data_offsets", (0, 0))[1] for entry in header.values())
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+    needed = 8 + length + max(ends, default=0)
+    if file.stat().st_size < needed:
+        raise ModelError(
+            f"{file} is cut off: it has {file.stat().st_size} of {needed} bytes; download or copy it again"
+        )
+
+
+def _check_parts(folder: Path, index: str) -> list[str]:
+    """The parts that an index names, all of them there; none where there is no index."""
     if not (folder / index).is_file():
-        return
+        return []
     try:
         parts = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"{folder / index} cannot be read: {error}") from None
     missing = sorted(p for p in parts if not (folder / p).is_file())
     if missing:
-        raise ModelError(f"{folder} lacks {missing[0]}, one of {len(parts)} parts of the weights")
+        gone = (folder / missing[0]).is_symlink()
+        what = f"{missing[0]} is a link to a file that is not there" if gone else f"lacks {missing[0]}"
+        raise ModelError(f"{folder}{'/' if gone else ' '}{what}, one of {len(parts)} parts of the weights")
+    return sorted(parts)
 
 
 def count_weights(files: list[Path]) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from shutil import disk_usage
@@ -22,20 +23,21 @@ TIMEOUT = 8.0
 TELL_EVERY = 5.0
 """Seconds between two signs of life of a download."""
 PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-IGNORED = ("original/*", "onnx/*", "openvino/*", "runs/*", "*/*.safetensors")
+IGNORED = ("original/*", "onnx/*", "openvino/*", "runs/*", "*/*.safetensors", "consolidated*.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
     """What a look at the hub, or at its cache on this disk, tells of a model.
 
-    revision: the commit. download_bytes: of what is not here yet.
+    revision: the commit. download_bytes: of what is not here yet. files: sizes of all files, where the hub was asked.
     """
 
     revision: str
     config: Mapping[str, Any]
     download_bytes: int
     folder: Path | None
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 @cache
@@ -61,12 +63,37 @@ def look(model: ModelSpec) -> HubModel:
         ModelError: no such repository or revision, or only weights that the entry does not allow.
     """
     cached = _cached(model)
-    if cached is not None:
+    if cached is not None and _seems_whole(cached):
         return cached
     reason = unreachable()
-    if reason is not None:
+    if cached is None:
+        if reason is None:
+            return _ask(model)
         raise ModelSkipped(f"{reason}, and the model is not in its cache")
-    return _ask(model)
+    if reason is None:
+        try:
+            return _completed(cached, model, _ask(replace(model, revision=cached.revision)))
+        except (ModelSkipped, ModelError):
+            return cached  # what is there goes on to work when the hub has lost it, or wants other rights
+    if cached.folder is not None and not checkpoint.has_tokenizer(cached.folder):
+        raise ModelSkipped(f"{reason}, and its cache lacks the tokenizer")
+    return cached
+
+
+def _seems_whole(cached: HubModel) -> bool:
+    """Whether nothing that a chat model needs is missing in the cache. A model without a chat template lacks it on the
+    hub too, or only here: the hub knows."""
+    return (
+        cached.folder is not None and checkpoint.has_tokenizer(cached.folder) and checkpoint.has_template(cached.folder)
+    )
+
+
+def _completed(cached: HubModel, model: ModelSpec, found: HubModel) -> HubModel:
+    """The cache when it has all files that the hub has of its commit, else what the hub says."""
+    missing = [n for n in found.files if _fetched(n, model) and not (cached.folder or Path()).joinpath(n).is_file()]
+    if not missing:
+        return cached
+    return replace(found, download_bytes=sum(found.files[n] for n in missing))
 
 
 def _cached(model: ModelSpec) -> HubModel | None:
@@ -74,7 +101,9 @@ def _cached(model: ModelSpec) -> HubModel | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(model.source[0], revision=model.revision, local_files_only=True))
+        # Files that are never fetched are not missing.
+        wanted = {"allow_patterns": _patterns(model), "ignore_patterns": list(IGNORED)}
+        folder = Path(snapshot_download(model.source[0], revision=model.revision, local_files_only=True, **wanted))
         checkpoint.weight_files(folder, "pickle" in model.allow)
         return HubModel(folder.name, checkpoint.read_config(folder), 0, folder)
     except (LocalEntryNotFoundError, ModelError):
@@ -112,11 +141,11 @@ def _ask(model: ModelSpec) -> HubModel:
     sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
     download = _download_size(model, sizes)
     check_disk(download, Path(constants.HF_HUB_CACHE))
-    return HubModel(commit, config, download, None)
+    return HubModel(commit, config, download, None, sizes)
 
 
 def _download_size(model: ModelSpec, sizes: Mapping[str, int]) -> int:
-    weights = [n for n in sizes if n.endswith(".safetensors") and "/" not in n]
+    weights = [n for n in sizes if n.endswith(".safetensors") and not _ignored(n)]
     if not weights:
         pickled = [n for n in sizes if Path(n).match("*.bin") and "/" not in n]
         if not pickled:
@@ -128,6 +157,20 @@ def _download_size(model: ModelSpec, sizes: Mapping[str, int]) -> int:
             )
         weights = pickled
     return sum(sizes[n] for n in weights)
+
+
+def _fetched(name: str, model: ModelSpec) -> bool:
+    return any(fnmatch(name, pattern) for pattern in _patterns(model)) and not _ignored(name)
+
+
+def _patterns(model: ModelSpec) -> list[str]:
+    """Names of the files that are downloaded."""
+    code = ["*.py"] if "remote-code" in model.allow else []
+    return [*PATTERNS, *code, *(["*.bin"] if "pickle" in model.allow else [])]
+
+
+def _ignored(name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in IGNORED)
 
 
 def check_disk(download_bytes: int, folder: Path) -> None:
@@ -144,17 +187,17 @@ def fetch(model: ModelSpec, revision: str, tell: Tell) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = [*PATTERNS, *(["*.py"] if "remote-code" in model.allow else [])]
-    patterns += ["*.bin"] if "pickle" in model.allow else []
     cached = _cached(model)
-    if cached is not None and cached.folder is not None and cached.revision == revision:
-        return cached.folder
+    if cached is not None and cached.revision == revision:
+        there = look(model).folder
+        if there is not None:
+            return there
     try:
         return Path(
             snapshot_download(
                 model.source[0],
                 revision=revision,
-                allow_patterns=patterns,
+                allow_patterns=_patterns(model),
                 ignore_patterns=list(IGNORED),
                 tqdm_class=_teller(tell),
             )

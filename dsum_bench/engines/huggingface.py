@@ -79,6 +79,8 @@ class HuggingFace(Engine):
             raise ModelSkipped("; ".join(reasons))
         template = checkpoint.has_template(found.folder) if found.folder else None
         support.check(model, found.config, placement)
+        if found.folder and "remote-code" in model.allow:
+            support.check_code(found.folder)
         return Plan(placement, found.revision, found.config, found.download_bytes, found.revision, template)
 
     @classmethod
@@ -353,6 +355,8 @@ def _plan_folder(model: ModelSpec, folder: Path, machine: Machine, beams: int, w
     working = checkpoint.working_bytes(config, beams)
     placement = place(found or model.params, model.dtype, model.quantization, machine, working)
     support.check(model, config, placement)
+    if "remote-code" in model.allow:
+        support.check_code(folder)
     template = checkpoint.has_template(folder)
     return Plan(placement, weights or checkpoint.fingerprint(files), config, template=template)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from dsum_bench.errors import ModelError, ModelSkipped
@@ -24,10 +25,30 @@ def check(model: ModelSpec, config: Mapping[str, Any], placement: Placement) -> 
             f"{placement.quantization} needs the package bitsandbytes, which is not installed: pip install "
             'bitsandbytes, or use quantization = "none"'
         )
+    attention = str(config.get("attn_implementation") or config.get("_attn_implementation") or "")
+    if attention.startswith("flash_attention_2") and find_spec("flash_attn") is None:
+        raise ModelSkipped(
+            "its config.json asks for flash attention, and the package flash-attn is not installed: pip install "
+            'flash-attn, or take "attn_implementation" out of a copy of its config.json'
+        )
     kind = config.get("model_type")
     if kind is not None and "remote-code" not in model.allow and kind not in _known():
         hint = ' or allow its own code with allow = ["remote-code"]' if "auto_map" in config else ""
         raise ModelError(f"the installed transformers does not know model type '{kind}'; upgrade it{hint}")
+
+
+def check_code(folder: Path) -> None:
+    """Refuse a checkpoint whose own code needs packages that are not installed.
+
+    Raises:
+        ModelSkipped: names them.
+    """
+    from transformers.dynamic_module_utils import get_imports
+
+    needed = {name for file in folder.glob("*.py") for name in get_imports(file)}
+    missing = sorted(name for name in needed if find_spec(name) is None)
+    if missing:
+        raise ModelSkipped(f"its own code needs packages that are not installed: {', '.join(missing)}")
 
 
 @cache

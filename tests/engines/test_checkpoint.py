@@ -34,6 +34,35 @@ def test_weights_are_counted_as_torch_counts_them(folder: Path, network: LlamaFo
     assert checkpoint.count_weights(files) == sum(p.numel() for p in network.parameters())
 
 
+def test_a_consolidated_copy_beside_the_weights_is_not_counted(tmp_path: Path, network: LlamaForCausalLM) -> None:
+    network.save_pretrained(tmp_path)
+    (tmp_path / "consolidated.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes())
+    files = checkpoint.weight_files(tmp_path, allow_pickle=False)
+    assert checkpoint.count_weights(files) == sum(p.numel() for p in network.parameters())
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="has no weights"):  # transformers does not load it
+        checkpoint.weight_files(tmp_path, allow_pickle=False)
+
+
+def test_a_file_that_a_download_cut_off_is_named(folder: Path) -> None:
+    part = sorted(folder.glob("*.safetensors"))[-1]
+    whole = part.stat().st_size
+    part.write_bytes(part.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=rf"{part.name} is cut off: it has {whole - 100} of {whole} bytes"):
+        checkpoint.weight_files(folder, allow_pickle=False)
+
+
+def test_links_of_a_cache_whose_files_are_gone_are_named(folder: Path, tmp_path: Path) -> None:
+    part = sorted(folder.glob("*.safetensors"))[-1]
+    part.unlink()
+    part.symlink_to(tmp_path / "blobs" / "gone")
+    with pytest.raises(ModelError, match=rf"{part.name} is a link to a file that is not there, one of"):
+        checkpoint.weight_files(folder, allow_pickle=False)
+    (folder / "model.safetensors").symlink_to(tmp_path / "blobs" / "gone")
+    with pytest.raises(ModelError, match=r"model.safetensors is a link to a file that is not there"):
+        checkpoint.weight_files(folder, allow_pickle=False)
+
+
 def test_a_missing_part_is_named(folder: Path) -> None:
     part = sorted(folder.glob("*.safetensors"))[1]
     part.unlink()

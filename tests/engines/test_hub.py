@@ -134,3 +134,39 @@ def test_a_download_tells_how_much_has_come(tmp_path: Path) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "downloading, 3 MB so far"
+
+
+def test_what_is_missing_in_the_cache_is_asked_of_the_hub(tmp_path: Path, bart_tokenizer: Any) -> None:
+    """Another program may have fetched all but the chat template, which is a file of its own."""
+    good = tiny.bart(tmp_path / "good", bart_tokenizer)
+    (good / "consolidated.safetensors").write_bytes(bytes(1000))
+    (good / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    others = sorted(f.name for f in good.iterdir() if f.name not in ("chat_template.jinja", "consolidated.safetensors"))
+    script = (
+        "import sys\n"
+        "from huggingface_hub import hf_hub_download\n"
+        "from dsum_bench.engines import hub\n"
+        "from dsum_bench.spec import ModelSpec\n"
+        "model = ModelSpec('m', 'chat', ('someone/good',))\n"
+        "for name in sys.argv[2:]:\n"
+        "    hf_hub_download('someone/good', name)\n"
+        "if sys.argv[1] == 'fetch':\n"
+        "    folder = hub.fetch(model, hub.look(model).revision, lambda text: None)\n"
+        "    print(sorted(f.name for f in folder.iterdir() if f.name[:4] in ('chat', 'cons')))\n"
+        "found = hub.look(model)\n"
+        "print(found.folder is not None, found.download_bytes)\n"
+    )
+
+    def run(*arguments: str) -> list[str]:
+        environment = os.environ | {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+        command = [sys.executable, "-c", script, *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    with serving({"someone/good": good}) as (address, _):
+        assert run("look", *others) == ["False 14"]
+    with serving({}) as (address, _):
+        assert run("look") == ["True 0"]  # gone from the hub: what is there goes on to work
+    with serving({"someone/good": good}) as (address, _):
+        assert run("fetch") == ["['chat_template.jinja']", "True 0"]

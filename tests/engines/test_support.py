@@ -16,6 +16,9 @@ from commands import patience
 from making import small
 
 from dsum_bench.engines.checkpoint import has_template, working_bytes
+from dsum_bench.engines.support import check, check_code
+from dsum_bench.errors import ModelSkipped
+from dsum_bench.spec import ModelSpec, Placement
 
 WITHOUT_BITSANDBYTES = """
 import importlib.util, sys
@@ -86,3 +89,18 @@ def test_working_memory_by_hand() -> None:
     config = {"num_hidden_layers": 28, "num_attention_heads": 24, "num_key_value_heads": 8, "head_dim": 128}
     assert working_bytes(config, 1) == 114_688 * 2048
     assert working_bytes(config | {"vocab_size": 128_256}, 4) == 4 * (114_688 * 2048 + 16 * 128_256)
+
+
+def test_packages_that_a_checkpoint_asks_for_are_named_before_it_is_loaded(tmp_path: Path) -> None:
+    """flash-attn is installed nowhere by default: loading fails after the download."""
+    model, here = ModelSpec("m", "chat", ("m",), allow=("remote-code",)), Placement("cpu", "float32", "none", "")
+    config = {"model_type": "llama", "attn_implementation": "flash_attention_2"}
+    with pytest.raises(ModelSkipped, match="the package flash-attn is not installed"):
+        check(model, config, here)
+    check(model, config | {"attn_implementation": "sdpa"}, here)
+    code = (
+        "import torch\ntry:\n    import nothing_optional\nexcept ImportError:\n    pass\nfrom nothing_needed import x\n"
+    )
+    (tmp_path / "modeling.py").write_text(code, encoding="utf-8")
+    with pytest.raises(ModelSkipped, match=r"needs packages that are not installed: nothing_needed$"):
+        check_code(tmp_path)
