@@ -55,7 +55,7 @@ def oddities(text: str) -> tuple[str, ...]:
 
 def _is_invisible(text: str, at: int) -> bool:
     """Whether the character there is not the joiner of an emoji."""
-    before = text[:at].rstrip("\ufe0f")[-1:]
+    before = text[max(0, at - 4) : at].rstrip("\ufe0f")[-1:]
     return text[at] != JOINER or not (before and unicodedata.category(before) in ("So", "Sk"))
 
 

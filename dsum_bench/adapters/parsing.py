@@ -14,7 +14,8 @@ _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 def clean(text: str) -> str:
     """text on one line, without the space around it. Quotation marks and headings such as ``요약:`` stay."""
-    return re.sub(r"\s*[\n\r]\s*", " ", text.strip())
+    lines = (line.strip() for line in re.split(r"[\n\r]", text))
+    return " ".join(line for line in lines if line)
 
 
 def without_thoughts(text: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from dsum_bench.checks.base import Check, RunOutputs, share
 from dsum_bench.dialogue import split_turns
+from dsum_bench.metrics.bounds import LONGEST_SUMMARY, scored_part
 from dsum_bench.spec import Finding, Generation, Level, Sample
 
 THOUGHT = re.compile(r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]|<\|channel\|>analysis", re.IGNORECASE)
@@ -196,6 +197,29 @@ class Noted(Check):
         return self.found(f"the engine noted: {_said(noted)}", len(noted), len(written.outputs))
 
 
+class Overlong(Check):
+    """Summaries are longer than metrics look at."""
+
+    name = "overlong"
+    mark = "v"
+    level = "warning"
+    meaning = "scored in part"
+    controls = True
+
+    def after(self, written: RunOutputs) -> Finding | None:
+        made = written.outputs
+        left = {i: len(o.summary) - len(scored_part(o.summary)) for i, o in made.items()}
+        over = [i for i, count in left.items() if count]
+        if not over:
+            return None
+        return self.found(
+            f"{share(len(over), len(made))} have more than {LONGEST_SUMMARY:,} characters (sample {named(over)}): "
+            f"metrics were given the beginning of each, and {sum(left.values()):,} characters were left out",
+            len(over),
+            len(made),
+        )
+
+
 def _said(made: Mapping[str, Generation]) -> str:
     """What was noted, the most frequent first, each with the samples it was noted of."""
     samples: dict[str, list[str]] = {}
@@ -213,4 +237,4 @@ def named(ids: Sequence[str]) -> str:
     return ", ".join(f"'{i}'" for i in ids[:NAMED]) + more
 
 
-CHECKS: tuple[type[Check], ...] = (Thinking, Cut, Empty, Identical, Echo, Refused, Noted)
+CHECKS: tuple[type[Check], ...] = (Thinking, Cut, Empty, Identical, Echo, Refused, Noted, Overlong)

@@ -180,16 +180,20 @@ def _results(database: Path) -> Answer:
 
 
 def _verified(session: Session, database: Path) -> Iterator[Answer]:
-    from dsum_bench.screening.verify import verify
+    from dsum_bench.cli.progress import counted
+    from dsum_bench.screening.verify import PAIRS, verify
 
-    for found in verify(database, session.registry, session.plugins):
-        about = f"{found.model} {found.metric}"
-        if found.problem:
-            yield Answer(about, "missing", f"not verified: {found.problem}")
-            continue
-        told = f"{found.agree} samples agree with the package" + (f", {found.differ} differ" if found.differ else "")
-        own = f", {found.ours} are defined here since it gives no value" if found.ours else ""
-        yield Answer(about, "broken" if found.differ else "ok", told + own)
+    with counted("runs verified") as progress:
+        for found in verify(database, session.registry, session.plugins, progress):
+            about = f"{found.model} {found.metric}"
+            if found.problem:
+                yield Answer(about, "missing", f"not verified: {found.problem}")
+                continue
+            told = f"{found.agree} samples agree with the package"
+            told += f", {found.differ} differ" if found.differ else ""
+            told += f", {found.ours} are defined here since it gives no value" if found.ours else ""
+            told += f", {found.long} are too long for it (over {PAIRS:,} pairs of tokens)" if found.long else ""
+            yield Answer(about, "broken" if found.differ else "ok", told)
 
 
 def _print(session: Session, answers: list[Answer]) -> None:

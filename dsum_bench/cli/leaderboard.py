@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +13,7 @@ import click
 from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress, settings, tested
 from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.datasets.csv_text import csv_text
 from dsum_bench.store import reader
 from dsum_bench.store.differences import how_by_model
 from dsum_bench.store.ranking import DEFAULT_SORT, OTHER_SORTS, RankedBoard, ranked
@@ -93,11 +92,8 @@ def print_csv(boards: Sequence[RankedBoard]) -> None:
     records = [record for board in boards for record in _records(board)]
     measures = list(dict.fromkeys(m for found in boards for m in found.board.measures))
     flat = [_flat(record, measures) for record in records]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(flat[0]) if flat else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    click.echo(text.getvalue(), nl=False)
+    head = list(flat[0]) if flat else []
+    click.echo(csv_text([head, *([row[column] for column in head] for row in flat)]), nl=False)
 
 
 def _flat(record: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from dsum_bench.cli.options import plugin_option, registry_option, results_option
+from dsum_bench.datasets.csv_text import csv_text
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import PromptFormat
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 UNASKED: dict[str, Any] = {
     "all_models": False, "sample": None, "metrics": (), "device": "auto", "dtype": None, "quantization": None,
-    "time_budget": None, "hang_timeout": HANG_TIMEOUT, "executor": "local", "fresh": False, "free_cache": False,
-    "dry_run": False, "as_json": False,
+    "time_budget": None, "hang_timeout": HANG_TIMEOUT, "executor": "local", "dialogues": True, "fresh": False,
+    "free_cache": False, "dry_run": False, "as_json": False,
 }  # fmt: skip
 """What ``screen`` has options for and this command has not."""
 
@@ -115,12 +114,9 @@ def _columns(registry: Registry, dataset: str) -> tuple[str, str]:
 
 
 def _table(rows: Sequence[SampleRecord], columns: tuple[str, str], index: bool) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["", *columns] if index else columns)
-    for number, row in enumerate(rows):
-        writer.writerow([*([number] if index else []), row.sample_id, row.summary])
-    return text.getvalue()
+    head = ["", *columns] if index else columns
+    body = ([*([number] if index else []), row.sample_id, row.summary] for number, row in enumerate(rows))
+    return csv_text([head, *body])
 
 
 def _lines(rows: Sequence[SampleRecord], columns: tuple[str, str]) -> str:

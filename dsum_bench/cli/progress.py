@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from dsum_bench.screening.durations import duration
@@ -23,6 +34,28 @@ class Rate(ProgressColumn):
         if not rate:
             return Text("")
         return Text(f"{rate * 60:.1f}/min" + (f", {duration(left)} left" if left else ""))
+
+
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """How many of something are done, told on standard error: a bar in a terminal, a line now and then elsewhere."""
+    console = Console(stderr=True, markup=False, highlight=False)
+    if console.is_terminal:
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
+        ) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    told = monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if monotonic() - told >= PLAIN_EVERY:
+            told = monotonic()
+            console.print(f"{done} of {total} {what}")
+
+    yield tell
 
 
 class Bars:

@@ -9,6 +9,7 @@ from typing import Any
 from dsum_bench.dialogue import TAG
 from dsum_bench.errors import UserError
 from dsum_bench.metrics.base import MetricTokenizer
+from dsum_bench.metrics.bounds import broken
 
 DICTIONARY = "python-mecab-ko-dic"
 
@@ -78,7 +79,7 @@ class Mecab(MetricTokenizer):
 
     def __call__(self, text: str) -> list[str]:
         # A lone surrogate cannot be encoded for Mecab; it is no character of any language, so it is shown as '?'.
-        cut: list[str] = self._cut(text.encode("utf-8", "replace").decode("utf-8"))
+        cut: list[str] = self._cut(broken(text.encode("utf-8", "replace").decode("utf-8")))
         return cut
 
 

@@ -19,6 +19,7 @@ from dsum_bench.errors import UserError, ending_reason, plugin_code
 from dsum_bench.executors.base import Event, Executor, JobEnded, Progress, events_of
 from dsum_bench.executors.signals import ending_signals
 from dsum_bench.metrics.base import Metric
+from dsum_bench.metrics.bounds import scored_part
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.durations import duration
 from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
@@ -297,7 +298,7 @@ class Sweep:
         metric = self.metrics[choice]
         try:
             with plugin_code():
-                return _checked(metric.score(summary, sample), metric)
+                return _checked(metric.score(scored_part(summary), sample), metric)
         except Exception as error:  # a metric may be a plugin; its fault must cost no output
             self.broken.add(choice)
             told = f"{type(error).__name__}: {error}"

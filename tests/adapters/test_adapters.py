@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from making import builtins, generation, make, shipped, small
 
 from dsum_bench.adapters.base import Adapter
+from dsum_bench.adapters.parsing import clean
 from dsum_bench.errors import ModelError, UserError
 from dsum_bench.spec import Example, PromptSpec, Sample
 
@@ -358,3 +360,13 @@ def test_prompts_of_the_registry_suit_the_styles() -> None:
             style = "completion" if adapter.prompt_style == "completion" else "default"
             made = make(name, small(CHATML), shipped(f"ko-{style}")).prompt(Sample("s", DIALOGUE))
             assert DIALOGUE in made.text, name
+
+
+@given(st.text(st.sampled_from("ab \t\n\r\u3000\x1c"), max_size=12))
+def test_a_summary_is_put_on_one_line(text: str) -> None:
+    assert clean(text) == re.sub(r"\s*[\n\r]\s*", " ", text.strip())
+
+
+def test_a_long_stretch_of_spaces_costs_no_time() -> None:
+    """The time of this grew with the square of the length: half an hour."""
+    assert clean("a" + " " * 1_000_000 + "b\n c") == "a" + " " * 1_000_000 + "b c"

@@ -202,3 +202,20 @@ def test_stored_scores_agree_with_the_packages_and_changed_ones_do_not(dsum: Dsu
     done = dsum("doctor", "--verify-metrics", "--json")
     assert done.returncode == 1
     assert all("39 samples agree with the package, 1 differ" in a["text"] for a in json.loads(done.stdout))
+
+
+def test_an_output_of_a_megabyte_is_scored_in_part_and_not_given_to_the_packages(dsum: Dsum, tmp_path: Path) -> None:
+    """The package `rouge` took 19 GB for it, and was killed."""
+    rows = [{"id": "dev_0", "summary": "가" * 1_000_000}, {"id": "dev_1", "summary": "김도현은 발목을 다쳤습니다."}]
+    (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    metrics = [f"--metric={m}" for m in ("rouge@mecab", "rouge@char", "rouge-score@char", "text", "facts")]
+    done = dsum("score", "long.jsonl", "--allow-missing", *metrics)
+    assert done.returncode == 0, done.stderr
+    with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
+        ((found,),) = db.execute("select text from findings where code = 'overlong'").fetchall()
+    assert "900,000 characters were left out" in found and "'dev_0'" in found
+    done = dsum("doctor", "--verify-metrics", "--json")
+    assert done.returncode == 0, done.stdout
+    for answer in json.loads(done.stdout):
+        assert "1 are too long for it (over 1,000,000 pairs of tokens)" in answer["text"], answer
+        assert "differ" not in answer["text"]

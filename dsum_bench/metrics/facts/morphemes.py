@@ -14,6 +14,7 @@ from typing import Any
 
 from dsum_bench.dialogue import TAG
 from dsum_bench.errors import UserError
+from dsum_bench.metrics.bounds import broken
 
 SPEAKER_TAG = "TAG"
 """The tag of ``#Person1#``, ``#PhoneNumber#`` and the like, which stay whole."""
@@ -94,14 +95,13 @@ class MecabAnalyser(Analyser):
         self._tagger = MeCab.Tagger(f'-r /dev/null -d "{dictionary_path}"')
 
     def raw(self, text: str) -> Iterator[Morpheme]:
-        text = text.replace("\0", " ")
+        text = text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")  # a lone surrogate becomes '?'
         at = 0
-        for line in self._tagger.parse(text.encode("utf-8", "replace").decode("utf-8")).splitlines():
+        for line in self._tagger.parse(broken(text)).splitlines():
             surface, tab, features = line.partition("\t")
             if not tab:  # EOS
                 continue
-            start = text.find(surface, at)
-            start = at if start < 0 else start  # a lone surrogate, shown to Mecab as '?'
+            start = max(at, text.find(surface, at))
             at = start + len(surface)
             yield from _parts(surface, features.split(","), start, at)
 
