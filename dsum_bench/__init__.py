@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dsum_bench.checks.base import Check, RunOutputs, Setup
     from dsum_bench.datasets.base import DatasetReader, Row
     from dsum_bench.decoding.base import Batch, Decoding
-    from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
+    from dsum_bench.engines.base import Engine, Loaded, Plan, Tell, TrainableEngine
     from dsum_bench.errors import ModelError, ModelSkipped, UserError
     from dsum_bench.executors.base import Event, Executor, Job, JobEnded, Progress
     from dsum_bench.executors.child import run_job
@@ -104,6 +104,7 @@ _MODULES = {
     "Supervisor": "dsum_bench.executors.supervisor",
     "Tell": "dsum_bench.engines.base",
     "TextAdapter": "dsum_bench.adapters.text",
+    "TrainableEngine": "dsum_bench.engines.base",
     "Trainer": "dsum_bench.training.base",
     "TrainingParams": "dsum_bench.training.params",
     "TrainingSpec": "dsum_bench.spec",
@@ -161,6 +162,7 @@ __all__ = [
     "Supervisor",
     "Tell",
     "TextAdapter",
+    "TrainableEngine",
     "Trainer",
     "TrainingParams",
     "TrainingSpec",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from difflib import get_close_matches
+from threading import Lock
+from typing import TextIO
 
 
 class UserError(Exception):
@@ -45,6 +47,33 @@ def ending_reason(error: BaseException) -> str:
     return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {first_line(error)}"
 
 
+class _StandardOutput:
+    """Leads standard output to standard error while anybody, in any thread, is in here.
+
+    ``contextlib.redirect_stdout`` would not do: threads leave in another order than they come.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._before: TextIO = sys.stdout
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before, sys.stdout = sys.stdout, sys.stderr
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                sys.stdout = self._before
+
+
+_aside = _StandardOutput()
+
+
 @contextmanager
 def plugin_code() -> Iterator[None]:
     """Around code that may be a plugin's: what it prints goes to standard error, and sys.exit is a fault of its own.
@@ -53,7 +82,7 @@ def plugin_code() -> Iterator[None]:
         RuntimeError: instead of SystemExit.
     """
     try:
-        with redirect_stdout(sys.stderr):
+        with _aside:
             yield
     except SystemExit as error:
         raise RuntimeError(f"it called sys.exit({'' if error.code is None else repr(error.code)})") from error

@@ -70,7 +70,8 @@ def _merge(spec: ModelSpec, session: Session, dataset: str, output: Path, databa
     samples = select(load(data, session.plugins, data.default_split), TEXTS, None, 0).samples
     plan = session.plugins.engines[spec.engine].plan(spec, detect(), 1)
     log = str(database.parent.resolve() / "logs" / f"{spec.name}-merge.log")
-    job = MergeJob(spec.name, spec, plan.placement, tuple(s.dialogue for s in samples), output.resolve(), log)
+    texts = tuple(s.dialogue for s in samples)
+    job = MergeJob(spec.name, spec, plan.placement, texts, output.resolve(), log, session.plugins.settings)
     for event in events_of(Local(), [job]):
         if isinstance(event, MergeDone):
             click.echo(f"merged: {event.different} of {event.total} outputs differ from those of the adapter")

@@ -105,3 +105,22 @@ class Engine(ABC):
     def free(cls, model: ModelSpec) -> int:
         """Delete what was downloaded for this model; returns the bytes freed. Files of the user's own stay."""
         return 0
+
+
+class TrainableEngine(Engine):
+    """An engine whose network can be trained where it lies: all that training uses of an engine.
+
+    folder, tokenizer: of the checkpoint, once prepared. network: a torch module with a transformers configuration, once
+    loaded. packed: keep quantised weights packed even where generating would rather have them unpacked. sharded: the
+    weights will be split over processes. Both are set before ``load``.
+    """
+
+    folder: Path
+    tokenizer: Any
+    network: Any
+    packed: bool = False
+    sharded: bool = False
+
+    @abstractmethod
+    def skeleton(self) -> Any:
+        """The network on torch's ``meta`` device, where a tensor has a shape and no memory; after ``prepare``."""

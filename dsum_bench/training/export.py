@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
+from dsum_bench.plugins import Plugins
 from dsum_bench.provenance import FILE, Provenance
-from dsum_bench.spec import ModelSpec, Placement
+from dsum_bench.spec import ModelSpec, Placement, PluginSettings
 
 TEXTS = 8
 NEW_TOKENS = 48
@@ -30,6 +32,7 @@ class MergeJob:
     texts: tuple[str, ...]
     out: Path
     log: str
+    plugins: PluginSettings = field(default_factory=PluginSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,8 @@ class MergeDone:
 
 def merge(job: MergeJob, emit: Callable[[Any], None]) -> None:
     """Add the adapter to its base's weights, compare what both write, and save them as safetensors."""
-    from dsum_bench.engines.huggingface import HuggingFace
-
-    engine = HuggingFace(job.model, job.placement)
+    engine = Plugins(job.plugins).get("engine", job.model.engine)(job.model, job.placement)
+    assert isinstance(engine, TrainableEngine), "what was trained is loaded by the engine that it was trained with"
     loaded = engine.prepare(lambda text: emit(Progress(job.id, text)))
     engine.load(lambda text: emit(Progress(job.id, text)))
     before = [_written(engine, text) for text in job.texts]

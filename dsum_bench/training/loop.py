@@ -21,7 +21,7 @@ from transformers import (
     set_seed,
 )
 
-from dsum_bench.engines.huggingface import HuggingFace
+from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
 from dsum_bench.training import sharding
@@ -52,7 +52,7 @@ class Trained:
 def train(
     job: TrainingJob,
     trainer: Trainer,
-    engine: HuggingFace,
+    engine: TrainableEngine,
     texts: Sequence[TrainingText],
     dev: Sequence[TrainingText],
     emit: Emit,
@@ -149,7 +149,7 @@ def _values(logs: Mapping[str, float]) -> dict[str, float]:
 class CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers has no types here
     """Tells the parent every point of the curve, and marks checkpoints that are whole."""
 
-    def __init__(self, job: str, engine: HuggingFace, emit: Emit, score: Callable[[], float] | None = None) -> None:
+    def __init__(self, job: str, engine: TrainableEngine, emit: Emit, score: Callable[[], float] | None = None) -> None:
         self.score = score
         self.job = job
         self.engine = engine

@@ -9,6 +9,7 @@ from typing import Any
 
 from dsum_bench.adapters.prompts import default_prompt
 from dsum_bench.datasets.load import Selection, load, select
+from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
 from dsum_bench.fingerprints import ordered_fingerprint
 from dsum_bench.machine import Machine
@@ -57,7 +58,7 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
     """
     model = registry.model(wanted.model)
     adapter = plugins.get("adapter", model.adapter)
-    if adapter.architecture == "none" or model.engine != "huggingface":
+    if adapter.architecture == "none" or not issubclass(plugins.get("engine", model.engine), TrainableEngine):
         raise UserError(f"{model.name} has no weights that could be trained")
     if model.peft is not None:
         raise UserError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.decoding.strategies import Greedy, GreedyParams
-from dsum_bench.engines.huggingface import HuggingFace
+from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.metrics.choose import build
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import Sample
@@ -25,7 +25,7 @@ def scorer(
     samples: Sequence[Sample],
     adapter: Adapter,
     max_tokens: int,
-    engine: HuggingFace,
+    engine: TrainableEngine,
     plugins: Plugins,
     tell: Callable[[str], None],
 ) -> Callable[[], float]:

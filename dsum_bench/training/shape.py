@@ -8,12 +8,9 @@ from dsum_bench.training.base import Trainer
 from dsum_bench.training.planning import ModelShape
 
 
-def count(auto_class: Any, config: Any, trainer: Trainer) -> ModelShape:
-    """The network of a configuration, made on the ``meta`` device, where a tensor has a shape and no memory."""
-    import torch
-
-    with torch.device("meta"):
-        network = auto_class.from_config(config)
+def count(network: Any, trainer: Trainer) -> ModelShape:
+    """Count a network on the ``meta`` device, where a tensor has a shape and no memory."""
+    config = network.config
     linear, other = _linear(network)
     trained = trainer.prepare(network)
     trainable = sum(p.numel() for p in trained.parameters() if p.requires_grad)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dsum_bench import provenance
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.adapters.build import build
-from dsum_bench.engines.base import Loaded
-from dsum_bench.engines.huggingface import HuggingFace
+from dsum_bench.engines.base import Loaded, TrainableEngine
 from dsum_bench.engines.placement import size
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
@@ -45,7 +44,8 @@ def run(job: TrainingJob, emit: Emit) -> None:
 
     trainer_class = plugins.get("trainer", spec.recipe.trainer)
     trainer = trainer_class(trainer_class.Params(**dict[str, Any](spec.recipe.params)))
-    engine = HuggingFace(spec.model, spec.placement)
+    engine = plugins.get("engine", spec.model.engine)(spec.model, spec.placement)
+    assert isinstance(engine, TrainableEngine), "the request was checked"
     tell("opening the tokenizer")
     loaded = engine.prepare(tell)
     adapter = build_adapter(spec, plugins, loaded)
@@ -112,15 +112,13 @@ def build_adapter(spec: TrainingSpec, plugins: Plugins, loaded: Loaded) -> Adapt
     )
 
 
-def plan(job: TrainingJob, trainer: Trainer, engine: HuggingFace, texts: list[TrainingText]) -> TrainingPlan:
+def plan(job: TrainingJob, trainer: Trainer, engine: TrainableEngine, texts: list[TrainingText]) -> TrainingPlan:
     """What the run will take, before any weight is loaded."""
     import psutil
     import torch
-    from transformers import AutoConfig
 
     params, spec = trainer.params, job.spec
-    config = AutoConfig.from_pretrained(engine.folder, local_files_only=True, trust_remote_code=engine._remote_code)
-    counted = shape.count(engine._auto_class(), config, trainer)
+    counted = shape.count(engine.skeleton(), trainer)
     rows = sorted(len(t.input_ids) for t in texts)
     targets = [sum(i != IGNORED for i in t.labels) for t in texts]
     batch = min(params.batch, len(texts))
@@ -161,7 +159,7 @@ def refuse(figures: TrainingPlan, trainer: Trainer, job: TrainingJob) -> None:
 
 
 def save(
-    job: TrainingJob, spec: TrainingSpec, trainer: Trainer, trained: Trained, engine: HuggingFace, loaded: Loaded
+    job: TrainingJob, spec: TrainingSpec, trainer: Trainer, trained: Trained, engine: TrainableEngine, loaded: Loaded
 ) -> None:
     """Write the result beside its place and rename it, so that a result is never half there."""
     new = job.result.with_name(f".{job.result.name}.new")
