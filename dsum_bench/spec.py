@@ -228,7 +228,10 @@ class RunSpec:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found. check: its name; text: a sentence with what to do; hit of total: samples concerned."""
+    """What a check found. check: its name; text: a sentence with what to do; hit of total: samples concerned.
+
+    signature: of the scores it is about, '' where it is not about scores; it then concerns the run by every metric.
+    """
 
     check: str
     level: Level
@@ -236,6 +239,7 @@ class Finding:
     hit: int = 0
     total: int = 0
     mark: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,10 @@ class RunOutputs:
     constants: Mapping[str, Values] = field(default_factory=dict)
 
 
+Answer = Finding | Sequence[Finding] | None
+"""What a check says: nothing, one finding, or one for each signature."""
+
+
 class Check(ABC):
     """One way to be wrong. A subclass has at least one of ``data``, ``before`` and ``after``.
 
@@ -59,6 +63,7 @@ class Check(ABC):
     meaning: what the mark says, in a few words.
     controls: whether it also looks at controls, which have no model.
     early: whether ``after`` is also asked once a first batch of outputs is there, to warn while there is time.
+    stored: False where what it finds depends on other runs, too: it is told, and judged anew when results are read.
     """
 
     name: ClassVar[str]
@@ -67,6 +72,7 @@ class Check(ABC):
     meaning: ClassVar[str]
     controls: ClassVar[bool] = False
     early: ClassVar[bool] = False
+    stored: ClassVar[bool] = True
 
     def data(self, run: RunSpec, samples: Sequence[Sample]) -> Finding | None:
         """Look at dialogues and references alone. Asked for every run: of models, controls and files of summaries."""
@@ -76,13 +82,15 @@ class Check(ABC):
         """Look at prompts, tokenizer and settings; nothing has been generated."""
         return None
 
-    def after(self, written: RunOutputs) -> Finding | None:
-        """Look at outputs and scores; some may be missing."""
+    def after(self, written: RunOutputs) -> Answer:
+        """Look at outputs and scores; some may be missing. What is about scores names their signature."""
         return None
 
-    def found(self, text: str, hit: int = 0, total: int = 0, level: Level | None = None) -> Finding:
+    def found(
+        self, text: str, hit: int = 0, total: int = 0, level: Level | None = None, signature: str = ""
+    ) -> Finding:
         """A finding of this check. Newlines in text become spaces, so that it is one line."""
-        return Finding(self.name, level or self.level, " ".join(text.split()), hit, total, self.mark)
+        return Finding(self.name, level or self.level, " ".join(text.split()), hit, total, self.mark, signature)
 
 
 def share(hit: int, total: int) -> str:

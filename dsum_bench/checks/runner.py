@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dsum_bench.checks.base import Check, RunOutputs, Setup
+from dsum_bench.checks.base import Answer, Check, RunOutputs, Setup
 from dsum_bench.errors import plugin_code
 from dsum_bench.spec import Finding, RunSpec, Sample
 
@@ -36,6 +36,11 @@ def after(plugins: Plugins, written: RunOutputs, control: bool, warn: Callable[[
     return _ask(checks, lambda check: check.after(written), warn)
 
 
+def stored(plugins: Plugins, findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that are kept with the run."""
+    return [f for f in findings if f.check not in plugins.checks or plugins.checks[f.check].stored]
+
+
 def early(plugins: Plugins, written: RunOutputs, warn: Callable[[str], None]) -> list[Finding]:
     """What can be seen already while most samples are missing, notes left out."""
     checks = {n: c for n, c in plugins.checks.items() if c.early}
@@ -43,9 +48,9 @@ def early(plugins: Plugins, written: RunOutputs, warn: Callable[[str], None]) ->
 
 
 def _ask(
-    checks: Mapping[str, type[Check]], question: Callable[[Check], Finding | None], warn: Callable[[str], None]
+    checks: Mapping[str, type[Check]], question: Callable[[Check], Answer], warn: Callable[[str], None]
 ) -> list[Finding]:
-    found = []
+    found: list[Finding] = []
     for name, check in checks.items():
         try:
             with plugin_code():
@@ -54,7 +59,7 @@ def _ask(
             warn(f"check {name} failed and is left out: {type(error).__name__}: {error}")
             continue
         if answer is not None:
-            found.append(answer)
+            found += [answer] if isinstance(answer, Finding) else answer
     return _gravest_first(found)
 
 

@@ -6,41 +6,31 @@ from collections.abc import Mapping
 from statistics import fmean
 
 from dsum_bench.checks.base import Check, RunOutputs, Values
+from dsum_bench.checks.constant import LEVEL, MARK, MEASURE, NAME, against_constant
 from dsum_bench.metrics.base import Metric
 from dsum_bench.spec import Finding
 
-MEASURE = "mean"
 SMALL = 1e-6
 
 
 class NotAboveConstant(Check):
     """The model is not better than one sentence for every dialogue."""
 
-    name = "not-above-constant"
-    mark = "A"
-    level = "warning"
+    name = NAME
+    mark = MARK
+    level = LEVEL
     meaning = "not above the constant control"
+    stored = False
 
-    def after(self, written: RunOutputs) -> Finding | None:
-        from dsum_bench.statistics import compare
-
+    def after(self, written: RunOutputs) -> list[Finding]:
+        found: list[Finding | None] = []
         for signature, theirs in written.constants.items():
             ours = written.values.get(signature, {})
             ids = [i for i in theirs if i in ours and MEASURE in ours[i] and MEASURE in theirs[i]]
-            if not written.complete or len(ids) < len(written.samples):
-                continue
-            found = compare([ours[i][MEASURE] for i in ids], [theirs[i][MEASURE] for i in ids])
-            if found.difference.low <= 0:
-                gap = found.difference
-                verdict = "is worse than" if gap.high < 0 else "cannot be told apart from"
-                return self.found(
-                    f"it {verdict} one and the same sentence for every dialogue ({gap.mean:+.2f} points, 95 % interval "
-                    f"{gap.low:+.2f} to {gap.high:+.2f}; {signature.partition('|')[0]}): it has not shown that it "
-                    "reads dialogues",
-                    found.losses,
-                    found.n,
-                )
-        return None
+            if written.complete and len(ids) == len(written.samples):
+                mine = [ours[i][MEASURE] for i in ids]
+                found += against_constant([mine], [theirs[i][MEASURE] for i in ids], signature)
+        return [finding for finding in found if finding]
 
 
 class RougeShape(Check):
@@ -52,23 +42,27 @@ class RougeShape(Check):
     meaning = "ROUGE values that cannot be"
     controls = True
 
-    def after(self, written: RunOutputs) -> Finding | None:
-        for signature, values in written.values.items():
-            means = _means(values)
-            r1, rl = means.get("rouge1"), means.get("rougeL")
-            if r1 is None or rl is None or r1 < 1:
-                continue
-            if rl > r1 + SMALL:
-                return self.found(
-                    f"ROUGE-L {rl:.2f} is more than ROUGE-1 {r1:.2f}, which no text can have ({signature}): the values "
-                    "are mixed up or their metric is broken",
-                    level="error",
-                )
-            if rl < r1 / 2:
-                return self.found(
-                    f"ROUGE-L {rl:.2f} is less than half of ROUGE-1 {r1:.2f} ({signature}): on real Korean text it "
-                    "lies between 0.7 and 1 times; look for values in the wrong column"
-                )
+    def after(self, written: RunOutputs) -> list[Finding]:
+        found = (self._of(signature, _means(values)) for signature, values in written.values.items())
+        return [finding for finding in found if finding]
+
+    def _of(self, signature: str, means: Mapping[str, float]) -> Finding | None:
+        r1, rl = means.get("rouge1"), means.get("rougeL")
+        if r1 is None or rl is None or r1 < 1:
+            return None
+        if rl > r1 + SMALL:
+            return self.found(
+                f"ROUGE-L {rl:.2f} is more than ROUGE-1 {r1:.2f}, which no text can have ({signature}): the values "
+                "are mixed up or their metric is broken",
+                level="error",
+                signature=signature,
+            )
+        if rl < r1 / 2:
+            return self.found(
+                f"ROUGE-L {rl:.2f} is less than half of ROUGE-1 {r1:.2f} ({signature}): on real Korean text it "
+                "lies between 0.7 and 1 times; look for values in the wrong column",
+                signature=signature,
+            )
         return None
 
 
@@ -81,17 +75,20 @@ class Sum(Check):
     meaning = "sum differs from its parts"
     controls = True
 
-    def after(self, written: RunOutputs) -> Finding | None:
-        for signature, values in written.values.items():
-            means = _means(values)
-            if not {"rouge1", "rouge2", "rougeL"} <= means.keys():
-                continue
-            total = means["rouge1"] + means["rouge2"] + means["rougeL"]
-            for name, expected in (("sum", total), ("mean", total / 3)):
-                if abs(means.get(name, expected) - expected) > 1e-3:
-                    return self.found(
-                        f"its {name} is {means[name]:.2f}, but ROUGE-1, -2 and -L give {expected:.2f} ({signature})"
-                    )
+    def after(self, written: RunOutputs) -> list[Finding]:
+        found = (self._of(signature, _means(values)) for signature, values in written.values.items())
+        return [finding for finding in found if finding]
+
+    def _of(self, signature: str, means: Mapping[str, float]) -> Finding | None:
+        if not {"rouge1", "rouge2", "rougeL"} <= means.keys():
+            return None
+        total = means["rouge1"] + means["rouge2"] + means["rougeL"]
+        for name, expected in (("sum", total), ("mean", total / 3)):
+            if abs(means.get(name, expected) - expected) > 1e-3:
+                return self.found(
+                    f"its {name} is {means[name]:.2f}, but ROUGE-1, -2 and -L give {expected:.2f} ({signature})",
+                    signature=signature,
+                )
         return None
 
 
@@ -104,15 +101,17 @@ class CharacterTokens(Check):
     meaning = "metric fell back to characters"
     controls = True
 
-    def after(self, written: RunOutputs) -> Finding | None:
+    def after(self, written: RunOutputs) -> list[Finding]:
         texts = [r for s in written.samples.values() for r in s.references][:50]
-        for metric in written.metrics:
-            if _falls_back(metric, texts):
-                return self.found(
-                    f"{metric.signature} cuts references into single characters, though it is not named for that: its "
-                    "analyser does not work here, and its scores are far too high"
-                )
-        return None
+        return [
+            self.found(
+                f"{metric.signature} cuts references into single characters, though it is not named for that: its "
+                "analyser does not work here, and its scores are far too high",
+                signature=metric.signature,
+            )
+            for metric in written.metrics
+            if _falls_back(metric, texts)
+        ]
 
 
 def _falls_back(metric: Metric, texts: list[str]) -> bool:

@@ -13,6 +13,7 @@ from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import TITLES, progress
 from dsum_bench.cli.options import json_option, results_option
 from dsum_bench.store import reader
+from dsum_bench.store.constant import judged_run
 from dsum_bench.store.records import RunRecord, SampleRecord, SignatureScores
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ LABEL_WIDTH = 12
 @json_option
 def show(run: str, database: Path, limit: int, order: reader.Order | None, metric: str, as_json: bool) -> None:
     """Show RUN, a run's key (or its beginning) or the name of a model that has one run."""
-    record = reader.run(database, run)
+    record = judged_run(database, reader.run(database, run))
     samples = reader.samples(database, record.row.run_id, metric, order or "position", limit)
     if as_json:
         formatting.print_json(_without_means(asdict(record)) | {"samples": [asdict(sample) for sample in samples]})

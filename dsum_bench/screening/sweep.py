@@ -274,7 +274,7 @@ class Sweep:
         )
         faults: list[str] = []
         findings = runner.after(self.plugins, written, state.candidate.control, faults.append)
-        self.store.keep_findings(state.run_id, "after", findings)
+        self.store.keep_findings(state.run_id, "after", runner.stored(self.plugins, findings))
         self._tell_findings(state, findings, faults)
 
     def _tell_findings(self, state: Running, findings: Sequence[Finding], faults: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from dsum_bench.statistics.distributions import (
     t_critical,
     t_p,
 )
-from dsum_bench.statistics.paired import ALPHA, FEWEST, SEED, Interval, Paired, Values, compare
+from dsum_bench.statistics.paired import ALPHA, FEWEST, SEED, Interval, Paired, Values, compare, surely_apart
 from dsum_bench.statistics.paired import DRAWS as PAIR_DRAWS
 
 Floats = npt.NDArray[np.float64]
@@ -31,10 +31,6 @@ WORK = 8_000_000
 """Pairs of runs to look at over all draws, which bounds the time: about 0.2 s."""
 
 POWER = 0.8
-
-CERTAIN = 2.72
-"""Where |sum of d| / sqrt(sum of d ** 2) is beyond this, a sign-flip test finds the difference whatever the values
-are: Hoeffding bounds its p by 2 * exp(-x ** 2 / 2), which is below 5 % then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +115,8 @@ class AllPairs:
             return np.array([self.alone(first, i).p < ALPHA for i in others])
         t = np.abs(self._t[first, index])
         found: npt.NDArray[np.bool_] = t > self.critical
-        with np.errstate(invalid="ignore"):
-            share = np.where(t == inf, sqrt(self.n), t * sqrt(self.n) / np.sqrt(self.n - 1 + t * t))
-        for k in np.flatnonzero(found & (share < CERTAIN)):
+        sure = surely_apart(self.values[first] - self.values[index])
+        for k in np.flatnonzero(found & ~sure):
             found[k] = self.alone(first, int(index[k])).p < ALPHA
         return found
 

@@ -23,6 +23,8 @@ EXACT = 16
 
 DRAWS = 10_000
 SEED = 42
+CERTAIN = 2.72
+
 CHUNK = 500_000
 """Numbers drawn at a time: 4 MB, which stay in a processor's cache."""
 
@@ -116,6 +118,35 @@ def compare(a: Values, b: Values, draws: int = DRAWS, seed: int = SEED) -> Paire
         ties=int((data == 0).sum()),
         losses=int((data < 0).sum()),
     )
+
+
+def p_values(differences: Sequence[Values] | npt.NDArray[np.float64], seed: int = SEED) -> npt.NDArray[np.float64]:
+    """The p of ``compare`` for many pairs of runs over the same samples, by the same exchanges.
+
+    Args:
+        differences: a - b, shape (pairs, samples), at least one sample.
+    """
+    data = np.asarray(differences, dtype=np.float64)
+    n = data.shape[1]
+    total = data.sum(axis=1)
+    # An exchange turns the signs of its samples: the sum loses them twice.
+    bound = np.abs(total) - 2 * n * 1e-12 * np.maximum(1.0, np.abs(data).max(axis=1))
+    extreme, drawn = np.ones(len(data)), 1
+    for rows in _all_exchanges(n) if n <= EXACT else _drawn_exchanges(n, DRAWS - 1, seed):
+        extreme += (np.abs(total - 2 * (rows @ data.T)) >= bound).sum(axis=0)
+        drawn += len(rows)
+    return extreme / drawn
+
+
+def surely_apart(differences: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Pairs of which ``compare`` finds the difference whatever its exchanges are: beyond 2.72, Hoeffding's bound
+    2 * exp(-x ** 2 / 2) for |sum of d| / sqrt(sum of d ** 2) is below 5 %.
+
+    Args:
+        differences: shape (pairs, samples).
+    """
+    size = np.sqrt((differences * differences).sum(axis=1))
+    return np.asarray(np.abs(differences.sum(axis=1)) > CERTAIN * size)
 
 
 def _segments(

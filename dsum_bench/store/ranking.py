@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsum_bench.errors import UserError, suggestion
+from dsum_bench.store.constant import judged
 from dsum_bench.store.differences import common, how
 from dsum_bench.store.groups import Significance, significance
 from dsum_bench.store.records import Board, BoardRow
@@ -48,7 +49,7 @@ class RankedBoard:
 
 
 def ranked(path: Path, boards: Sequence[Board], sort: str = DEFAULT_SORT) -> list[RankedBoard]:
-    """Boards of a database with their rows ranked, sorted and tested against each other.
+    """Boards of a database with their rows ranked, sorted and tested against each other and the constant control.
 
     Raises:
         UserError: no board can be sorted so.
@@ -58,6 +59,7 @@ def ranked(path: Path, boards: Sequence[Board], sort: str = DEFAULT_SORT) -> lis
 
 
 def _ranked(path: Path, board: Board, sort: str) -> RankedBoard:
+    board = judged(path, board)
     measure = ranking_measure(board, sort)
     rows = by_score(board, sort)
     tested = significance(path, board.signature, measure, [row.run_id for row in rows])

@@ -37,7 +37,7 @@ select run_id, metric, signature, measures, measure, mean, n, low, high
 from aggregates join signatures on signatures.id = signature_id order by run_id, signature_id, measure
 """
 FINDINGS = """
-select run_id, code, level, mark, text, hit, total from findings
+select * from findings
 order by run_id, case level when 'error' then 0 when 'warning' then 1 else 2 end, stage desc, position
 """
 SCORES = """
@@ -187,12 +187,18 @@ def _boards_of(group: Sequence[_Run], metric: str, dataset: str | None, split: s
         if not whole:
             others.append(replace(r.row, reason=r.row.reason or _unscored(r.row, metric, mine)))
     for signature, found in ranked.items():
-        rows = tuple(replace(r.row, means=s.means, intervals=s.intervals) for r, s in found)
+        rows = tuple(_scored(r.row, s) for r, s in found)
         measures = tuple(dict.fromkeys(m for row in rows for m in row.means))
         first = _named([r for r, _ in found], dataset, split)
         yield _board(first, metric, signature, rows[0].n_samples, measures, rows, _latest(others, rows))
     if not ranked:
         yield _board(_named(group, dataset, split), metric, "", group[0].row.n_samples, (), (), _latest(others, ()))
+
+
+def _scored(row: BoardRow, scores: SignatureScores) -> BoardRow:
+    """A row with the means of one signature, and with the findings that concern it."""
+    findings = tuple(f for f in row.findings if f.signature in ("", scores.signature))
+    return replace(row, means=scores.means, intervals=scores.intervals, findings=findings)
 
 
 def _named(runs: Sequence[_Run], dataset: str | None, split: str | None) -> _Run:
@@ -277,8 +283,13 @@ def _runs(db: sqlite3.Connection) -> list[_Run]:
 
 def _findings(db: sqlite3.Connection) -> dict[str, list[FindingRecord]]:
     found: dict[str, list[FindingRecord]] = defaultdict(list)
-    for run_id, *values in db.execute(FINDINGS):
-        found[run_id].append(FindingRecord(*values))
+    for row in db.execute(FINDINGS):
+        # A database that no newer version has written to knows no signature.
+        signature = row["signature"] if "signature" in row.keys() else ""  # noqa: SIM118 (a Row iterates values)
+        finding = FindingRecord(
+            row["code"], row["level"], row["mark"], row["text"], row["hit"], row["total"], signature
+        )
+        found[row["run_id"]].append(finding)
     return found
 
 

@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class FindingRecord:
-    """What a protocol check found in a run. level: error, warning or note; mark: its letter on the board."""
+    """What a protocol check found in a run. level: error, warning or note; mark: its letter on the board.
+
+    signature: of the scores it is about, '' where it is not about scores.
+    """
 
     check: str
     level: str
@@ -17,6 +20,7 @@ class FindingRecord:
     text: str
     hit: int
     total: int
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class BoardRow:
     seconds_per_sample: None before the first sample. peak_memory: bytes, 0 when not measured.
     trimmed, cut, empty: samples whose prompt was trimmed, whose output was ended by its length, whose summary is empty.
     finished: UTC, ISO 8601; when the run ended, or began if it has not.
-    findings: of the protocol checks, the gravest first.
+    findings: of the protocol checks, the gravest first; on a board those that are not about other scores.
     """
 
     run_id: str

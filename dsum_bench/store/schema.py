@@ -195,6 +195,33 @@ def m006_samples(db: Database) -> None:
     db.executescript(SAMPLES)
 
 
+SIGNED_FINDINGS = """
+create table signed (
+    run_id text not null references runs (id) on delete cascade,
+    stage text not null check (stage in ('before', 'after')),
+    position integer not null,
+    code text not null,
+    level text not null check (level in ('error', 'warning', 'note')),
+    mark text not null,
+    text text not null,
+    hit integer not null,
+    total integer not null,
+    signature text not null default '',
+    primary key (run_id, stage, code, signature)
+) without rowid;
+insert into signed (run_id, stage, position, code, level, mark, text, hit, total)
+    select run_id, stage, position, code, level, mark, text, hit, total from findings
+    where code != 'not-above-constant';
+drop table findings;
+alter table signed rename to findings;
+"""
+
+
+def m007_signed_findings(db: Database) -> None:
+    """Findings belong to the signature they are about. Whether a run is above the constant is no longer stored."""
+    db.executescript(SIGNED_FINDINGS)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -202,6 +229,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m004_training,
     m005_notes,
     m006_samples,
+    m007_signed_findings,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

@@ -37,7 +37,7 @@ ADD_SCORE = "insert or ignore into scores values (?, ?, ?, ?, ?)"
 ADD_AGGREGATE = (
     "insert into aggregates (run_id, signature_id, measure, mean, n, low, high) values (?, ?, ?, ?, ?, ?, ?)"
 )
-ADD_FINDING = "insert into findings values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_FINDING = "insert into findings values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 VALUES = """
 select signature_id, sample_id, measure, value from scores join outputs using (run_id, sample_id)
 where run_id = ? order by signature_id, position, sample_id
@@ -264,8 +264,8 @@ class Store:
     def keep_findings(self, key: str, stage: Stage, findings: Sequence[Finding]) -> None:
         """Replace what the checks of a stage found in a run."""
         rows = [
-            (key, stage, i, f.check, f.level, f.mark, f.text, f.hit, f.total)
-            for i, f in enumerate({f.check: f for f in findings}.values())
+            (key, stage, i, f.check, f.level, f.mark, f.text, f.hit, f.total, f.signature)
+            for i, f in enumerate({(f.check, f.signature): f for f in findings}.values())
         ]
         with self._transaction():
             self._db.execute("delete from findings where run_id = ? and stage = ?", [key, stage])

@@ -76,8 +76,10 @@ class CheckRules:
     clean: ClassVar[Setup | RunOutputs]
 
     def look(self, run: Setup | RunOutputs) -> Finding | None:
+        """What is found, the first where there is more."""
         made = self.check()
-        return made.before(run) if isinstance(run, Setup) else made.after(run)
+        found = made.before(run) if isinstance(run, Setup) else made.after(run)
+        return found if found is None or isinstance(found, Finding) else next(iter(found), None)
 
     def test_it_can_be_shown(self) -> None:
         assert len(self.check.mark) == 1

@@ -18,6 +18,8 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.provenance import Provenance, write
 from dsum_bench.registry.load import load
 from dsum_bench.spec import PluginSettings, Sample
+from dsum_bench.store.constant import judged_run
+from dsum_bench.store.reader import run
 
 # One test process makes the sweep that most tests here look at; the other goes on with other tests.
 pytestmark = pytest.mark.xdist_group("faults")
@@ -300,10 +302,10 @@ def sweep(folder: Path, tokenizer: Callable[[str], Any]) -> None:
 
 
 def findings(folder: Path, model: str) -> dict[str, tuple[str, str, int]]:
-    """Check -> level, text and samples hit, as stored."""
-    sql = "select code, level, text, hit from findings join runs on runs.id = run_id where model = ?"
-    with sqlite3.connect(folder / "results" / "dsum.db") as db:
-        return {code: (level, text, hit) for code, level, text, hit in db.execute(sql, [model])}
+    """Check -> level, text and samples hit, as ``show`` tells them."""
+    database = folder / "results" / "dsum.db"
+    found = judged_run(database, run(database, model)).row.findings
+    return {f.check: (f.level, f.text, f.hit) for f in found}
 
 
 @pytest.mark.slow

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from dsum_bench.statistics import ALPHA, FEWEST, compare, mean_interval, mean_intervals, paired
+from dsum_bench.statistics import (
+    ALPHA,
+    FEWEST,
+    compare,
+    mean_interval,
+    mean_intervals,
+    p_values,
+    paired,
+    surely_apart,
+)
 
 values = st.lists(st.floats(0, 100).map(lambda v: round(v, 3)), min_size=2, max_size=30)
 ties = st.lists(st.integers(-3, 6).map(float), min_size=1, max_size=20)
@@ -141,3 +150,13 @@ def test_unpaired_values_are_refused() -> None:
     for a, b in (([], []), ([1.0], [1.0, 2.0])):
         with pytest.raises(ValueError, match="paired values are needed"):
             compare(a, b)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 10_000), st.floats(0, 3))
+def test_many_pairs_have_the_p_of_compare(n: int, pairs: int, seed: int, shift: float) -> None:
+    gaps = np.round(np.random.default_rng(seed).normal(shift, 1, (pairs, n)), 1)
+    alone = [compare(gap, np.zeros(n)).p for gap in gaps]
+    assert p_values(gaps).tolist() == pytest.approx(alone)
+    for sure, p in zip(surely_apart(gaps), alone, strict=True):
+        assert p < ALPHA or not sure
