@@ -135,7 +135,10 @@ def gather(path: Path, metric: str | None = None, dataset: str | None = None, sp
         found, scores = _texts(path, f"t{number}", alike)
         texts.append(found)
         contents |= {id(board): (found, scores) for board in alike}
-    made = tuple(_board(f"b{i}", r, *contents[id(r.board)]) for i, r in enumerate(ranked(path, boards)))
+    made = tuple(
+        _board(f"b{i}", found, *contents[id(board)])
+        for i, (board, found) in enumerate(zip(boards, ranked(path, boards), strict=True))
+    )
     shown = {row.run_id for board in boards for row in (*board.rows, *board.others)}
     runs = tuple(r for r in reader.runs(path) if r.row.run_id in shown)
     labels = {r.row.run_id: r.row.model for r in runs}

@@ -127,3 +127,13 @@ def test_findings_of_an_older_database_are_kept_but_for_those_about_the_constant
     with open_store(path):
         pass
     assert [(f.check, f.text, f.signature) for f in reader.run(path, "m").row.findings] == [("bos", "two", "")]
+
+
+def test_the_report_shows_what_the_board_does(database: Path) -> None:
+    from dsum_bench.report.content import gather
+
+    shown = {
+        board.board.metric: {run.row.model: "".join(f.mark for f in run.row.findings) for run in board.runs}
+        for board in gather(database).boards
+    }
+    assert shown == {metric: marks(database, metric) for metric in (METRIC, CHARACTERS)}
