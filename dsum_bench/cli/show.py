@@ -12,9 +12,12 @@ import click
 from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import TITLES, progress
 from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.cli.sample import show_sample
+from dsum_bench.errors import UserError
 from dsum_bench.store import reader
 from dsum_bench.store.constant import judged_run
 from dsum_bench.store.records import RunRecord, SampleRecord, SignatureScores
+from dsum_bench.store.samples import stored_samples
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +26,7 @@ LABEL_WIDTH = 12
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", required=False)
 @results_option
 @click.option(
     "--samples", "limit", type=click.IntRange(min=0), default=3, show_default=True, help="How many summaries to show."
@@ -31,9 +34,30 @@ LABEL_WIDTH = 12
 @click.option("--worst", "order", flag_value="worst", help="Begin with the lowest scores.")
 @click.option("--best", "order", flag_value="best", help="Begin with the highest scores.")
 @click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Whose scores to show of a sample.")
+@click.option(
+    "--sample", "sample_id", metavar="ID", help="One sample: its dialogue, references and every run's summary."
+)
+@click.option("--dialogues/--no-dialogues", default=True, help="Leave dialogues and references out.")
 @json_option
-def show(run: str, database: Path, limit: int, order: reader.Order | None, metric: str, as_json: bool) -> None:
-    """Show RUN, a run's key (or its beginning) or the name of a model that has one run."""
+def show(
+    run: str | None,
+    database: Path,
+    limit: int,
+    order: reader.Order | None,
+    metric: str,
+    sample_id: str | None,
+    dialogues: bool,
+    as_json: bool,
+) -> None:
+    """Show RUN: a run's key or its beginning, its name, its model's name, or a few words that describe it.
+
+    With --sample ID, show that sample with the summary of RUN, or of every run, the best first.
+    """
+    if sample_id is not None:
+        show_sample(database, sample_id, run, metric, dialogues, as_json)
+        return
+    if run is None:
+        raise UserError("name a run (see 'dsum-bench runs'), or a sample with --sample ID")
     record = judged_run(database, reader.run(database, run))
     samples = reader.samples(database, record.row.run_id, metric, order or "position", limit)
     if as_json:
@@ -47,10 +71,19 @@ def show(run: str, database: Path, limit: int, order: reader.Order | None, metri
         _print_facts(console, _prompt_facts(record.spec["prompt"]))
     for finding in record.row.findings:
         _print_facts(console, iter([(finding.level, f"[{finding.check}] {finding.text}")]))
+    stored = stored_samples(database, record.spec["dataset_fingerprint"], record.spec["references_fingerprint"])
+    texts = {s.sample_id: s for s in stored}
     for sample in samples:
         console.print()
         console.print(formatting.literal(f"{sample.sample_id}  {_line(sample)}", "bold"))
-        console.print(formatting.literal(sample.summary or "(empty summary)"))
+        told = texts.get(sample.sample_id)
+        if dialogues and told is not None and told.dialogue is not None:
+            console.print(formatting.literal(told.dialogue, "dim"))
+            for reference in told.references:
+                console.print(formatting.literal(f"reference: {reference}"))
+            console.print(formatting.literal(f"summary:   {sample.summary or '(empty summary)'}"))
+        else:
+            console.print(formatting.literal(sample.summary or "(empty summary)"))
         if sample.output.strip() != sample.summary.strip():
             console.print(formatting.literal(f"written: {sample.output}", "dim"))
         if sample.note:

@@ -28,17 +28,9 @@ DARK = {
     "front": "#ffab70", "low": "#ffab70", "middle": "#2a2e36", "high": "#8fb4ff",
 }  # fmt: skip
 CATEGORY = [
-    "#2456c4",
-    "#b3470b",
-    "#0f7b6c",
-    "#8a3ffc",
-    "#b28600",
-    "#c2185b",
-    "#5a7d1f",
-    "#0083a8",
-    "#7b5236",
-    "#59616d",
-]
+    "#4c78ff", "#d9702b", "#1a9a80", "#a06bff", "#b8921a", "#e04f8a", "#74a02f", "#1f9cc2", "#b07d5b", "#8a93a1",
+]  # fmt: skip
+"""Readable on light and dark ground."""
 
 
 def forest(data: Any) -> alt.LayerChart:
@@ -86,7 +78,9 @@ def tradeoff(data: Any) -> alt.LayerChart:
     joined = (
         base.transform_filter("datum.front").mark_line(interpolate="step-after", color="c:front", strokeDash=[5, 3])
     ).encode(x=x, y=y, order="x:Q")
-    whiskers = base.mark_rule(opacity=0.45).encode(x=x, y=alt.Y("low:Q", title="t:axis.score"), y2="high:Q")
+    whiskers = base.mark_rule(opacity=0.45, color="c:accent").encode(
+        x=x, y=alt.Y("low:Q", title="t:axis.score"), y2="high:Q"
+    )
     points = base.mark_point(filled=True, size=80, opacity=1).encode(
         x=x,
         y=y,

@@ -298,7 +298,7 @@ class Sweep:
         metric = self.metrics[choice]
         try:
             with plugin_code():
-                return _checked(metric.score(scored_part(summary), sample), metric)
+                return checked_values(metric.score(scored_part(summary), sample), metric)
         except Exception as error:  # a metric may be a plugin; its fault must cost no output
             self.broken.add(choice)
             told = f"{type(error).__name__}: {error}"
@@ -345,7 +345,7 @@ class Sweep:
             self.watcher.warned(problem)
 
 
-def _checked(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]:
+def checked_values(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]:
     """values, if they are what the metric promised. Raises ValueError otherwise."""
     if set(values) != set(metric.measures):
         raise ValueError(f"it gave {', '.join(values) or 'nothing'} instead of {', '.join(metric.measures)}")

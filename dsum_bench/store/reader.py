@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, suggestion
+from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.lock import is_held, show_interrupted
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
@@ -102,31 +103,18 @@ def finished(path: Path) -> set[str]:
 
 
 def run(path: Path, name: str) -> RunRecord:
-    """One run by its key, the beginning of its key, or its model's name, which may also mean its only finished run.
+    """One run by its key or the beginning of it, its name, its model's name, or a few words of what describes it.
 
     Raises:
-        UserError: there is none, or more than one; they are named.
+        UserError: there is none, or more than one; says what tells them apart.
     """
-    with reading(path) as db:
-        runs = _runs(db)
-        matches = (
-            [r for r in runs if r.row.run_id == name]
-            or [r for r in runs if r.row.model == name]
-            or [r for r in runs if name and r.row.run_id.startswith(name)]
-        )
-        finished = [r for r in matches if r.row.status == "done"]
-        if len(finished) == 1:
-            matches = finished
-        if len(matches) == 1:
-            spec = db.execute("select spec from runs where id = ?", [matches[0].row.run_id]).fetchone()[0]
-            return _record(matches[0], json.loads(spec))
-    if not matches:
-        raise UserError(f"no run or model '{name}' in {path}{suggestion(name, {r.row.model for r in runs})}")
-    candidates = ", ".join(
-        f"{r.row.run_id} ({r.row.dataset} {r.row.split}, {_settings(r.row)}, {r.row.status})"
-        for r in sorted(matches, key=lambda r: r.row.finished, reverse=True)[:8]
-    )
-    raise UserError(f"'{name}' names {len(matches)} runs, give the beginning of one's key: {candidates}")
+    known = runs(path)
+    found = matches(known, name)
+    if not found:
+        raise UserError(f"no run or model '{name}' in {path}{suggestion(name, {r.row.model for r in known})}")
+    if len(found) > 1:
+        raise UserError(ambiguous(name, found))
+    return found[0]
 
 
 def runs(path: Path) -> list[RunRecord]:
@@ -152,7 +140,7 @@ def samples(
     found = [_sample(row, scores.get(row["sample_id"], {})) for row in rows]
     if order != "position":
         sign = -1.0 if order == "best" else 1.0
-        found.sort(key=lambda s: sign * _overall(s.scores) if s.scores else float("inf"))
+        found.sort(key=lambda s: sign * overall(s.scores) if s.scores else float("inf"))
     return found[:limit]
 
 
@@ -242,10 +230,6 @@ def _unscored(row: BoardRow, metric: str, scores: Sequence[SignatureScores]) -> 
     return f"{most} of {row.n_samples} samples have scores of {metric}; screen it again with --metric {metric}"
 
 
-def _settings(row: BoardRow) -> str:
-    return " ".join(filter(None, [row.treatment, row.decoding, row.dtype, row.quantization]))
-
-
 def _latest(others: Sequence[BoardRow], ranked: Sequence[BoardRow]) -> tuple[BoardRow, ...]:
     """Of each thing that was tried, the latest attempt, unless it is ranked by now."""
     settled = {key for row in ranked for key in (_attempt(row, True), _attempt(row, False))}
@@ -297,6 +281,7 @@ def _row(row: sqlite3.Row, totals: sqlite3.Row | None, findings: Sequence[Findin
     spec = json.loads(row["spec"])
     return BoardRow(
         run_id=row["id"],
+        name=(row["name"] or "") if "name" in row.keys() else "",  # noqa: SIM118 (a Row iterates values)
         dataset=row["dataset"],
         split=row["split"],
         model=row["model"],
@@ -370,7 +355,8 @@ def _sample(row: sqlite3.Row, scores: Mapping[str, float]) -> SampleRecord:
     return SampleRecord(**values, scores=scores)
 
 
-def _overall(scores: Mapping[str, float]) -> float:
+def overall(scores: Mapping[str, float]) -> float:
+    """The score that orders: the measure ``mean``, else the average of the measures."""
     return scores.get("mean", sum(scores.values()) / len(scores))
 
 

@@ -35,6 +35,7 @@ class BoardRow:
     trimmed, cut, empty: samples whose prompt was trimmed, whose output was ended by its length, whose summary is empty.
     finished: UTC, ISO 8601; when the run ended, or began if it has not.
     findings: of the protocol checks, the gravest first; on a board those that are not about other scores.
+    name: what somebody called the run, mostly ''.
     """
 
     run_id: str
@@ -67,6 +68,7 @@ class BoardRow:
     finished: str
     findings: tuple[FindingRecord, ...] = ()
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

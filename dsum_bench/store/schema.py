@@ -222,6 +222,10 @@ def m007_signed_findings(db: Database) -> None:
     db.executescript(SIGNED_FINDINGS)
 
 
+def m008_run_names(db: Database) -> None:
+    db.executescript("alter table runs add column name text; create unique index runs_name on runs (name);")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -230,6 +234,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m005_notes,
     m006_samples,
     m007_signed_findings,
+    m008_run_names,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

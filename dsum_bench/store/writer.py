@@ -104,6 +104,11 @@ class Store:
         self._db.close()
         self._lock.release()
 
+    def leave_wal(self) -> None:
+        """Bring everything into the one file, so that it can be sent without the two beside it."""
+        with self._explained():
+            self._db.disable_wal()
+
     # -- runs -----------------------------------------------------------------------------------------------
 
     def open_run(self, run: RunSpec, kind: Kind) -> str:
@@ -161,6 +166,24 @@ class Store:
             with self._explained():
                 self._db.execute("pragma wal_checkpoint(truncate)")
             self._abandon(reason)
+
+    def rename(self, key: str, name: str) -> None:
+        """Call a run by a name of its own; '' takes the name away.
+
+        Raises:
+            UserError: another run has this name.
+        """
+        with self._transaction():
+            other = self._db.execute("select id from runs where name = ? and id != ?", [name, key]).fetchone()
+            if other is not None:
+                raise UserError(f"run {other[0]} is called '{name}' already; choose another name")
+            self._db.execute("update runs set name = ? where id = ?", [name or None, key])
+
+    def renew_means(self, key: str) -> None:
+        """Compute a run's means again from its scores; nothing else of it changes."""
+        with self._transaction():
+            self._db.execute("delete from aggregates where run_id = ?", [key])
+            self._db.conn.executemany(ADD_AGGREGATE, self._aggregates(key))
 
     def discard(self, key: str) -> None:
         """Delete a run with its outputs and scores."""
@@ -237,6 +260,11 @@ class Store:
                 self._db.conn.executemany(ADD_SCORE, rows)
         except sqlite3.IntegrityError as error:
             raise ValueError(f"run {key} has no output for some of the samples that scores are given for") from error
+
+    def renew_signatures(self) -> None:
+        """Learn of signatures that were written past ``declare_signature``."""
+        with self._explained():
+            self._signatures = dict(self._db.execute("select signature, id from signatures"))
 
     def values(self, key: str) -> dict[str, dict[str, dict[str, float]]]:
         """All scores of a run: signature -> sample id -> measure -> value."""

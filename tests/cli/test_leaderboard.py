@@ -433,8 +433,7 @@ def test_show_json_holds_the_whole_specification(results: Path) -> None:
         (("leaderboard", "--dataset", "talk"), "'talks'"),
         (("leaderboard", "--metric", "rouge@mecap"), "'rouge@mecab'"),
         (("leaderboard", "--split", "train"), "dev"),
-        (("show", "qwen3"), "'qwen3-4b'"),
-        (("show", "smollm2-135m-instruct"), "names 2 runs"),
+        (("show", "qwen3-4c"), "'qwen3-4b'"),
     ],
 )
 def test_mistakes_are_one_sentence_with_the_nearest_name(results: Path, arguments: tuple[str, ...], told: str) -> None:
@@ -442,6 +441,11 @@ def test_mistakes_are_one_sentence_with_the_nearest_name(results: Path, argument
     assert text.startswith("Error: ")
     assert text.count("\n") == 1
     assert told in text
+
+
+def test_an_ambiguous_name_is_answered_with_a_line_for_each_run(results: Path) -> None:
+    text = run_command("show", "smollm2-135m-instruct", "--results", str(results), code=2)
+    assert text.startswith("Error: 'smollm2-135m-instruct' names 2 runs") and text.count("\n") == 3
 
 
 def test_no_results_yet(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 // Charts: the specifications come with the page (charts.py); here they get rows, words and colours.
 
 const drawn = new Map(); // element -> finalize
+const turn = new Map(); // element -> its latest call
 
 const filled = (value, titles, theme) => {
   if (Array.isArray(value)) return value.map((item) => filled(item, titles, theme));
@@ -15,6 +16,8 @@ const filled = (value, titles, theme) => {
 };
 
 dsum.chart = async (place, name, rows, titles = {}, label = "") => {
+  const mine = {};
+  turn.set(place, mine);
   drawn.get(place)?.();
   drawn.delete(place);
   place.parentElement.querySelector(":scope > details.rows")?.remove();
@@ -32,6 +35,7 @@ dsum.chart = async (place, name, rows, titles = {}, label = "") => {
     mark: { aria: false }, legend: { aria: false, labelColor: theme.text, titleColor: theme.muted, labelFontSize: 12, titleFontSize: 12 }, aria: false, text: { color: theme.text, fontSize: 12 } };
   place.replaceChildren();
   const result = await vegaEmbed(place, spec, { ast: true, actions: false, renderer: "svg", defaultStyle: false, tooltip: tip });
+  if (turn.get(place) !== mine) { result.finalize(); return; } // a later call has drawn it afresh
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", label || dsum.say(`chart.${name}`));
   drawn.set(place, () => result.finalize());
@@ -50,6 +54,7 @@ const tip = (_, event, __, value) => {
 
 // The rows of a chart in words, for who cannot see it: made when it is opened.
 const asTable = (place, rows) => {
+  place.parentElement.querySelector(":scope > details.rows")?.remove();
   const details = dsum.element("details", { class: "rows" }, dsum.element("summary", { "data-t": "as.table" }, dsum.say("as.table")));
   details.addEventListener("toggle", () => {
     if (details.children.length > 1) return;

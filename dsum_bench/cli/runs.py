@@ -1,0 +1,149 @@
+"""Runs to hand: ``runs``, ``rename``, ``delete``, ``merge``, ``export-runs``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from dsum_bench.cli import formatting
+from dsum_bench.cli.board_table import progress
+from dsum_bench.cli.options import DATABASE, json_option, results_option
+from dsum_bench.errors import UserError
+from dsum_bench.store import reader
+from dsum_bench.store.catalog import with_words
+from dsum_bench.store.differences import how_by_model
+from dsum_bench.store.records import RunRecord
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@results_option
+@click.option("--status", type=click.Choice(reader.STATUS_ORDER), help="Only runs of this status.")
+@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Whose mean to show.")
+@json_option
+def runs(words: tuple[str, ...], database: Path, status: str | None, metric: str, as_json: bool) -> None:
+    """List runs: key, name, model, what tells it from others of its model, data, status, score.
+
+    WORDS leave only the runs in whose description all of them stand, such as `kobart beam4 dev`.
+    """
+    found = reader.runs(database)
+    found = with_words(found, " ".join(words)) if words else found
+    found = [r for r in found if status is None or r.row.status == status]
+    if as_json:
+        rows = [asdict(r.row) | {"selection": r.selection, "scores": [asdict(s) for s in r.scores]} for r in found]
+        for row in rows:
+            del row["means"], row["intervals"]  # those of every metric stand in ``scores``
+        formatting.print_json(rows)
+        return
+    if not found:
+        raise UserError(f"no run in {database} fits {' '.join(words) or status}")
+    _print(found, metric)
+
+
+def _print(records: Sequence[RunRecord], metric: str) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    named = any(r.row.name for r in records)
+    titles = ["key", *(["name"] if named else []), "model", "how", "data", "status", "score", "when"]
+    for title in titles:
+        table.add_column(
+            title, justify="right" if title == "score" else "left", no_wrap=title == "key", overflow="fold"
+        )
+    for record, told in zip(records, how_by_model([r.row for r in records]), strict=True):
+        row = record.row
+        state = progress(row) if row.status != "done" else "done"
+        cells = [row.run_id, *([row.name] if named else []), row.model, told]
+        cells += [f"{row.dataset} {row.split}, {record.selection}", state, _mean(record, metric), row.finished[:10]]
+        table.add_row(*(formatting.literal(cell) for cell in cells))
+    console = formatting.console()
+    console.print(table)
+
+
+def _mean(record: RunRecord, metric: str) -> str:
+    scores = [s for s in record.scores if s.metric == metric]
+    return formatting.score(scores[-1].means.get("mean")) if scores else ""
+
+
+@click.command()
+@click.argument("run")
+@click.argument("name")
+@results_option
+def rename(run: str, name: str, database: Path) -> None:
+    """Call RUN by NAME, under which every command finds it from then on; '' takes the name away."""
+    from dsum_bench.store.writer import Store
+
+    record = reader.run(database, run)
+    with Store.open(database) as store:
+        store.rename(record.row.run_id, name)
+    click.echo(f"{record.row.run_id} ({record.row.model}) {f'is called {name}' if name else 'has no name now'}")
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@results_option
+def delete(runs: tuple[str, ...], yes: bool, database: Path) -> None:
+    """Delete each RUN with its summaries and scores, and dialogues that no other run is of."""
+    from dsum_bench.store.samples import drop_unused
+    from dsum_bench.store.writer import Store
+
+    records = {r.row.run_id: r for r in (reader.run(database, run) for run in runs)}
+    for record in records.values():
+        row = record.row
+        click.echo(f"{row.run_id} {formatting.clean(row.model)} ({row.dataset} {row.split}, {progress(row)})")
+    if not yes:
+        click.confirm(f"delete {len(records)} run{'s' * (len(records) > 1)}?", abort=True)
+    with Store.open(database) as store:
+        for key in records:
+            store.discard(key)
+        with store.transaction() as db:
+            drop_unused(db.conn)
+    click.echo(f"{len(records)} deleted")
+
+
+@click.command()
+@click.argument("other", type=click.Path(path_type=Path))
+@results_option
+def merge(other: Path, database: Path) -> None:
+    """Add the runs and trainings of OTHER, a results folder or a database in it, to this one's.
+
+    A run that both have gets the samples and scores that it lacks here; what is here already stays as it is. Nothing
+    is merged where a run of one key has other dialogues, references or another kind.
+    """
+    from dsum_bench.store.copying import copy_runs
+    from dsum_bench.store.writer import Store
+
+    with Store.open(database) as store:
+        done = copy_runs(other / DATABASE if other.is_dir() else other, store)
+    click.echo(
+        f"{len(done.added)} runs added, {len(done.completed)} completed, {len(done.known)} known; "
+        f"{len(done.trainings)} trainings added"
+    )
+
+
+@click.command("export-runs")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File to write, such as runs.db, or a folder.",
+)
+@results_option
+def export_runs(runs: tuple[str, ...], output: Path, database: Path) -> None:
+    """Write each RUN to a database of its own, with summaries, scores, findings and dialogues; `merge` reads it."""
+    from dsum_bench.store.copying import copy_runs
+    from dsum_bench.store.writer import Store
+
+    keys = list(dict.fromkeys(reader.run(database, run).row.run_id for run in runs))
+    file = output if output.suffix else output / DATABASE
+    with Store.open(file) as store:
+        copy_runs(database, store, keys)
+        store.leave_wal()
+    click.echo(f"{len(keys)} run{'s' * (len(keys) > 1)} in {file}")

@@ -1,0 +1,49 @@
+"""``dsum-bench show --sample``: dialogue, references and every summary together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from dsum_bench.cli import formatting
+from dsum_bench.store.differences import how_by_model
+from dsum_bench.store.reader import overall
+from dsum_bench.store.views import SampleView, sample_views
+
+
+def show_sample(database: Path, sample_id: str, run: str | None, metric: str, dialogues: bool, as_json: bool) -> None:
+    """Print a sample with the summaries of one run or of all, the best first."""
+    views = sample_views(database, sample_id, run, metric)
+    if as_json:
+        formatting.print_json([_object(view, dialogues) for view in views])
+        return
+    for view in views:
+        _print(view, dialogues)
+
+
+def _object(view: SampleView, dialogues: bool) -> dict[str, object]:
+    sample = asdict(view.sample) if view.sample and dialogues else None
+    outputs = [
+        {"run_id": record.row.run_id, "model": record.row.model} | asdict(output) for record, output in view.outputs
+    ]
+    return {"sample_id": view.sample_id, "sample": sample, "outputs": outputs}
+
+
+def _print(view: SampleView, dialogues: bool) -> None:
+    console = formatting.console()
+    first = view.outputs[0][0]
+    console.print(formatting.literal(f"{view.sample_id}  {first.dataset} {first.split}", "bold"))
+    if view.sample is not None and view.sample.dialogue is not None and dialogues:
+        if view.sample.topic:
+            console.print(formatting.literal(f"topic: {view.sample.topic}", "dim"))
+        console.print(formatting.literal(view.sample.dialogue))
+        for reference in view.sample.references:
+            console.print(formatting.literal(f"\nreference\n  {reference}"))
+    elif dialogues:
+        console.print(formatting.literal("(the database keeps no text of this dialogue)", "dim"))
+    told = how_by_model([record.row for record, _ in view.outputs])
+    for (record, output), how in zip(view.outputs, told, strict=True):
+        score = f"{overall(output.scores):.2f}  " if output.scores else ""
+        console.print(formatting.literal(f"\n{score}{record.row.model}, {how}", "bold"))
+        console.print(formatting.literal(f"  {output.summary or '(empty summary)'}"))
+    console.print()
