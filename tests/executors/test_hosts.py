@@ -68,3 +68,54 @@ def test_a_notebook_cell_screens(folder: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
     nbclient.NotebookClient(notebook, timeout=560, resources={"metadata": {"path": str(folder)}}).execute()
     assert_screened(folder)
+
+
+OWN = """
+from dsum_bench import JobEnded, Metric, Placement, Supervisor
+
+class Mine(Metric):
+    name = "mine"
+    measures = ("length",)
+    needs_tokenizer = False
+    signature = "mine:1"
+
+    def score(self, summary, sample):
+        return {"length": float(len(summary)) * FACTOR}
+
+FACTOR = 2.0
+
+class Job:
+    entry = "asking:ask"
+    placement = Placement("cpu", "float32", "none", "")
+    id, log, metric = "j", "j.log", Mine
+
+supervisor = Supervisor()
+supervisor.start(Job())
+while supervisor.busy:
+    for event in supervisor.listen():
+        print(repr(event))
+supervisor.close()
+"""
+ASKING = """
+from dsum_bench import Progress
+
+def ask(job, emit):
+    emit(Progress(job.id, str(job.metric(None).score("네네", None)["length"])))
+"""
+
+
+@pytest.mark.parametrize("given", ["file", "standard input"])
+def test_classes_of_a_script_travel_to_its_workers(given: str, tmp_path: Path) -> None:
+    (tmp_path / "asking.py").write_text(ASKING, encoding="utf-8")
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    with (tmp_path / "own.py").open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "own.py" if given == "file" else "-"],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL if given == "file" else file,
+            capture_output=True,
+            text=True,
+            timeout=560,
+            check=False,
+        )
+    assert done.stdout.splitlines() == ["Progress(job='j', text='4.0')", "JobEnded(job='j', reason='', skipped=False)"]
