@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 
@@ -21,6 +22,9 @@ class Local(Executor):
     name = "local"
 
     def __init__(self, hang_timeout: float = HANG_TIMEOUT, machine: Machine | None = None) -> None:
+        if os.environ.get("RANK", "0") != "0":
+            # Of the processes of one training only the first tells much; should another hang, it hangs with it.
+            hang_timeout = math.inf
         super().__init__(hang_timeout)
         found = machine or detect()
         self._free = {gpu.index: gpu.free_bytes for gpu in found.gpus}

@@ -97,11 +97,12 @@ class Supervisor:
         for worker in list(self._workers.values()):
             if worker.connection in ready:
                 yield from self._read(worker)
-            elif worker.process.poll() is not None:  # what it has started may still hold its end of the connection
-                yield self._retire(worker)
-            else:
+            elif worker.process.poll() is None:
                 worker.silent += waited
                 self._look_for_hang(worker)
+            elif not wait([worker.connection], 0):
+                # It is gone and nothing that it sent is left to read, though what it started may hold its end open.
+                yield self._retire(worker)
             _send_due(worker)
 
     def stop(self, job: str, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import re
@@ -10,8 +11,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ import pytest
 from faulty_runs import RUNS
 from ticking import Ticking
 
-from dsum_bench.executors.base import JobEnded
+from dsum_bench.executors.base import Event, Executor, Job, JobEnded
+from dsum_bench.executors.child import run_job
 from dsum_bench.executors.local import Local
 from dsum_bench.executors.supervisor import Supervisor
 from dsum_bench.executors.wire import Inbox, frame
@@ -102,6 +105,40 @@ def test_a_worker_that_cannot_start_says_why(run: Run, tmp_path: Path, monkeypat
     assert "before it began: ImportError: half of the package is missing" in reason
     (log,) = (tmp_path / "logs").iterdir()
     assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+class HereAndNow(Executor):
+    """Does a job in this process, as an executor for another machine does it there."""
+
+    name = "here-and-now"
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
+        for job in jobs:
+            told: list[Event] = []
+            ended = run_job(job, told.append)
+            yield from told
+            yield ended
+
+    def stop(self, job: str, reason: str) -> None:
+        return
+
+
+@pytest.mark.parametrize("fault", ["raises", "exits", "full"])
+def test_another_executor_runs_screenings_and_trainings_alike(
+    run: Run, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason, status = REASONS[fault]
+    monkeypatch.setenv("FAULT", fault)
+    found = run(tmp_path, HereAndNow())
+    assert found[0] == status
+    assert_matches(reason, found[1])
+
+
+def test_only_the_main_process_of_a_launched_training_is_watched_for_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    for rank, seconds in (("0", 7.0), ("1", math.inf)):
+        monkeypatch.setenv("RANK", rank)
+        assert local(7.0).hang_timeout == seconds
 
 
 class Unpicklable(str):
@@ -204,6 +241,31 @@ def test_a_stopped_job_ends_even_if_it_ignores_sigterm_and_the_others_go_on(
         supervisor.close()
     assert ended == {"a": "no longer wanted", "b": ""}
     assert ticks["b"] == 20
+
+
+def test_what_a_worker_sent_just_before_its_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may send and end after it was last listened to and before it is asked whether it lives."""
+    looks = 0
+
+    def late(connections: list[Any], timeout: float) -> list[Any]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            (worker,) = supervisor._workers.values()
+            worker.process.wait(60)
+            return []
+        return list(wait(connections, timeout))
+
+    monkeypatch.setattr("dsum_bench.executors.supervisor.wait", late)
+    supervisor, got = Supervisor(), []
+    try:
+        supervisor.start(Ticking("a", str(tmp_path / "a.log"), 3))
+        while supervisor.busy:
+            got += supervisor.listen()
+    finally:
+        supervisor.close()
+    assert [type(event).__name__ for event in got] == ["Progress"] * 3 + ["JobEnded"]
+    assert got[-1] == JobEnded("a")
 
 
 def test_messages_are_put_together_from_any_pieces() -> None:
