@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations, pairwise
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import click
 import numpy as np
@@ -30,6 +31,12 @@ Study = Callable[[Generator, Floats, int, int], tuple[Floats, npt.NDArray[np.int
 SIZES = (16, 50, 499)
 RUNS = (2, 10, 50)
 VARIANTS = 12
+ABOUT = """\
+What is simulated and how stands in `benchmarks/statistics.py`: systems that write references with
+a part of the tokens replaced, as good as each other by construction. `own noise`: each run writes every
+summary in one of twelve ways; `three systems`: takes every summary at random from the same three; `twins`: runs in twos
+that share nine tenths of their summaries; `half worse`: every other run is far worse."""
+CONSTANT = "#Person1#은 #Person2#에게 이야기를 합니다."
 SAMPLES_KO = Path(__file__).parents[1] / "dsum_bench" / "datasets" / "samples_ko" / "dev.jsonl"
 
 
@@ -37,15 +44,15 @@ SAMPLES_KO = Path(__file__).parents[1] / "dsum_bench" / "datasets" / "samples_ko
 
 
 def read(path: Path) -> list[tuple[str, str]]:
-    """Dialogue and summary of each row of a CSV or JSON Lines file."""
+    """Dialogue and (first) summary of each row of a CSV or JSON Lines file."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows: Iterable[dict[str, str]] = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
-        return [(row["dialogue"], row["summary"]) for row in rows]
+        rows: Iterable[dict[str, Any]] = csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, file)
+        both = [(row["dialogue"], row["summary"]) for row in rows]
+    return [(dialogue, summary if isinstance(summary, str) else summary[0]) for dialogue, summary in both]
 
 
 def scores(rows: Sequence[tuple[str, str]], generator: Generator) -> Floats:
     """Mean ROUGE of each sample's variants, shape (VARIANTS, rows): as good as each other, each with its own noise."""
-    from dsum_bench.metrics.rouge_core import rouge_scores
     from dsum_bench.metrics.tokenizers import Mecab
 
     cut = Mecab()
@@ -56,11 +63,31 @@ def scores(rows: Sequence[tuple[str, str]], generator: Generator) -> Floats:
         for row in range(VARIANTS):
             kept = generator.random(len(reference)) < share
             drawn = generator.choice(spare, size=len(reference))
-            value = rouge_scores(
-                [r if k else str(d) for r, k, d in zip(reference, kept, drawn, strict=True)], reference
-            )
-            found[row, column] = 100 * (value.rouge1.f1 + value.rouge2.f1 + value.rougeL.f1) / 3
+            written = [r if k else str(d) for r, k, d in zip(reference, kept, drawn, strict=True)]
+            found[row, column] = rouge(written, reference)
     return found
+
+
+def controls(rows: Sequence[tuple[str, str]]) -> Floats:
+    """Mean ROUGE of a constant sentence, of the first three turns and of the three longest, shape (3, rows)."""
+    from dsum_bench.dialogue import split_turns
+    from dsum_bench.metrics.tokenizers import Mecab
+
+    cut = Mecab()
+    found = np.zeros((3, len(rows)))
+    for column, (dialogue, summary) in enumerate(rows):
+        turns = split_turns(dialogue)
+        longest = sorted(sorted(range(len(turns)), key=lambda i: -len(turns[i]))[:3])
+        texts = (CONSTANT, " ".join(turns[:3]), " ".join(turns[i] for i in longest))
+        found[:, column] = [rouge(cut(text), cut(summary)) for text in texts]
+    return found
+
+
+def rouge(written: list[str], reference: list[str]) -> float:
+    from dsum_bench.metrics.rouge_core import rouge_scores
+
+    value = rouge_scores(written, reference)
+    return 100 * (value.rouge1.f1 + value.rouge2.f1 + value.rougeL.f1) / 3
 
 
 def dialogues(generator: Generator, variants: Floats, n: int) -> Floats:
@@ -192,11 +219,18 @@ def _found(values: Floats, better: float) -> float:
     return float(AllPairs(shifted, draws=199).apart(0, range(1, len(values))).mean())
 
 
-def spread(variants: Floats) -> str:
-    """The standard error of a paired difference for all the rows there are, from all pairs of systems."""
+def spread(variants: Floats, controls: Floats) -> str:
+    """The standard error of a paired difference over all the rows there are: of the systems, and of the controls."""
     n = variants.shape[1]
-    errors = [(a - b).std(ddof=1) / np.sqrt(n) for a, b in combinations(variants, 2)]
-    return f"Standard error of a paired difference over {n} dialogues: {min(errors):.2f} to {max(errors):.2f}."
+    systems, plain = (
+        [(a - b).std(ddof=1) / np.sqrt(n) for a, b in combinations(runs, 2)] for runs in (variants, controls)
+    )
+    mixed = [(variants[0] - control).std(ddof=1) / np.sqrt(n) for control in controls]
+    return (
+        f"Standard error of a paired difference over {n} dialogues: {min(systems):.2f} to {max(systems):.2f} between "
+        f"the systems, {min(plain):.2f} to {max(plain):.2f} between the controls (a constant sentence, LEAD-3, "
+        f"the three longest turns), {min(mixed):.2f} to {max(mixed):.2f} between a system and a control."
+    )
 
 
 # -- the page ---------------------------------------------------------------------------------------------------
@@ -214,8 +248,12 @@ def main(data: Path, boards: int, repeats: int, seed: int, output: Path | None) 
     """Simulate boards, intervals and differences of which the truth is known."""
     began = process_time()
     generator = np.random.default_rng(seed)
-    variants = scores(read(data), generator)
-    lines = [f"{len(variants[0])} dialogues. {spread(variants)}"]
+    rows = read(data)
+    variants = scores(rows, generator)
+    data_told = (
+        f"FILE was {data.parent.name}/{data.name}: {len(rows)} dialogues, {variants.mean():.1f} points on average."
+    )
+    lines = [f"{data_told} {spread(variants, controls(rows))}"]
     for title, table in (
         ("Boards with a difference that is not there", false_lines(variants, boards, generator)),
         ("Intervals that hold the truth", coverage(variants, repeats, generator)),
@@ -229,7 +267,8 @@ def main(data: Path, boards: int, repeats: int, seed: int, output: Path | None) 
     lines += ["", f"{process_time() - began:.0f} s of one core."]
     if output:
         told = f"    python -m benchmarks.statistics --data FILE --boards {boards} --repeats {repeats} --seed {seed}"
-        output.write_text("\n".join(["# The statistics of a board, simulated", "", told, "", *lines]) + "\n", "utf-8")
+        text = "\n".join(["# The statistics of a board, simulated", "", told, "", ABOUT, "", *lines])
+        output.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

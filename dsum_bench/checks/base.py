@@ -63,7 +63,7 @@ class Check(ABC):
     meaning: what the mark says, in a few words.
     controls: whether it also looks at controls, which have no model.
     early: whether ``after`` is also asked once a first batch of outputs is there, to warn while there is time.
-    stored: False where what it finds depends on other runs, too: it is told, and judged anew when results are read.
+    stored: False where what it finds depends on other runs as well. It is told, and judged anew when results are read.
     """
 
     name: ClassVar[str]
