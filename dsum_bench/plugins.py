@@ -255,7 +255,7 @@ def _register(thing: Any, kind: str, owner: str, things: dict[str, Any], owners:
     if not isinstance(name, str) or not name:
         raise UserError(f"{owner} registers {what} among {kind} without a name")
     if name in things:
-        raise UserError(f"{owner} registers '{name}' among {kind}, which {owners[name]} already has")
+        raise UserError(f"{owner} registers '{name}' among {kind}, which {owners[name]} already registered")
     things[name], owners[name] = thing, owner
 
 

@@ -56,7 +56,7 @@ class TurnsOptions:
 
     def __post_init__(self) -> None:
         if self.turns < 1:
-            raise ValueError(f"turns is {self.turns}, but must be 1 or more")
+            raise ValueError(f"turns must be at least 1, not {self.turns}")
 
 
 def joined(turns: Sequence[str]) -> str:

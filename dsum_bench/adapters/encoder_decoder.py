@@ -68,18 +68,18 @@ class EncoderDecoderAdapter(TextAdapter):
         if self.options.wrap:
             ends = [self.tokenizer.bos_token_id, self.tokenizer.eos_token_id]
             if None in ends:
-                raise ModelError("option wrap needs a tokenizer with BOS and EOS, and this one lacks one")
+                raise ModelError("option wrap needs a tokenizer with both BOS and EOS")
             return ends[:1], ends[1:]
         plain = self.plain_ids("x")
         whole: list[int] = self.tokenizer("x")["input_ids"]
         for start in range(len(whole) - len(plain) + 1):
             if whole[start : start + len(plain)] == plain:
                 return whole[:start], whole[start + len(plain) :]
-        raise ModelError("its tokenizer changes a text when it adds its special tokens")
+        raise ModelError("its tokenizer changes the text when it adds special tokens")
 
     def _language_id(self, option: str) -> int:
         code = getattr(self.options, option)
         found = self.token_id(code)
         if found not in self._control_ids or not hasattr(self.tokenizer, "src_lang"):
-            raise ModelError(f"option {option} is '{code}', which is no language code of its tokenizer")
+            raise ModelError(f"option {option} is '{code}', which is not a language code of its tokenizer")
         return found

@@ -29,7 +29,7 @@ def writes_nothing(config: Mapping[str, Any]) -> str | None:
     """Why a checkpoint cannot write text at all, None when it can."""
     names = [str(name) for name in config.get("architectures") or ()]
     if names and all(name.endswith(READERS) for name in names):
-        return f"is a {names[0]}, which does not write text"
+        return f"is a {names[0]}, which does not generate text"
     return None
 
 

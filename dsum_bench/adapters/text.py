@@ -79,7 +79,9 @@ class TextAdapter(Adapter):
     def end_of_target(self) -> int:
         """Id of the token that ends a summary in training."""
         if self.tokenizer.eos_token_id is None:
-            raise ModelError("its tokenizer names no end token (eos_token), so a trained model would never stop")
+            raise ModelError(
+                "its tokenizer has no end-of-sequence token (eos_token), so a trained model would never stop"
+            )
         return int(self.tokenizer.eos_token_id)
 
     def end_ids(self) -> tuple[int, ...]:

@@ -43,8 +43,8 @@ def against_constant(
 def _text(mean: float, p: float, signature: str) -> str:
     from dsum_bench.statistics import ALPHA
 
-    verdict = "is worse than" if p < ALPHA else "cannot be told apart from"
+    verdict = "is worse than" if p < ALPHA else "does not differ significantly from"
     return (
-        f"it {verdict} one and the same sentence for every dialogue ({mean:+.2f} points, p = {p:.4f}; "
+        f"it {verdict} the same sentence for every dialogue ({mean:+.2f} points, p = {p:.4f}; "
         f"{signature.partition('|')[0]}): it has not shown that it reads dialogues"
     )

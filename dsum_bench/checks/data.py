@@ -25,7 +25,7 @@ class Duplicates(Check):
         if not again:
             return None
         return self.found(
-            f"{share(again, len(samples))} share their dialogue with another: they count twice, and intervals "
+            f"{share(again, len(samples))} have the same dialogue as another sample: they count twice, and intervals "
             "are narrower than they should be",
             again,
             len(samples),
@@ -33,7 +33,7 @@ class Duplicates(Check):
 
 
 class Overlap(Check):
-    """Evaluated dialogues were trained on, or stand in the prompt as examples."""
+    """Evaluated dialogues were trained on, or appear in the prompt as examples."""
 
     name = "overlap"
     mark = "O"
@@ -46,7 +46,7 @@ class Overlap(Check):
         seen = [i for i, digest in ours.items() if digest in shown]
         if seen:
             return self.found(
-                f"{share(len(seen), len(ours))} stand in the prompt as examples, with their summary: take them out of "
+                f"{share(len(seen), len(ours))} appear in the prompt as examples, with their summary: take them out of "
                 "the prompt or of the split",
                 len(seen),
                 len(ours),

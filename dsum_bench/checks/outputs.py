@@ -36,8 +36,8 @@ class Thinking(Check):
         left = sum(bool(THOUGHT.search(o.summary)) for o in made.values())
         if left:
             return self.found(
-                f"thinking text stands in the summaries of {share(left, len(made))} and is scored: parse it out in the "
-                "adapter, or switch thinking off in the template",
+                f"thinking text is left in the summaries of {share(left, len(made))} and is scored: parse it out in "
+                "the adapter, or switch thinking off in the template",
                 left,
                 len(made),
                 "error",
@@ -104,7 +104,7 @@ class Identical(Check):
     name = "identical"
     mark = "I"
     level = "warning"
-    meaning = "same summary again and again"
+    meaning = "same summary repeated"
     early = True
 
     def after(self, written: RunOutputs) -> Finding | None:
@@ -118,7 +118,7 @@ class Identical(Check):
             return None
         shown = summary if len(summary) <= 40 else f"{summary[:39]}…"
         return self.found(
-            f"{share(count, total)} have one and the same summary ('{shown}'): the model does not read the dialogue",
+            f"{share(count, total)} have the same summary ('{shown}'): the model does not read the dialogue",
             count,
             total,
             _level(count, total, 0.0, 0.5),
@@ -140,8 +140,8 @@ class Echo(Check):
         if not echoes or echoes < 0.05 * len(made):
             return None
         return self.found(
-            f"the summaries of {share(echoes, len(made))} hold whole turns of the dialogue, speaker and all: the model "
-            "goes on with the dialogue or copies it instead of summarising",
+            f"the summaries of {share(echoes, len(made))} contain whole turns of the dialogue with their speakers: the "
+            "model continues the dialogue or copies it instead of summarising",
             echoes,
             len(made),
             "error" if echoes >= 0.5 * len(made) else None,

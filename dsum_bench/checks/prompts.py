@@ -183,7 +183,7 @@ class EndTokens(Check):
     name = "end-tokens"
     mark = "S"
     level = "error"
-    meaning = "turn's end is no stop token"
+    meaning = "end of turn is not a stop token"
 
     def before(self, setup: Setup) -> Finding | None:
         around = frame_of(setup)

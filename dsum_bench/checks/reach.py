@@ -112,7 +112,7 @@ class RoundTrip(Check):
         if not lost:
             return None
         return self.found(
-            f"references of {share(len(lost), len(wanted))} come out changed of this tokenizer and adapter (unknown "
+            f"references of {share(len(lost), len(wanted))} are changed by this tokenizer and adapter (unknown "
             "characters, or cut by the parsing): a perfect model could not write them",
             len(lost),
             len(wanted),

@@ -56,7 +56,7 @@ def _ask(
             with plugin_code():
                 answer = question(check())
         except Exception as error:  # a check may be a plugin; its fault must cost no run
-            warn(f"check {name} failed and is left out: {type(error).__name__}: {error}")
+            warn(f"check {name} failed and was skipped: {type(error).__name__}: {error}")
             continue
         if answer is not None:
             found += [answer] if isinstance(answer, Finding) else answer

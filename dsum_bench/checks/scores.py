@@ -39,7 +39,7 @@ class RougeShape(Check):
     name = "rouge-shape"
     mark = "G"
     level = "warning"
-    meaning = "ROUGE values that cannot be"
+    meaning = "impossible ROUGE values"
     controls = True
 
     def after(self, written: RunOutputs) -> list[Finding]:

@@ -50,7 +50,7 @@ class OddCharacters(Check):
         if not parts:
             return None
         return self.found(
-            f"odd characters stand in {' and '.join(parts)}: {why}; scores are those of the texts as they are. Write "
+            f"unusual characters in {' and '.join(parts)}: {why}; scores are those of the texts as they are. Write "
             "the texts in NFC (unicodedata.normalize), without zero-width characters and in half width",
             hit,
             total,

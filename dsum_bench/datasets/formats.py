@@ -47,7 +47,7 @@ def csv_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
         if len(fields) != len(names):
             raise UserError(
                 f"{where}: {_count(len(fields), 'field')} under a header of {_count(len(names), 'column')}; a field "
-                "that holds a separator, a quote or a line break must stand in quotes"
+                "that holds a separator, a quote or a line break must be quoted"
             )
         yield Row(where, {n: v for n, v in zip(names, fields, strict=True) if n})
 

@@ -45,7 +45,7 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
         if sample.id in places:
             column = _columns(spec, "id")[0]
             raise UserError(
-                f"{row.where}, column '{column}': id '{sample.id}' is taken by {places[sample.id]}; ids must differ"
+                f"{row.where}, column '{column}': duplicate id '{sample.id}', first seen in {places[sample.id]}"
             )
         places[sample.id] = row.where
         samples.append(sample)
@@ -108,14 +108,14 @@ def _checked(value: object, row: Row, column: str) -> str:
     where = f"{row.where}, column '{column}'"
     if not isinstance(value, str):
         shown = json.dumps(value, ensure_ascii=False, default=str)
-        raise UserError(f"{where}: must be a text, not {shown if len(shown) < 40 else shown[:37] + '...'}")
+        raise UserError(f"{where}: must be a string, not {shown if len(shown) < 40 else shown[:37] + '...'}")
     text = repaired(value).replace("\r\n", "\n").strip()
     if not text:
         raise UserError(f"{where}: empty; fill it in or remove the row")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise UserError(f"{where}: holds half of a surrogate pair, which is no character") from None
+        raise UserError(f"{where}: contains a lone surrogate, which is not a character") from None
     return text
 
 

@@ -80,7 +80,7 @@ class _LocalFiles(_OneFileASplit):
         folder = Path(before if before.endswith(("/", os.sep)) else str(Path(before).parent))
         if not folder.is_dir():
             return f"folder {folder} does not exist"
-        return f"no file {self.spec.path}" if SPLIT not in self.spec.path else f"no file fits {self.spec.path}"
+        return f"no file {self.spec.path}" if SPLIT not in self.spec.path else f"no file matches {self.spec.path}"
 
 
 class CsvReader(_LocalFiles):
@@ -125,7 +125,7 @@ class EmbeddedReader(_OneFileASplit):
         return {m.groupdict().get("split") or self.spec.default_split: f for m, f in fits if m is not None}
 
     def _nothing(self) -> str:
-        return f"package '{self.package}' holds no file {self.inner}"
+        return f"package '{self.package}' has no file {self.inner}"
 
     def _records(self, file: str) -> Records:
         suffix = PurePath(file).suffix.lower()

@@ -43,7 +43,7 @@ class GreedyParams:
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
         if not 0 <= self.min_new_tokens <= self.max_new_tokens:
-            raise ValueError(f"min_new_tokens must lie between 0 and max_new_tokens, not {self.min_new_tokens}")
+            raise ValueError(f"min_new_tokens must be between 0 and max_new_tokens, not {self.min_new_tokens}")
         if self.no_repeat_ngram < 0:
             raise ValueError(f"no_repeat_ngram must be 0 (off) or more, not {self.no_repeat_ngram}")
         if self.repetition_penalty <= 0:
@@ -51,7 +51,7 @@ class GreedyParams:
         if self.script and self.script not in script.SCRIPTS:
             raise ValueError(f"script must be '' (off) or {' or '.join(script.SCRIPTS)}, not '{self.script}'")
         if "" in self.literals:
-            raise ValueError("literals must not hold an empty text")
+            raise ValueError("literals must not contain an empty string")
         if self.literals and not self.script:
             raise ValueError("literals are exceptions to script, which is off")
 
@@ -87,7 +87,7 @@ class SamplingParams(GreedyParams):
         if self.top_k < 0:
             raise ValueError(f"top_k must be 0 (all) or more, not {self.top_k}")
         if not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p must lie between 0 and 1, not {self.top_p}")
+            raise ValueError(f"top_p must be between 0 and 1, not {self.top_p}")
 
 
 class Greedy(Decoding):

@@ -71,11 +71,11 @@ def vocabulary(tokenizer: Any) -> TokenBytes:
 def _read(tokenizer: Any) -> Iterator[bytes | None]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise ModelError("option script needs a tokenizer of the fast kind (tokenizer.json), and this is a slow one")
+        raise ModelError("option script needs a fast tokenizer (tokenizer.json), and this is a slow one")
     steps = list(_steps(json.loads(backend.to_str())["decoder"]))
     unknown = {s["type"] for s in steps} - {"ByteLevel", "ByteFallback", "Fuse", "Strip", "Metaspace", "Replace"}
     if unknown:
-        raise ModelError(f"option script does not know how this tokenizer makes text ({', '.join(sorted(unknown))})")
+        raise ModelError(f"option script does not support this tokenizer's decoder ({', '.join(sorted(unknown))})")
     added = tokenizer.added_tokens_decoder
     silent = set(tokenizer.all_special_ids)
     letters = _byte_letters() if any(s["type"] == "ByteLevel" for s in steps) else None

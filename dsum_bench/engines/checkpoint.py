@@ -27,7 +27,7 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{file} cannot be read: {error}") from None
     if not isinstance(config, dict) or "model_type" not in config:
-        raise ModelError(f"{file} names no model_type: is it a transformers checkpoint?")
+        raise ModelError(f"{file} has no model_type: is it a transformers checkpoint?")
     return config
 
 
@@ -95,7 +95,7 @@ def weight_files(folder: Path, allow_pickle: bool) -> list[Path]:
         raise ModelError(f"{folder} has no weights (*.safetensors)")
     if not allow_pickle:
         raise ModelError(
-            f"{folder} holds only pickled weights ({pickled[0].name}), which can run code when they are loaded; "
+            f"{folder} has only pickled weights ({pickled[0].name}), which can run code when they are loaded; "
             'convert them to safetensors, or add allow = ["pickle"] to the entry if you trust them'
         )
     _check_parts(folder, "pytorch_model.bin.index.json")
@@ -165,7 +165,7 @@ def _header(file: Path) -> dict[str, dict[str, Any]]:
                 raise ValueError("its header is longer than the file")
             header = json.loads(stream.read(length))
     except (OSError, ValueError, struct.error) as error:
-        raise ModelError(f"{file} is not a whole safetensors file: {error}") from None
+        raise ModelError(f"{file} is not a complete safetensors file: {error}") from None
     header.pop("__metadata__", None)
     return dict(header)
 

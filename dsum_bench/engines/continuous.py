@@ -63,7 +63,7 @@ def write(
         while waiting:
             ready = _ready(manager)
             if not ready and not manager.is_running():
-                raise ModelError("continuous batching ended before its time")
+                raise ModelError("continuous batching ended early")
             found = [(waiting.pop(r.request_id), r) for r in ready]
             tell(f"{count - len(waiting)}/{count} samples")
             yield [(prompt, list(r.generated_tokens)) for prompt, r in found if r.error is None]

@@ -178,7 +178,7 @@ def check_disk(download_bytes: int, folder: Path) -> None:
     there = next(f for f in (folder, *folder.parents) if f.exists())
     free = disk_usage(there).free
     if download_bytes > free:
-        raise ModelSkipped(f"its download is {size(download_bytes)}, and {size(free)} are free in {folder}")
+        raise ModelSkipped(f"its download takes {size(download_bytes)}, but only {size(free)} are free in {folder}")
 
 
 def fetch(model: ModelSpec, revision: str, tell: Tell) -> Path:

@@ -200,7 +200,7 @@ class HuggingFace(TrainableEngine):
         self, prompts: Sequence[Prompt], adapter: Adapter, decoding: Decoding | None, tell: Tell
     ) -> Iterator[list[Generation]]:
         if decoding is None:
-            raise ModelError("this model needs a decoding")
+            raise ModelError("this model needs a decoding strategy")
         from dsum_bench.engines import continuous
         from dsum_bench.engines.generation import OutputTokens, Writer
 
@@ -232,7 +232,7 @@ class HuggingFace(TrainableEngine):
                     )
                 widest = (len(batch[0].token_ids) + new) * decoding.beams
                 budget = max(1, len(batch) // 2) * widest
-                tell(f"out of memory with {len(batch)} prompts; going on with {len(batch) // 2}")
+                tell(f"out of memory with {len(batch)} prompts; continuing with {len(batch) // 2}")
                 rest = [*batch, *(p for later in queue for p in later)]
                 queue = deque(plan_batches(rest, budget, decoding.beams, new))
                 continue
@@ -252,7 +252,7 @@ class HuggingFace(TrainableEngine):
                 start = perf_counter()
                 yield [_read(prompt, row, vocabulary.ends, adapter, seconds) for prompt, row in rows]
         except Exception as error:  # whatever it is, batches can do without it
-            tell(f"continuous batching failed ({_first_line(error)}); going on in batches")
+            tell(f"continuous batching failed ({_first_line(error)}); continuing with plain batches")
 
     def padding_side(self, architecture: Architecture) -> Literal["left", "right", ""]:
         """A decoder writes on after its prompt, so its prompts must end together."""

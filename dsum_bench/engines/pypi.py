@@ -128,7 +128,7 @@ def _convert(file: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if file.suffix != ".gguf":
-        raise ModelError(f"{file.name} is not a .gguf file, the one kind of packaged weights that can be read")
+        raise ModelError(f"{file.name} is not a .gguf file, the only kind of packaged weights that can be read")
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     # The weights are plain float32 now; what says otherwise would stop save_pretrained.

@@ -24,7 +24,7 @@ def plan(model: ModelSpec, folder: Path, base: Plan) -> Plan:
     """
     for name in ("adapter_config.json", WEIGHTS):
         if not (folder / name).is_file():
-            raise ModelError(f"{folder} is no peft adapter: it has no {name}")
+            raise ModelError(f"{folder} is not a PEFT adapter: it has no {name}")
     found = read(folder)
     if found is not None and found.base_weights != base.weights:
         raise ModelError(

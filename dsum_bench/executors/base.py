@@ -95,7 +95,7 @@ def events_of(executor: Executor, jobs: Sequence[Job]) -> Generator[Event, None,
     try:
         while (event := _next(executor, events)) is not None:
             if event.job not in left:
-                raise UserError(f"executor '{executor.name}' told of job '{event.job}', which is not running")
+                raise UserError(f"executor '{executor.name}' reported job '{event.job}', which is not running")
             if isinstance(event, JobEnded):
                 left.remove(event.job)
             yield event

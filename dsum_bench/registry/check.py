@@ -39,7 +39,7 @@ def dataset(spec: DatasetSpec, where: Where) -> None:
     try:
         matches_nothing = re.compile(spec.turns).match("") and spec.turns
     except re.error as error:
-        raise where.error(f"key 'turns' is no regular expression: {error}", "turns") from None
+        raise where.error(f"key 'turns' is not a valid regular expression: {error}", "turns") from None
     if matches_nothing:
         raise where.error(
             f"key 'turns' must match what a turn begins with, and '{spec.turns}' matches nothing", "turns"
@@ -99,7 +99,7 @@ def _from_plugin(spec: object, owner: str, where: Where) -> ModelSpec:
     if not isinstance(spec, ModelSpec):
         raise where.error(f"an object of type {type(spec).__name__} was registered, not a ModelSpec")
     if not NAME.fullmatch(spec.name):
-        raise where.error("a name is lower-case letters, digits and . _ @ + - (not first)")
+        raise where.error("a valid name has lower-case letters, digits and . _ @ + - (not first)")
     model(spec, where)
     return replace(spec, origin=owner)
 

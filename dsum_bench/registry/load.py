@@ -92,7 +92,7 @@ def shipped_registry() -> Path:
     for path in (package / FILE, package.parent / FILE):
         if path.is_file():
             return path
-    raise UserError(f"the installation is broken: {package / FILE} is missing; install dsum-bench again")
+    raise UserError(f"the installation is broken: {package / FILE} is missing; reinstall dsum-bench")
 
 
 def plugin_files(files: Sequence[Path] = (), working_directory: Path | None = None) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def _parsed(path: Path) -> tuple[str, dict[str, object]]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}: not UTF-8, which TOML demands; save the file as UTF-8") from None
+        raise UserError(f"{path}, line {line}: not UTF-8, which TOML requires; save the file as UTF-8") from None
     text = text.replace("\r\n", "\n")
     try:
         return text, tomllib.loads(text)
@@ -170,7 +170,7 @@ def _check_name(name: str, table: object, where: Where) -> None:
     if not isinstance(table, dict):
         raise where.error(f"'{name}' must be a table with keys of its own, not {shown(table)}")
     if not registry_check.NAME.fullmatch(name):
-        raise where.error(f"'{name}' is no name: use lower-case letters, digits and . _ @ + - (not first)")
+        raise where.error(f"'{name}' is not a valid name: use lower-case letters, digits and . _ @ + - (not first)")
     if table and all(isinstance(v, dict) and k not in ("options", "params", "columns") for k, v in table.items()):
         whole = f"{name}.{next(iter(table))}"
         raise where.error(f"'{name}' has no keys; a name with a dot needs quotes: \"{whole}\"", next(iter(table)))

@@ -95,7 +95,7 @@ def read_values(
     values = {}
     for key, value in table.items():
         if key not in known:
-            raise where.error(f"unknown key '{key}'{suggestion(key, known) or '; no keys are known here'}", key)
+            raise where.error(f"unknown key '{key}'{suggestion(key, known) or '; no keys are allowed here'}", key)
         try:
             values[key] = convert(hints[key], value, where.inside(key))
         except Mismatch as error:
@@ -207,7 +207,7 @@ def _mapping(hint: Any, inner: Any, value: object, where: Where) -> dict[str, An
     return made
 
 
-_PLAIN = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", types.NoneType: "nothing"}
+_PLAIN = {str: "a string", int: "an integer", float: "a number", bool: "true or false", types.NoneType: "nothing"}
 
 
 def _is_plain(kind: type, value: object) -> bool:
@@ -229,7 +229,7 @@ def _described(hint: Any) -> str:
     if kind is Literal:
         return " or ".join(shown(a) for a in arguments)
     if kind is tuple:
-        return "a list of texts" if arguments[0] is str else "a list"
+        return "a list of strings" if arguments[0] is str else "a list"
     return _PLAIN.get(hint, "a table")
 
 

@@ -27,8 +27,8 @@ def files(name: str, kind: Kind) -> dict[str, str]:
     plain = name.removeprefix(PREFIX)
     if not NAME.fullmatch(plain):
         raise UserError(
-            f"'{name}' cannot name a plugin: take small letters a to z, digits and single hyphens, a letter first, "
-            "such as 'my-model'"
+            f"'{name}' is not a valid plugin name: use lower-case letters a to z, digits and single hyphens, and begin "
+            "with a letter, as in 'my-model'"
         )
     module = f"{PREFIX}{plain}".replace("-", "_")
     words = {
@@ -59,7 +59,7 @@ def write(folder: Path, texts: Mapping[str, str]) -> None:
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
     except FileExistsError:
-        raise UserError(f"{folder} exists already, nothing is overwritten; choose another name") from None
+        raise UserError(f"{folder} already exists; nothing was overwritten; choose another name") from None
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error.strerror}") from None
 

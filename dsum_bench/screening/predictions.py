@@ -59,9 +59,7 @@ def read(
     for row in rows:
         sample_id, summary = _text(row, from_column).strip(), _text(row, column).strip()
         if sample_id in found:
-            raise UserError(
-                f"{row.where}: id '{sample_id}' is there already, in {found[sample_id][1]}; ids must differ"
-            )
+            raise UserError(f"{row.where}: duplicate id '{sample_id}', first seen in {found[sample_id][1]}")
         found[sample_id] = (summary, row.where)
     wanted = [s.id for s in samples]
     extra = [f"'{i}' ({where})" for i, (_, where) in found.items() if i not in set(wanted)]
@@ -115,7 +113,7 @@ def _summary_column(rows: Sequence[Row], named: str | None, id_column: str) -> s
     if len(likely) > 1:
         file, names = rows[0].where.partition(", row")[0], " or ".join(map(_quoted, likely))
         raise UserError(
-            f"{file}: the summaries may stand in {names}, and one of them may be the reference; say which with "
+            f"{file}: the summaries may be in {names}, and one of them may be the reference; choose one with "
             "--summary-column"
         )
     return likely[0] if likely else _no_column(rows[0], SUMMARY_COLUMNS, "--summary-column")
@@ -143,7 +141,7 @@ def _text(row: Row, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise UserError(f"{row.where}, column '{column}': must be a text, not {json.dumps(value, default=str)[:40]}")
+        raise UserError(f"{row.where}, column '{column}': must be a string, not {json.dumps(value, default=str)[:40]}")
     return str(value)
 
 

@@ -302,7 +302,7 @@ class Sweep:
         except Exception as error:  # a metric may be a plugin; its fault must cost no output
             self.broken.add(choice)
             told = f"{type(error).__name__}: {error}"
-            self.watcher.warned(f"metric {choice} failed on sample {sample.id} and is left out from here on: {told}")
+            self.watcher.warned(f"metric {choice} failed on sample {sample.id} and is skipped from here on: {told}")
             return {}
 
     def _score_again(self, run_id: str, finished: Mapping[str, Output]) -> None:

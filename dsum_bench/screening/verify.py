@@ -119,7 +119,7 @@ def _samples(registry: Registry, plugins: Plugins, dataset: str, split: str) -> 
     from dsum_bench.datasets.load import load
 
     if dataset not in registry.datasets:
-        raise UserError(f"dataset '{dataset}' is not in the registry any more")
+        raise UserError(f"dataset '{dataset}' is no longer in the registry")
     return load(registry.dataset(dataset), plugins, split)
 
 
@@ -129,7 +129,7 @@ def _compared(
     counts = Counter[Verdict]()
     for stored in reader.samples(database, job.run_id, job.metric):
         if stored.sample_id not in references:
-            raise UserError(f"its sample '{stored.sample_id}' is not in the data any more")
+            raise UserError(f"its sample '{stored.sample_id}' is no longer in the data")
         theirs = [definition.reference_tokens(text) for text in references[stored.sample_id]]
         counts[_verdict(definition, scored_part(stored.summary), theirs, stored.scores)] += 1
     found = (counts["agree"], counts["differ"], counts["ours"], counts["long"])

@@ -59,28 +59,28 @@ def _check(made: Generation, left: Container[str]) -> None:
     """Refuse what an engine, which may be a plugin, should not have written; it could not be stored."""
     fault = ""
     if made.sample_id not in left:
-        fault = "an output that it was not asked for, or a second one"
+        fault = "it was not asked for, or is there already"
     elif not isinstance(made.text, str):
-        fault = f"{type(made.text).__name__} instead of a text"
+        fault = f"{type(made.text).__name__} instead of a string"
     elif not isinstance(made.note, str):
-        fault = f"{type(made.note).__name__} instead of a text as its note"
+        fault = f"{type(made.note).__name__} instead of a string as its note"
     elif made.finish not in get_args(Finish):
         fault = f"finish '{made.finish}' instead of {' or '.join(get_args(Finish))}"
     elif not isfinite(made.seconds):
         fault = f"{made.seconds} seconds"
     if fault:
-        raise ModelError(f"its engine gave for sample '{made.sample_id}' what cannot be stored: {fault}")
+        raise ModelError(f"the engine returned an invalid result for sample '{made.sample_id}': {fault}")
 
 
 def _read(made: Generation, adapter: Adapter, prompt: Prompt) -> Output:
     try:
         summary = adapter.parse(made)
     except Exception as error:
-        where = f"its adapter cannot read the output for sample '{made.sample_id}'"
+        where = f"the adapter cannot parse the output for sample '{made.sample_id}'"
         raise ModelError(f"{where}: {type(error).__name__}: {error}") from error
     if not isinstance(summary, str):
-        where = f"its adapter gave for the output of sample '{made.sample_id}'"
-        raise ModelError(f"{where} {type(summary).__name__} instead of a text")
+        found = type(summary).__name__
+        raise ModelError(f"the adapter returned {found} instead of a string for sample '{made.sample_id}'")
     return Output(made, repaired(summary), prompt.trimmed_turns, prompt.trimmed_chars)
 
 

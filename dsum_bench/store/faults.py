@@ -20,7 +20,7 @@ def explain(path: Path, error: sqlite3.Error) -> Exception:
     if code == sqlite3.SQLITE_IOERR:
         return UserError(
             f"the disk refused to read or write {path} (full, over quota or failing: {error}); "
-            "finished samples are kept, run again when it is mended"
+            "finished samples are kept; run again when this is fixed"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return UserError(

@@ -127,7 +127,7 @@ def together(path: Path, runs: Sequence[RunRecord], metric: str, measure: str) -
         if record.row.status != "done":
             raise UserError(f"{_name(record)} is {record.row.status}; only finished runs are compared")
         if record.row.run_id in {r.row.run_id for r in runs[:i]}:
-            raise UserError(f"both names stand for the same run, {_name(record)}")
+            raise UserError(f"both names refer to the same run, {_name(record)}")
         for key, what in (("dataset_fingerprint", "dialogues"), ("references_fingerprint", "references")):
             if first.spec[key] != record.spec[key]:
                 raise UserError(
@@ -183,7 +183,7 @@ def _shared(runs: Sequence[RunRecord], metric: str) -> SignatureScores:
     if not shared:
         each = " and ".join(dict.fromkeys(signature for found in scores for signature in found))
         raise UserError(
-            f"{' and '.join(map(_name, runs))} were scored with other signatures of '{metric}', which are not "
+            f"{' and '.join(map(_name, runs))} were scored with different signatures of '{metric}', which are not "
             f"comparable: {each}; screen them again to score them alike"
         )
     return shared[-1]

@@ -416,7 +416,7 @@ def _check(path: Path, db: sqlite3.Connection) -> None:
     if tables == {"_sqlite_migrations"}:
         raise empty  # its first writer has only just begun
     if not applied:
-        raise UserError(f"{path} is a database of another program: name the folder of your results with --results")
+        raise UserError(f"{path} belongs to another program: name the folder of your results with --results")
     if applied - {step.__name__ for step in STEPS}:
         raise UserError(f"{path} was made by a newer dsum-bench: upgrade this one {ELSEWHERE}")
     if db.execute("select 1 from runs limit 1").fetchone() is None:

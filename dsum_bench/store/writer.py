@@ -417,6 +417,6 @@ def _connect(path: Path) -> Database:
 
 def _check_owner(path: Path, db: Database, applied: set[str], known: set[str]) -> None:
     if not applied and db.table_names():
-        raise UserError(f"{path} is a database of another program: move it away {ELSEWHERE}")
+        raise UserError(f"{path} belongs to another program: move it away {ELSEWHERE}")
     if applied - known:
         raise UserError(f"{path} was made by a newer dsum-bench: upgrade this one {ELSEWHERE}")

@@ -30,8 +30,8 @@ def claim(job: TrainingJob, settings: Mapping[str, str]) -> None:
     changed = [f"{k} ({before.get(k, '-')} then, {v} now)" for k, v in settings.items() if before.get(k) != v]
     if changed:
         raise UserError(
-            f"run '{job.spec.name}' was begun with other settings: {', '.join(changed)}; use --fresh to start it over, "
-            "or another --name"
+            f"run '{job.spec.name}' was started with other settings: {', '.join(changed)}; use --fresh to start it "
+            "over, or another --name"
         )
 
 

@@ -179,7 +179,7 @@ class CurveCallback(TrainerCallback):  # type: ignore[misc]  # transformers has 
         if not values.keys() & MEASURED or not state.is_world_process_zero:
             return
         if any(value != value for value in values.values()):
-            raise ModelError(f"the loss is not a number at step {state.global_step}; lower lr or use bfloat16")
+            raise ModelError(f"the loss is NaN at step {state.global_step}; lower lr or use bfloat16")
         seconds = monotonic() - self.began
         self.emit(CurvePoint(self.job, state.global_step, values, seconds, self.engine.peak_memory()))
 
@@ -239,7 +239,7 @@ def _arguments(job: TrainingJob, trainer: Trainer, folder: Path, evaluates: bool
 def _explained(error: Exception, checkpoints: Path) -> Exception:
     """What a person can do about it."""
     last = last_checkpoint(checkpoints)
-    kept = f"{last.name} is kept, and the same command goes on from there" if last else "no checkpoint was whole yet"
+    kept = f"{last.name} is kept, and the same command resumes from it" if last else "no checkpoint was complete yet"
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
         return ModelError(f"the disk is full: a checkpoint could not be written to {checkpoints}; {kept}")
     if isinstance(error, OSError | SafetensorError) or "PytorchStreamWriter" in str(error):

@@ -50,7 +50,7 @@ class TrainingParams:
         for key in ("weight_decay", "patience", "eval_rouge"):
             _check(getattr(self, key) >= 0, key, "must not be negative")
         _check(self.max_tokens >= 16, "max_tokens", "must be at least 16")
-        _check(0 <= self.warmup < 1, "warmup", "must be a share of the steps, from 0 to less than 1")
+        _check(0 <= self.warmup < 1, "warmup", "must be a fraction of the steps, from 0 to less than 1")
         for place in self.report:
             _check(place in REPORTS, "report", f"may hold {' and '.join(REPORTS)}, not '{place}'")
 

@@ -102,4 +102,4 @@ def refusal(peak: int, free: int, params: TrainingParams, trainer: str) -> str |
     if trainer != "qlora":
         advice.append("--recipe qlora")
     told = f"try {', '.join(advice)}" if advice else "use a smaller model"
-    return f"it would take about {size(peak)} of memory and {size(free)} are free; {told}"
+    return f"it would take about {size(peak)} of memory, but only {size(free)} are free; {told}"

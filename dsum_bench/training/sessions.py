@@ -25,7 +25,7 @@ from dsum_bench.training.job import (
     settings,
 )
 
-AFTER_KILL = "the same command goes on from the last checkpoint, --set batch=1 takes less"
+AFTER_KILL = "the same command resumes from the last checkpoint, --set batch=1 takes less"
 
 
 class TrainingObserver(Protocol):

@@ -20,9 +20,9 @@ def refusal(trainer: str, keeps: str, params: TrainingParams) -> str | None:
     if keeps != "adapter" or trainer == "dora":
         return f"trainer '{trainer}' does not shard; use qlora, lora or rslora, or a configuration without FSDP"
     if params.optimizer != "adamw_torch":
-        return f"optimizer {params.optimizer} does not know sharded weights; use --set optimizer=adamw_torch"
+        return f"optimizer {params.optimizer} does not support sharded weights; use --set optimizer=adamw_torch"
     if params.eval_rouge:
-        return "eval_rouge lets one process write summaries, and none has all of the weights; use --set eval_rouge=0"
+        return "eval_rouge generates in one process, and none has all of the weights; use --set eval_rouge=0"
     return None
 
 

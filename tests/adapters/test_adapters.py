@@ -86,8 +86,8 @@ def test_a_refusal_names_the_adapter_that_fits(adapter: str, model_type: str, re
 @pytest.mark.parametrize("adapter", DECODERS)
 def test_a_checkpoint_that_only_reads_is_refused(adapter: str) -> None:
     head = "LlamaForSequenceClassification"
-    assert refusal(adapter, model_type="llama", architectures=[head]) == f"is a {head}, which does not write text"
-    assert "does not write text" in str(refusal(adapter, architectures=["BertForMaskedLM"]))
+    assert refusal(adapter, model_type="llama", architectures=[head]) == f"is a {head}, which does not generate text"
+    assert "does not generate text" in str(refusal(adapter, architectures=["BertForMaskedLM"]))
 
 
 def test_encoder_decoders_are_known_without_being_told() -> None:
@@ -122,8 +122,8 @@ def test_encoder_decoders_are_known_without_being_told() -> None:
     ("adapter", "options", "message"),
     [
         ("lead", {"turn": 3}, r"test, \[models.under-test.options\]: unknown key 'turn'; did you mean 'turns'"),
-        ("lead", {"turns": "3"}, "key 'turns' must be a whole number"),
-        ("lead", {"turns": 0}, "turns is 0, but must be 1 or more"),
+        ("lead", {"turns": "3"}, "key 'turns' must be an integer"),
+        ("lead", {"turns": 0}, "turns must be at least 1, not 0"),
         ("constant", {}, "key 'text' is missing"),
         ("encoder_decoder", {"wrap": 1}, "key 'wrap' must be true or false"),
         ("chat", {"date_string": "x"}, "unknown key 'date_string'"),
@@ -342,14 +342,14 @@ def test_mbart_reads_and_writes_the_named_languages() -> None:
 
 @pytest.mark.parametrize("code", ["ko", "ko_KP", "안"])
 def test_a_language_the_tokenizer_lacks_is_named(code: str) -> None:
-    with pytest.raises(ModelError, match=f"source_language is '{code}', which is no language code"):
+    with pytest.raises(ModelError, match=f"source_language is '{code}', which is not a language code"):
         make("encoder_decoder", mbart(), source_language=code)
     with pytest.raises(ModelError, match="target_language"):
         make("encoder_decoder", mbart(), target_language=code).generate_arguments()
 
 
 def test_wrap_needs_both_tokens() -> None:
-    with pytest.raises(ModelError, match="wrap needs a tokenizer with BOS and EOS"):
+    with pytest.raises(ModelError, match="wrap needs a tokenizer with both BOS and EOS"):
         make("encoder_decoder", small(bos=None), wrap=True)
 
 

@@ -137,7 +137,7 @@ def test_four_samples_are_too_few_whatever_they_score(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("base", "both names stand for the same run"),
+        ("base", "both names refer to the same run"),
         ("unfinished", "unfinished"),
         ("elsewhere", "are not of the same dialogues"),
         ("otherwise", "are not of the same references"),

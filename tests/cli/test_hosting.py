@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
 
 BROKEN = [
     ("import nothing_of_this_name", "not loaded: ModuleNotFoundError: No module named 'nothing_of_this_name'"),
-    (control("lead"), "registers 'lead' among adapters, which dsum_bench.adapters already has"),
+    (control("lead"), "registers 'lead' among adapters, which dsum_bench.adapters already registered"),
     (control("three", "dsum_bench_api = 99"), "not loaded: made for version 99 of the plugin API"),
     (control("three") + "        raise KeyError('x')\n", "dsum_register_adapters failed: KeyError('x')"),
     (control("three").replace("(register)", "(registered)"), "not loaded: PluginValidationError"),

@@ -241,7 +241,11 @@ MULTILINE = 'id,dialogue,summary\nd1,"a\nb\nc",s\n\nd2,x,s\n'
 @pytest.mark.parametrize(
     ("text", "where", "problem"),
     [
-        (MULTILINE + "d1,y,s\n", "row 3 (line 7), column 'id'", "id 'd1' is taken by {file}, row 1 (line 2)"),
+        (
+            MULTILINE + "d1,y,s\n",
+            "row 3 (line 7), column 'id'",
+            "duplicate id 'd1', first seen in {file}, row 1 (line 2)",
+        ),
         (MULTILINE + 'd3,"  \n ",s\n', "row 3 (line 7), column 'dialogue'", "empty"),
         (MULTILINE + "d3,y, \n", "row 3 (line 7), column 'summary'", "empty"),
         (MULTILINE + ",y,s\n", "row 3 (line 7), column 'id'", "empty"),
@@ -268,15 +272,15 @@ GOOD = '{"id": "a", "dialogue": "d", "summary": "s"}\n\n'
         ('{"id": "b", "dialogue": "d" "summary": "s"}', ": not valid JSON: Expecting ',' delimiter at column 29"),
         ('["b", "d"]', ": each line must be an object"),
         ("[" * 200_000, ": "),
-        ('{"id": "b", "dialogue": 7, "summary": "s"}', ", column 'dialogue': must be a text, not 7"),
-        ('{"id": "b", "dialogue": null, "summary": "s"}', ", column 'dialogue': must be a text, not null"),
-        ('{"id": true, "dialogue": "d", "summary": "s"}', ", column 'id': must be a text, not true"),
-        ('{"id": "b", "dialogue": "d", "summary": {"a": 1}}', ", column 'summary': must be a text, not {\"a\": 1}"),
-        ('{"id": "b", "dialogue": "d", "summary": ["s", 1]}', ", column 'summary': must be a text, not 1"),
+        ('{"id": "b", "dialogue": 7, "summary": "s"}', ", column 'dialogue': must be a string, not 7"),
+        ('{"id": "b", "dialogue": null, "summary": "s"}', ", column 'dialogue': must be a string, not null"),
+        ('{"id": true, "dialogue": "d", "summary": "s"}', ", column 'id': must be a string, not true"),
+        ('{"id": "b", "dialogue": "d", "summary": {"a": 1}}', ", column 'summary': must be a string, not {\"a\": 1}"),
+        ('{"id": "b", "dialogue": "d", "summary": ["s", 1]}', ", column 'summary': must be a string, not 1"),
         ('{"id": "b", "dialogue": "d", "summary": ["s", " "]}', ", column 'summary': empty"),
         ('{"id": "b", "dialogue": "d", "summary": []}', ", column 'summary': empty; scores need reference summaries"),
-        ('{"id": "b", "dialogue": "d", "summary": "s", "topic": 3}', ", column 'topic': must be a text, not 3"),
-        ('{"id": "b", "dialogue": "\\ud83d", "summary": "s"}', ", column 'dialogue': holds half of a surrogate pair"),
+        ('{"id": "b", "dialogue": "d", "summary": "s", "topic": 3}', ", column 'topic': must be a string, not 3"),
+        ('{"id": "b", "dialogue": "\\ud83d", "summary": "s"}', ", column 'dialogue': contains a lone surrogate"),
         ('{"id": "b", "dialog": "d", "summary": "s"}', ": no column 'dialogue'; there are 'id', 'dialog', 'summary'"),
     ],
 )
@@ -416,7 +420,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     assert refused(spec(nowhere / "{split}.csv")) == f"dataset 'mine': folder {nowhere} does not exist"
     assert refused(spec(tmp_path / "a.csv")) == f"dataset 'mine': no file {tmp_path}/a.csv"
-    assert refused(spec(tmp_path / "{split}.csv")) == f"dataset 'mine': no file fits {tmp_path}/{{split}}.csv"
+    assert refused(spec(tmp_path / "{split}.csv")) == f"dataset 'mine': no file matches {tmp_path}/{{split}}.csv"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every file")
@@ -469,7 +473,7 @@ def test_one_file_of_a_package_is_the_default_split(package: Path) -> None:
     [
         ("dsum_test_data_package", "path 'dsum_test_data_package' must be PACKAGE:inner/{split}.jsonl"),
         ("no_such_package:a/{split}.jsonl", "package 'no_such_package' is not installed"),
-        ("dsum_test_data_package:x/{split}.jsonl", "package 'dsum_test_data_package' holds no file x/{split}.jsonl"),
+        ("dsum_test_data_package:x/{split}.jsonl", "package 'dsum_test_data_package' has no file x/{split}.jsonl"),
         ("dsum_test_data_package:__init__.py", "__init__.py must end in .csv, .tsv, .jsonl, .ndjson, .json"),
     ],
 )

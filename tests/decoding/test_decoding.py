@@ -97,11 +97,11 @@ def test_sampling_truncates_before_it_draws() -> None:
     ("params", "fault"),
     [
         (lambda: GreedyParams(max_new_tokens=0), "max_new_tokens must be at least 1, not 0"),
-        (lambda: GreedyParams(min_new_tokens=200), "min_new_tokens must lie between 0 and max_new_tokens"),
+        (lambda: GreedyParams(min_new_tokens=200), "min_new_tokens must be between 0 and max_new_tokens"),
         (lambda: GreedyParams(repetition_penalty=0.0), "repetition_penalty must be more than 0"),
         (lambda: BeamParams(beams=1), "beams must be at least 2, not 1; for one beam use strategy greedy"),
         (lambda: SamplingParams(temperature=0.0), "for 0 use strategy greedy"),
-        (lambda: SamplingParams(top_p=1.5), "top_p must lie between 0 and 1"),
+        (lambda: SamplingParams(top_p=1.5), "top_p must be between 0 and 1"),
     ],
 )
 def test_impossible_parameters_are_refused(params: object, fault: str) -> None:

@@ -88,7 +88,7 @@ def test_how_many_references_of_dialogsum_cannot_be_written(shared_data: Path) -
     [
         ({"script": "hangeul"}, "script must be"),
         ({"literals": ("a",)}, "which is off"),
-        ({"script": "hangul", "literals": ("",)}, "empty text"),
+        ({"script": "hangul", "literals": ("",)}, "empty string"),
     ],
 )
 def test_wrong_parameters_are_refused(params: dict[str, Any], problem: str) -> None:

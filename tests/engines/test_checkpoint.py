@@ -73,7 +73,7 @@ def test_a_missing_part_is_named(folder: Path) -> None:
 def test_a_cut_file_is_named(folder: Path) -> None:
     file = sorted(folder.glob("*.safetensors"))[0]
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(ModelError, match="is not a whole safetensors file"):
+    with pytest.raises(ModelError, match="is not a complete safetensors file"):
         checkpoint.count_weights([file])
 
 

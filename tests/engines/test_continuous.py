@@ -131,7 +131,7 @@ def test_when_it_breaks_off_batches_write_the_rest(small: LoadedEngine, monkeypa
     monkeypatch.setitem(continuous.SETTINGS, "num_blocks", 64)
     monkeypatch.setattr(continuous, "write", broken)
     found = [g for part in small.engine.generate(small.prompts, small.adapter, PLAIN, said.append) for g in part]
-    assert "continuous batching failed (CUDA graphs: no); going on in batches" in said
+    assert "continuous batching failed (CUDA graphs: no); continuing with plain batches" in said
     assert len(found) == len(small.prompts)
     monkeypatch.setattr(continuous, "DEVICES", {"cuda"})
     assert {g.sample_id: (g.text, g.new_tokens, g.finish) for g in found} == small.texts(PLAIN)

@@ -113,7 +113,9 @@ def test_a_hub_that_is_not_there_is_told_in_seconds(dsum: HubDsum) -> None:
 def test_a_download_larger_than_the_disk_is_not_begun(tmp_path: Path) -> None:
     cache = tmp_path / "not" / "there" / "yet"
     check_disk(1, cache)
-    with pytest.raises(ModelSkipped, match=r"its download is 1000000000\.0 GB, and .* are free in .*not/there/yet"):
+    with pytest.raises(
+        ModelSkipped, match=r"its download takes 1000000000\.0 GB, but only .* are free in .*not/there/yet"
+    ):
         check_disk(10**18, cache)
 
 

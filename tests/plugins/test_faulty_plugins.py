@@ -77,10 +77,10 @@ def odd(folder: Path, fault: str = "pass", reading: str = "pass") -> None:
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        ("yield [first]", "'dev_0' what cannot be stored: an output that it was not asked for, or a second one"),
-        ("others.pop(); third = replace(third, sample_id='dev_1')", "'dev_1' what cannot be stored"),
-        ("third = replace(third, sample_id='nobody')", "'nobody' what cannot be stored"),
-        ("third = replace(third, text=None)", "NoneType instead of a text"),
+        ("yield [first]", "an invalid result for sample 'dev_0': it was not asked for, or is there already"),
+        ("others.pop(); third = replace(third, sample_id='dev_1')", "an invalid result for sample 'dev_1'"),
+        ("third = replace(third, sample_id='nobody')", "an invalid result for sample 'nobody'"),
+        ("third = replace(third, text=None)", "NoneType instead of a string"),
         ("third = replace(third, seconds=float('nan'))", "nan seconds"),
         ("third = replace(third, finish='eos')", "finish 'eos' instead of stop or length"),
     ],
@@ -100,7 +100,7 @@ def test_an_engine_that_breaks_its_word_fails_its_model_only(tmp_path: Path, fau
 
 @pytest.mark.parametrize(
     ("reading", "told"),
-    [("return None", "NoneType instead of a text"), ("raise KeyError('summary')", "KeyError: 'summary'")],
+    [("return None", "NoneType instead of a string"), ("raise KeyError('summary')", "KeyError: 'summary'")],
 )
 def test_an_output_that_cannot_be_read_is_named_and_costs_none_before_it(
     tmp_path: Path, reading: str, told: str

@@ -198,7 +198,9 @@ def test_a_name_that_two_plugins_want_is_refused_and_both_are_named(install: Ins
     plugins = Plugins()
     assert "same" in plugins.adapters
     pair = ("dsum-bench-testfirst", "dsum-bench-testsecond")  # which is found first is the file system's choice
-    said = [f"plugin {b}: {b} registers 'same' among adapters, which {a} already has" for a, b in (pair, pair[::-1])]
+    said = [
+        f"plugin {b}: {b} registers 'same' among adapters, which {a} already registered" for a, b in (pair, pair[::-1])
+    ]
     assert len(plugins.problems) == 1 and plugins.problems[0] in said
 
 
@@ -208,7 +210,7 @@ def test_a_name_of_a_built_in_cannot_be_taken(install: Install) -> None:
     assert plugins.adapters["chat"].__module__.startswith("dsum_bench.")
     assert plugins.problems == [
         "plugin dsum-bench-testthief: dsum-bench-testthief registers 'chat' among adapters, "
-        "which dsum_bench.adapters already has"
+        "which dsum_bench.adapters already registered"
     ]
 
 
@@ -288,7 +290,7 @@ def test_a_package_ships_models_and_a_registry_file_overrides_them(install: Inst
             'ModelSpec("bad", "chatt", source=("o/x",))',
             "model 'bad': key 'adapter': unknown adapter 'chatt'; did you mean",
         ),
-        ('ModelSpec("Bad", "chat", source=("o/x",))', "model 'Bad': a name is lower-case letters, digits and"),
+        ('ModelSpec("Bad", "chat", source=("o/x",))', "model 'Bad': a valid name has lower-case letters, digits and"),
         ('ModelSpec("bad", "chat")', "model 'bad': key 'source' is missing: adapter 'chat' works with a checkpoint"),
         (
             'ModelSpec("bad", "lead", engine="control", options={"turn": 1})',

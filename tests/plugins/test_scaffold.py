@@ -66,7 +66,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     module = new(tmp_path, "mine", "metric") / "dsum_bench_mine.py"
     module.write_text("mine", encoding="utf-8")
     done = CliRunner().invoke(main, ["plugin", "new", "mine", "--kind", "metric", "--folder", str(tmp_path)])
-    assert done.exit_code == 2 and "exists already" in done.output
+    assert done.exit_code == 2 and "already exists" in done.output
     assert module.read_text(encoding="utf-8") == "mine"
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 def test_a_bad_name_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
     arguments = ["plugin", "new", "--kind", "metric", "--folder", str(tmp_path), "--", name]
     done = CliRunner().invoke(main, arguments)
-    assert done.exit_code == 2 and f"'{name}' cannot name a plugin" in done.output
+    assert done.exit_code == 2 and f"'{name}' is not a valid plugin name" in done.output
     assert not list(tmp_path.iterdir())
 
 

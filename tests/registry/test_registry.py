@@ -249,7 +249,7 @@ TYPOS = [
     ("\nplugin = []\n", 2, "", "unknown table 'plugin'; did you mean 'plugins'?"),
     ("\nmodels = 3\n", 2, "", "'models' must hold tables: write [models.NAME]"),
     ("[models]\n\nkobart = 3\n", 3, "models.kobart", "'kobart' must be a table with keys of its own, not 3"),
-    ('[models.Big]\nadapter = "chat"\n', 1, "models.Big", "'Big' is no name: use lower-case letters, digits"),
+    ('[models.Big]\nadapter = "chat"\n', 1, "models.Big", "'Big' is not a valid name: use lower-case letters, digits"),
     (
         '[models.solar-10.7b]\nadapter = "chat"\n',
         1,
@@ -260,11 +260,11 @@ TYPOS = [
     (MODEL + "\nadaptor = 1\n", 5, "models.a", "unknown key 'adaptor'; did you mean 'adapter'?"),
     (MODEL + "origin = 'x'\n", 4, "models.a", "unknown key 'origin'"),
     ('[models.a]\nsource = "o/a"\n', 1, "models.a", "key 'adapter' is missing"),
-    (MODEL + "revision = 7\n", 4, "models.a", "key 'revision' must be a text, not 7"),
-    (MODEL + "max_prompt_tokens = true\n", 4, "models.a", "key 'max_prompt_tokens' must be a whole number, not true"),
+    (MODEL + "revision = 7\n", 4, "models.a", "key 'revision' must be a string, not 7"),
+    (MODEL + "max_prompt_tokens = true\n", 4, "models.a", "key 'max_prompt_tokens' must be an integer, not true"),
     (MODEL + "max_prompt_tokens = 0\n", 4, "models.a", "key 'max_prompt_tokens' must be at least 1, not 0"),
-    (MODEL + 'languages = "ko"\n', 4, "models.a", "key 'languages' must be a list of texts, not \"ko\""),
-    (MODEL + 'languages = [\n"ko",\n3]\n', 6, "models.a", "key 'languages.1' must be a text, not 3"),
+    (MODEL + 'languages = "ko"\n', 4, "models.a", "key 'languages' must be a list of strings, not \"ko\""),
+    (MODEL + 'languages = [\n"ko",\n3]\n', 6, "models.a", "key 'languages.1' must be a string, not 3"),
     (
         MODEL + 'quantization = "nf5"\n',
         4,
@@ -308,7 +308,7 @@ TYPOS = [
         '[models.a]\nadapter = "lead"\nengine = "control"\n[models.a.options]\n\nturns = "3"\n',
         6,
         "models.a.options",
-        "key 'turns' must be a whole number, not \"3\"",
+        "key 'turns' must be an integer, not \"3\"",
     ),
     # datasets
     ('[datasets.d]\nformat = "csv"\n', 1, "datasets.d", "key 'path' is missing"),
@@ -329,7 +329,7 @@ TYPOS = [
         '[datasets.d]\nformat = "csv"\npath = "x"\ncolumns = { id = 3 }\n',
         4,
         "datasets.d",
-        "key 'columns.id' must be a text or a list of texts, not 3",
+        "key 'columns.id' must be a string or a list of strings, not 3",
     ),
     (
         '[datasets.d]\nformat = "csv"\npath = "x"\ncolumns.summary = []\n',
@@ -369,7 +369,7 @@ TYPOS = [
         '[decodings.d]\nstrategy = "beam"\nbeams = 4.0\n',
         3,
         "decodings.d",
-        "key 'beams' must be a whole number, not 4.0",
+        "key 'beams' must be an integer, not 4.0",
     ),
     ('[decodings.d]\nstrategy = "beam"\n\nbeams = 1\n', 4, "decodings.d", "beams must be at least 2, not 1"),
     ('[decodings.d]\nstrategy = "sampling"\ntop_p = nan\n', 3, "decodings.d", "key 'top_p' must be a number, not NaN"),
@@ -417,7 +417,7 @@ def test_files_that_cannot_be_read(here: Path) -> None:
     korean.write_bytes('a = 1\nnote = "요약"\n'.encode("cp949"))
     with pytest.raises(UserError) as error:
         load([korean])
-    assert str(error.value) == f"{korean}, line 2: not UTF-8, which TOML demands; save the file as UTF-8"
+    assert str(error.value) == f"{korean}, line 2: not UTF-8, which TOML requires; save the file as UTF-8"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(here: Path) -> None:

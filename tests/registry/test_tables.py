@@ -143,21 +143,21 @@ deep = { a = { b = 1 } }
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("count = true", "key 'count' must be a whole number, not true"),
-        ("count = 1.0", "key 'count' must be a whole number, not 1.0"),
+        ("count = true", "key 'count' must be an integer, not true"),
+        ("count = 1.0", "key 'count' must be an integer, not 1.0"),
         ("count = -1", "count must not be negative, but is -1"),
         ("rate = false", "key 'rate' must be a number, not false"),
         ("rate = inf", "key 'rate' must be a number, not Infinity"),
         ("on = 1", "key 'on' must be true or false, not 1"),
-        ('maybe = "x"', "key 'maybe' must be a whole number, not \"x\""),
+        ('maybe = "x"', "key 'maybe' must be an integer, not \"x\""),
         ("mode = 4", 'key \'mode\' must be "a" or "b" or 3, not 4'),
         ("mode = true", 'key \'mode\' must be "a" or "b" or 3, not true'),
         ("inner = {}", "key 'size' is missing"),
         ("inner = 3", "key 'inner' must be a table, not 3"),
         ("inner = { size = 1, wort = 2 }", "unknown key 'wort'; did you mean 'word'?"),
-        ("deep = { a = { b = true } }", "key 'deep.a.b' must be a whole number, not true"),
+        ("deep = { a = { b = true } }", "key 'deep.a.b' must be an integer, not true"),
         ("deep = { a = 3 }", "key 'deep.a' must be a table, not 3"),
-        (f'count = "{"x" * 99}"', f"key 'count' must be a whole number, not \"{'x' * 56}..."),
+        (f'count = "{"x" * 99}"', f"key 'count' must be an integer, not \"{'x' * 56}..."),
         (
             "zzzzzz = 1",
             "unknown key 'zzzzzz'; known: count, deep, free, inner, inners, maybe, mode, needed, on, rate, w",
@@ -226,9 +226,9 @@ def test_the_last_setting_wins_and_the_parameters_stay_as_they_were() -> None:
         ("count", "--set count: write it as KEY=VALUE"),
         ("=3", "--set =3: write it as KEY=VALUE"),
         ("cuont=3", "--set cuont=3: unknown key 'cuont'; did you mean 'count' or 'on'?"),
-        ("count=three", "--set count=three: 'count' must be a whole number, not \"three\""),
+        ("count=three", "--set count=three: 'count' must be an integer, not \"three\""),
         ("on=yes", "--set on=yes: 'on' must be true or false, not \"yes\""),
-        ("words=x", "--set words=x: 'words' must be a list of texts, not \"x\""),
+        ("words=x", "--set words=x: 'words' must be a list of strings, not \"x\""),
     ],
 )
 def test_a_setting_that_does_not_fit(setting: str, problem: str) -> None:

@@ -86,7 +86,7 @@ def test_empty_summaries_score_nothing_and_are_counted(dsum: Dsum, tmp_path: Pat
     [
         ([{"id": "dev_0", "summary": "x"}], (), "no summary for 39 of 40 samples: dev_1, dev_2"),
         ([{"id": "nope", "summary": "x"}], (), "'nope' (bad.jsonl, row 1 (line 1))"),
-        ([{"id": "dev_0", "summary": "x"}] * 2, (), "id 'dev_0' is there already"),
+        ([{"id": "dev_0", "summary": "x"}] * 2, (), "duplicate id 'dev_0', first seen in"),
         ([{"key": "dev_0", "summary": "x"}], (), "none of the columns id, fname, only 'key', 'summary'"),
         ([{"id": "dev_0", "summary": ["x"]}], (), "column 'summary': must be a text"),
         ([{"id": "dev_0", "text": "x"}], ("--summary-column", "txet"), "no column 'txet'; did you mean 'text'?"),

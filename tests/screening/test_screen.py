@@ -389,7 +389,7 @@ def test_a_metric_that_fails_costs_no_output_and_gives_no_score(
     done = dsum(*sweep, "--plugin", "moody.py")
     said = " ".join(done.stdout.split())
     assert done.returncode == 1
-    assert f"metric moody failed on sample dev_3 and is left out from here on: {told}" in " ".join(
+    assert f"metric moody failed on sample dev_3 and is skipped from here on: {told}" in " ".join(
         said.replace("ValueError: ", "").split()
     )
     assert "failed in dsum_samples_done: OSError: the pager is off" in said

@@ -98,7 +98,7 @@ def test_a_full_disk_is_stored_as_that(tmp_path: Path) -> None:
     [
         (Raises(), "executor 'hands' failed: KeyError: 'node 3'"),
         (Leaves(), "executor 'hands' failed: RuntimeError: it called sys.exit(4)"),
-        (Confuses(), "executor 'hands' told of job 'another', which is not running"),
+        (Confuses(), "executor 'hands' reported job 'another', which is not running"),
     ],
 )
 def test_an_executor_that_fails_is_told_in_a_sentence(executor: Executor, told: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ class OpenAI(Engine):
         self, prompts: Sequence[Prompt], adapter: Adapter, decoding: Decoding | None, tell: Tell
     ) -> Iterator[list[Generation]]:
         if decoding is None:
-            raise ModelError("this model needs a decoding")
+            raise ModelError("this model needs a decoding strategy")
         shared = request(self.model.source[0], decoding, self.options.limit_key)
         endpoint = adapter.endpoint if isinstance(adapter, OpenAIChat | OpenAICompletion) else "chat"
         limit = int(str(decoding.config()["max_new_tokens"]))

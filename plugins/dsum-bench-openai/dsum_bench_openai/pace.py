@@ -40,7 +40,7 @@ def speed() -> Speed:
             continue
         least = 0 if field.name.endswith("per_minute") else 1
         if not text.isascii() or not text.isdigit() or int(text) < least:
-            raise ModelError(f"environment variable {name} must be a whole number, {least} or more")
+            raise ModelError(f"environment variable {name} must be an integer, {least} or more")
         given[field.name] = int(text)
     return Speed(**given)
 
