@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from statistics import fmean
 
 from dsum_bench.checks.base import Check, RunOutputs, Values
-from dsum_bench.checks.constant import LEVEL, MARK, MEASURE, NAME, against_constant
 from dsum_bench.metrics.base import Metric
 from dsum_bench.spec import Finding
+from dsum_bench.statistics.constant import LEVEL, MARK, MEASURE, NAME, against_constant
 
 SMALL = 1e-6
 

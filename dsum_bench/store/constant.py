@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dsum_bench.checks.constant import MEASURE, NAME, against_constant
 from dsum_bench.spec import Finding
+from dsum_bench.statistics.constant import MEASURE, NAME, against_constant
 from dsum_bench.store.groups import values
 from dsum_bench.store.reader import boards
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord
