@@ -1,0 +1,59 @@
+"""``dsum-bench plot``: one chart as a file, or as text."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from dsum_bench.cli.options import results_option
+
+PLOTS = ("forest", "tradeoff", "distribution", "matrix", "topics", "lengths", "curve")
+
+
+@click.command()
+@click.argument("what", type=click.Choice(PLOTS), default="forest")
+@results_option
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write: .svg, .png, .pdf, .html, .json.")
+@click.option("--of", "value", metavar="VALUE", help="Cost of a tradeoff, value of a distribution, measure of a curve.")
+@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@click.option("--split", metavar="NAME", help="Only this split.")
+@click.option("--metric", help="Whose scores.  [default: rouge@mecab where there is one]")
+@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Of the axes.")
+@click.option("--dark", is_flag=True, help="On dark ground.")
+def plot(
+    what: str,
+    database: Path,
+    output: Path | None,
+    value: str | None,
+    dataset: str | None,
+    split: str | None,
+    metric: str | None,
+    language: str,
+    dark: bool,
+) -> None:
+    """Draw WHAT of the largest board: to a file, or as text without -o.
+
+    \b
+    forest        means with their 95 % intervals
+    tradeoff      quality against --of seconds, memory or params
+    distribution  a measure, characters, new_tokens or seconds over the samples
+    matrix        every run against every other
+    topics        mean by topic
+    lengths       mean by length of the dialogue
+    curve         --of loss, eval_loss, ... of all trainings
+    """
+    from dsum_bench.report.content import gather
+    from dsum_bench.report.plots import make_chart, plot_rows, save_plot
+    from dsum_bench.report.terminal import ASCII, UNICODE, text_plot
+
+    content = gather(database, metric, dataset, split)
+    if output is None:
+        wide = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+        columns = shutil.get_terminal_size().columns
+        click.echo(text_plot(what, plot_rows(content, what, value), columns, UNICODE if wide else ASCII), nl=False)
+        return
+    chart = make_chart(content, what, value, "ko" if language == "ko" else "en", dark)
+    click.echo(f"wrote {save_plot(chart, output)}")
