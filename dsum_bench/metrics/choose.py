@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dsum_bench.errors import UserError
+from dsum_bench.errors import UserError, plugin_code
 
 if TYPE_CHECKING:
     from dsum_bench.metrics.base import Metric
@@ -38,7 +38,13 @@ def build(plugins: Plugins, text: str) -> Metric:
     metric = plugins.get("metric", choice.metric, f"metric '{text}'")
     if choice.variant and choice.variant not in metric.variants:
         raise UserError(f"metric '{text}': {choice.metric} has no variant '{choice.variant}'; {_variants(metric)}")
-    made = _made(plugins, metric, choice, text)
+    try:
+        with plugin_code():
+            made = _made(plugins, metric, choice, text)
+    except UserError:
+        raise
+    except Exception as error:  # a metric or tokenizer may be a plugin
+        raise UserError(f"metric '{text}' cannot be opened: {type(error).__name__}: {error}") from error
     made.variant = choice.variant
     return made
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from dsum_bench import hookspecs
+from dsum_bench.datasets.load import load as load_dataset
 from dsum_bench.errors import UserError
+from dsum_bench.metrics.choose import build
 from dsum_bench.plugins import BUILTIN, Plugins
 from dsum_bench.registry.load import load, plugin_files
-from dsum_bench.spec import LOAD_VARIABLE, PluginSettings
+from dsum_bench.spec import LOAD_VARIABLE, DatasetSpec, PluginSettings
 
 Install = Callable[..., str]
 
@@ -349,3 +351,28 @@ def test_a_plugin_that_leaves_is_skipped_and_every_problem_is_told_in_one_line(t
     first, second = plugins.problems
     assert "leaves.py: not loaded: RuntimeError: it called sys.exit(3)" in first
     assert "one" in second and "three" in second and "\n" not in second
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("import nothing_of_this_name", "ModuleNotFoundError"), ("raise SystemExit(2)", r"it called sys.exit\(2\)")],
+)
+def test_a_metric_or_reader_that_cannot_begin_is_told_in_a_sentence(fault: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(
+        "import dsum_bench\n"
+        "class Broken(dsum_bench.Metric):\n"
+        "    name, measures, needs_tokenizer, signature = 'broken', ('m',), False, 'broken:1'\n"
+        f"    def __init__(self, tokenizer):\n        {fault}\n"
+        "class Reader(dsum_bench.DatasetReader):\n"
+        "    name = 'broken'\n"
+        "    def splits(self):\n        return ['dev']\n"
+        f"    def rows(self, split):\n        {fault}\n"
+        "@dsum_bench.hookimpl\ndef dsum_register_metrics(register):\n    register(Broken)\n"
+        "@dsum_bench.hookimpl\ndef dsum_register_datasets(register):\n    register(Reader)\n"
+    )
+    plugins = Plugins(PluginSettings((), (str(file),)))
+    with pytest.raises(UserError, match=rf"metric 'broken' cannot be opened: .*{told}"):
+        build(plugins, "broken")
+    with pytest.raises(UserError, match=rf"dataset 'd', split 'dev': reader 'broken' failed: .*{told}"):
+        load_dataset(DatasetSpec("d", "broken", "x"), plugins, "dev")
