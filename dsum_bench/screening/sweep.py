@@ -230,7 +230,7 @@ class Sweep:
         run = state.candidate.run
         refused = self._all_refused(state)
         if refused and status in ("done", "failed"):
-            # That is a fault of what is asked, not what a model is worth; once it is mended all are asked again.
+            # That is a fault of what is asked, not what a model is worth; once it is fixed all are asked again.
             status, reason = "failed", reason or refused
             self.store.drop_outputs(state.run_id)
         self.store.close_run(state.run_id, status, reason, state.peak_memory)

@@ -98,7 +98,7 @@ def verify(
         try:
             used = definition(job.metric)
             if used.signature != job.signature:
-                raise UserError(f"it was scored with {job.signature}, and here is {used.signature}")
+                raise UserError(f"it was scored with {job.signature}, but this installation has {used.signature}")
             yield _compared(job, database, references(job.dataset, job.split), used)
         except UserError as error:
             yield Verification(job.run_id, job.model, job.metric, problem=str(error))

@@ -14,7 +14,7 @@ LARGE = 13e9
 class TrainingParams:
     """What every trainer knows.
 
-    epochs: passes over the training rows. lr: learning rate. warmup: share of the steps in which it rises.
+    epochs: passes over the training rows. lr: learning rate. warmup: fraction of the steps in which it rises.
     batch: rows of one step on one device; accumulate: such steps to one update of the weights.
     max_tokens: longest training text, in tokens; a longer dialogue loses turns, never its summary.
     max_grad_norm: the gradient's norm is cut to it. group_by_length: rows of like length share a batch.

@@ -65,7 +65,7 @@ def train(
     executor: runs the worker; ``local`` where none is given.
 
     Raises:
-        UserError: the run of this name was begun with other settings, or the results cannot be written.
+        UserError: the run of this name was started with other settings, or the results cannot be written.
         Terminated: SIGTERM or SIGHUP came; as KeyboardInterrupt, raised after the run was closed as partial.
     """
     with ending_signals():

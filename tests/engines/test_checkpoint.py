@@ -93,7 +93,7 @@ def test_no_weights_no_config_no_json(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read"):
         checkpoint.read_config(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 3}))
-    with pytest.raises(ModelError, match="names no model_type"):
+    with pytest.raises(ModelError, match="has no model_type"):
         checkpoint.read_config(tmp_path)
 
 

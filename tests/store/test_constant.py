@@ -85,7 +85,7 @@ def test_the_finding_says_what_compare_says(database: Path) -> None:
     assert (finding.check, finding.mark, finding.signature) == ("not-above-constant", "A", SIGNATURE)
     assert (finding.hit, finding.total) == (expected.losses, N)
     gap = expected.difference.mean
-    assert f"cannot be told apart from the same sentence for every dialogue ({gap:+.2f} points" in finding.text
+    assert f"does not differ significantly from the same sentence for every dialogue ({gap:+.2f} points" in finding.text
     other = judged_run(database, reader.run(database, "good")).row.findings
     assert [f.signature for f in other] == [OTHER] and "it is worse than" in other[0].text
 
