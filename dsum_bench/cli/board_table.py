@@ -96,7 +96,7 @@ def too_few(n: int) -> str:
 def board_title(board: Board) -> str:
     """``samples-ko dev, all, 40 dialogues``."""
     also = f" (also {', '.join(board.also)})" if board.also else ""
-    return f"{board.dataset} {board.split}{also}, {board.selection}, {dialogues(board.n)}"
+    return f"{board.data}{also}, {board.selection}, {dialogues(board.n)}"
 
 
 def settings(common: Sequence[str]) -> str:

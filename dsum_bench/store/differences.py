@@ -24,10 +24,13 @@ SILENT = ("data", "prompt text")
 """Never told as common: the board's title names the data, and a digest tells nothing by itself."""
 
 
-def how(rows: Sequence[BoardRow]) -> list[str]:
+def how(rows: Sequence[BoardRow], data: str = "") -> list[str]:
     """What was done to the model of each row, with the settings in which it is not like most rows of the board, and
-    with as much more as tells two rows of one model apart."""
-    base = _base(rows)
+    with as much more as tells two rows of one model apart.
+
+    data: what the board calls its data, ``DATASET SPLIT``; without it, what most rows do.
+    """
+    base = _base(rows, data)
     labels = [" ".join([row.treatment, *_deviations(row, base), *_params(row, rows)]) for row in rows]
     return _told_apart(rows, labels)
 
@@ -37,19 +40,20 @@ def how_by_model(rows: Sequence[BoardRow]) -> list[str]:
     return _told_apart(rows, [row.treatment for row in rows])
 
 
-def common(rows: Sequence[BoardRow]) -> tuple[str, ...]:
-    """The settings that most rows share, if some row has others; else nothing."""
-    base = _base(rows)
+def common(rows: Sequence[BoardRow], data: str = "") -> tuple[str, ...]:
+    """The settings that most rows share, if some row has others; else nothing. data: as for ``how``."""
+    base = _base(rows, data)
     if not any(_deviations(row, base) for row in rows):
         return ()
     return tuple(value for name, value in base.items() if value and name not in SILENT)
 
 
-def _base(rows: Sequence[BoardRow]) -> dict[str, str]:
+def _base(rows: Sequence[BoardRow], data: str) -> dict[str, str]:
     """Each setting's most common value, of equally common ones the first. A row without a setting has no say."""
     base = {name: _most(value(row) for row in rows) for name, value in SETTINGS.items()}
     prompts = [row for row in rows if (row.prompt or "") == base["prompt"]]
-    return base | {"prompt text": _most(SETTINGS["prompt text"](row) for row in prompts)}
+    text = _most(SETTINGS["prompt text"](row) for row in prompts)
+    return base | {"prompt text": text, "data": data or base["data"]}
 
 
 def _deviations(row: BoardRow, base: Mapping[str, str]) -> list[str]:

@@ -64,7 +64,7 @@ def _ranked(path: Path, board: Board, sort: str) -> RankedBoard:
     rows = by_score(board, sort)
     tested = significance(path, board.signature, measure, [row.run_id for row in rows])
     found = tuple(places(board, sort, tested.groups if tested else {}))
-    return RankedBoard(board, sort, measure, found, common(rows), tested)
+    return RankedBoard(board, sort, measure, found, common(rows, board.data), tested)
 
 
 def check_sort(sort: str, boards: Iterable[Board]) -> None:
@@ -95,7 +95,7 @@ def places(board: Board, sort: str, groups: Mapping[str, int] | None = None) -> 
     """
     measure = ranking_measure(board, sort)
     rows = by_score(board, sort)
-    hows = how(rows)
+    hows = how(rows, board.data)
     found: list[Place] = []
     for i, row in enumerate(rows):
         tied = bool(found) and _score(found[-1].row, measure) - _score(row, measure) < TIE

@@ -94,6 +94,11 @@ class Board:
     others: tuple[BoardRow, ...] = ()
     also: tuple[str, ...] = ()
 
+    @property
+    def data(self) -> str:
+        """What its data are called: ``DATASET SPLIT``."""
+        return f"{self.dataset} {self.split}"
+
 
 @dataclass(frozen=True, slots=True)
 class SignatureScores:

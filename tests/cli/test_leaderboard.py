@@ -205,6 +205,17 @@ def test_rows_say_in_what_they_are_not_like_most(tmp_path: Path) -> None:
     assert text[half][19:36].split() == ["zero-shot", "nf4"] and text[half + 1].split() == ["bfloat16", "cuda"]
 
 
+def test_the_name_in_the_title_is_not_said_again(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        store_run(store, make_run("a"), 10.0)
+        store_run(store, make_run("b", dataset="calls"), 30.0)
+        store_run(store, make_run("c", dataset="calls"), 20.0)
+    for names, expected in (((), ["zero-shot calls dev", "zero-shot calls dev", "zero-shot"]),
+                            (("--dataset", "calls"), ["zero-shot", "zero-shot", "zero-shot talks dev"])):  # fmt: skip
+        (board,) = json.loads(run_command("leaderboard", "--results", str(tmp_path), "--json", *names))
+        assert [row["how"] for row in board["ranked"]] == expected
+
+
 def test_rows_of_one_model_that_differ_in_a_setting_say_so(tmp_path: Path) -> None:
     beam = DecodingSpec("beam4", "beam", {"beams": 4})
     with open_store(tmp_path / "dsum.db") as store:
