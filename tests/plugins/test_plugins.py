@@ -364,6 +364,7 @@ def test_a_metric_or_reader_that_cannot_begin_is_told_in_a_sentence(fault: str, 
         "class Broken(dsum_bench.Metric):\n"
         "    name, measures, needs_tokenizer, signature = 'broken', ('m',), False, 'broken:1'\n"
         f"    def __init__(self, tokenizer):\n        {fault}\n"
+        "    def score(self, summary, sample):\n        return {}\n"
         "class Reader(dsum_bench.DatasetReader):\n"
         "    name = 'broken'\n"
         "    def splits(self):\n        return ['dev']\n"
