@@ -226,6 +226,30 @@ def m008_run_names(db: Database) -> None:
     db.executescript("alter table runs add column name text; create unique index runs_name on runs (name);")
 
 
+SPREADS = """
+select s.run_id, s.signature_id, s.measure, count(*), a.mean, sum((s.value - a.mean) * (s.value - a.mean))
+from scores s join aggregates a on a.run_id = s.run_id and a.signature_id = s.signature_id and a.measure = s.measure
+group by s.run_id, s.signature_id, s.measure
+"""
+RENEW = "update aggregates set low = ?, high = ? where run_id = ? and signature_id = ? and measure = ? and n = ?"
+
+
+def m009_student_intervals(db: Database) -> None:
+    """Percentile bootstrap intervals, which are too narrow for few samples, become Student's t; one sample has none."""
+    spreads = db.execute(SPREADS).fetchall()
+    if not spreads:
+        return
+    from dsum_bench.statistics import ALPHA
+    from dsum_bench.statistics.distributions import t_critical
+
+    rows = []
+    for *place, n, mean, squares in spreads:
+        half = t_critical(ALPHA, n - 1) * (squares / (n - 1) / n) ** 0.5 if n > 1 else None
+        ends = (None, None) if half is None else (mean - half, mean + half)
+        rows.append((*ends, *place, n))
+    db.conn.executemany(RENEW, rows)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -235,6 +259,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m006_samples,
     m007_signed_findings,
     m008_run_names,
+    m009_student_intervals,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from store_runs import (
     GREEDY,
     METRIC,
@@ -184,6 +185,28 @@ def test_closing_writes_means_time_and_counts(path: Path) -> None:
     expected = {name: fmean(measures(base)[name] for base in (10.5, 20.25, 7.75, 1.0)) for name in measures(0)}
     assert means == pytest.approx(expected, abs=1e-12)
     assert {n for (n,) in rows(path, "select n from aggregates")} == {4}
+
+
+def test_intervals_are_students_also_those_an_older_version_stored(path: Path) -> None:
+    bases = (10.5, 20.25, 7.75, 1.0)
+    with open_store(path) as store:
+        key = store.open_run(make_run(), "model")
+        store.add(key, [scored(i, base) for i, base in enumerate(bases)], positions(4))
+        store.close_run(key, "done")
+        alone = store.open_run(make_run("one", n=1), "model")
+        store.add(alone, [scored(0)], positions(1))
+        store.close_run(alone, "done")
+    values = [measures(base)["mean"] for base in bases]
+    low, high = stats.t.interval(0.95, 3, fmean(values), stats.sem(values))
+    ends = "select low, high from aggregates where run_id = ? and measure = 'mean'"
+    for _ in range(2):
+        with sqlite3.connect(path) as db:
+            assert db.execute(ends, [key]).fetchone() == pytest.approx((low, high))
+            assert db.execute(ends, [alone]).fetchone() == (None, None)
+            db.execute("update aggregates set low = 1, high = 2")
+            db.execute("delete from _sqlite_migrations where name = 'm009_student_intervals'")
+        db.close()
+        open_store(path).close()
 
 
 def test_done_is_refused_while_samples_are_missing(path: Path) -> None:
