@@ -41,7 +41,7 @@ def accidents(text: str) -> tuple[str, ...]:
 
 
 def oddities(text: str) -> tuple[str, ...]:
-    """Those of KINDS that a text has. An emoji may be joined of several: its joiners are no oddity."""
+    """Those of KINDS that a text has. An emoji may be joined of several: its joiners are not unusual."""
     if text.isascii():
         return ()
     found = (

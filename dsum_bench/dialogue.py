@@ -23,7 +23,7 @@ SPEAKER = re.compile(
     )[ \t]*""",
     re.VERBOSE,
 )
-"""The beginning of a turn. A clock time (``오후 3:30``) and an address (``https://``) are no names."""
+"""The beginning of a turn. A clock time (``오후 3:30``) and an address (``https://``) are not names."""
 
 _BREAK = re.compile(r"\r\n?|\n|\v|\f|\x85|\u2028|\u2029|<br\s*/?>|\\r\\n|\\n", re.IGNORECASE)
 """What ends a line in data that was exported or scraped, ``<br>`` and a backslash with an ``n`` among them. All but a
@@ -50,7 +50,7 @@ def split_turns(dialogue: str, speaker: str = "") -> list[str]:
     kinds (``\\r\\n``, ``<br>``, a backslash and ``n``, U+2028) before a turn, which go.
 
     A turn starts at a line that begins with a speaker (``#Person1#:``, ``민수:``, ``[민수] [오후 3:30]``, ``1 :``); any
-    other line goes on with the turn before it.
+    other line continues the turn before it.
 
     speaker: a regular expression for what a turn begins with, in place of the usual forms.
     """

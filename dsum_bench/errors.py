@@ -27,11 +27,11 @@ class Terminated(KeyboardInterrupt):
 
 
 class ModelError(Exception):
-    """One model cannot be screened; it is stored as failed with this reason and the sweep goes on."""
+    """One model cannot be screened; it is stored as failed with this reason, and the sweep continues."""
 
 
 class ModelSkipped(Exception):
-    """One model cannot run on this machine (no memory, hub unreachable); no fault of anybody's."""
+    """One model cannot run on this machine (no memory, hub unreachable), which is no fault of the model."""
 
 
 INTERRUPTED = "interrupted; the same command resumes it"
@@ -48,7 +48,7 @@ def ending_reason(error: BaseException) -> str:
 
 
 class _StandardOutput:
-    """Leads standard output to standard error while anybody, in any thread, is in here.
+    """Leads standard output to standard error while any thread is inside.
 
     ``contextlib.redirect_stdout`` would not do: threads leave in another order than they come.
     """

@@ -1,4 +1,4 @@
-"""The adapter ``completion``: base models, which go on with a text instead of answering."""
+"""The adapter ``completion``: base models, which continue a text instead of answering."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BLANK_LINE = re.compile(r"\n[ \t]*\n")
 
 
 class CompletionAdapter(TextAdapter):
-    """A text with worked examples that breaks off where the summary belongs."""
+    """A text with worked examples that ends where the summary belongs."""
 
     name = "completion"
     architecture = "decoder"

@@ -1,4 +1,4 @@
-"""Control tokens spelled out in data: they are words that somebody said, not orders to the model.
+"""Control tokens spelled out in data: they are words of a speaker, not instructions to the model.
 
 A tokenizer turns ``<|im_end|>`` into its control token wherever it stands, in a dialogue as in the template around it.
 So what comes from data is guarded before it goes into a template: a character that no text has is put inside every

@@ -33,7 +33,7 @@ def until(text: str, marks: Sequence[str]) -> str:
 
 
 def control_ids(tokenizer: Any) -> frozenset[int]:
-    """Ids of the tokens that are no text: those the tokenizer calls special, without speaker tags and masks.
+    """Ids of the tokens that are not text: those the tokenizer calls special, without speaker tags and masks.
 
     A tokenizer that was given ``#Person1#`` as a special token would drop it from every output; marks of
     thinking stay too, since without them thoughts could not be told from the summary.

@@ -15,7 +15,7 @@ THOUGHT = re.compile(r"</?(?:think|thinking|thought|reasoning)>|\[/?THINK\]|<\|c
 NOTES = 3
 NAMED = 3
 SPOKEN = 15
-"""Characters that a turn must have to count as copied: 'Yes, please.' may stand in any summary."""
+"""Characters that a turn must have to count as copied: 'Yes, please.' may be in any summary."""
 
 
 def _level(hit: int, total: int, warning: float, error: float) -> Level:

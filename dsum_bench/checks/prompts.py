@@ -159,7 +159,7 @@ class PromptTrimmed(Check):
 
 
 class Padding(Check):
-    """A decoder-only model is padded on the right, so that it goes on from padding."""
+    """A decoder-only model is padded on the right, so that it continues from padding."""
 
     name = "padding-side"
     mark = "P"

@@ -78,7 +78,7 @@ class Repaired(Check):
         if not hit:
             return None
         return self.found(
-            f"{share(hit, len(taken))} had characters in their {what} that are no text ({_counted(taken)}); they were "
+            f"{share(hit, len(taken))} had characters in their {what} that are not text ({_counted(taken)}); they were "
             "taken out, since Mecab stops reading at a NUL: find out where the file got them",
             hit,
             len(taken),

@@ -103,7 +103,7 @@ def _embedding(folder: Path, ids: Iterable[int]) -> npt.NDArray[np.float32] | No
 
     for file in _files(folder):
         with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 (a file of tensors is no mapping)
+            for name in tensors.keys():  # noqa: SIM118 (a file of tensors is not a mapping)
                 if not name.endswith(("embed_tokens.weight", "shared.weight", "word_embeddings.weight", "wte.weight")):
                     continue
                 part = tensors.get_slice(name)

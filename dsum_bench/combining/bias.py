@@ -22,7 +22,7 @@ Unit = tuple[str, str, tuple[str, str]]
 class PositionBias:
     """Whether the place decides.
 
-    share: of the votes that are no tie, how many, in per cent, are for the summary shown first; 50 without bias.
+    share: of the votes that are not ties, how many, in per cent, are for the summary shown first; 50 without bias.
     both: pairs that were shown in both orders; same: with the same winner in both; flipped: with another winner.
     p: two-sided sign test over pairs of which the first, or the second, place won more often.
     """

@@ -34,7 +34,7 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
 
     Raises:
         UserError: unknown format or split, missing column, two rows with one id, empty dialogue, empty
-            reference, a value that is no text, no rows; names file, row and column.
+            reference, a value that is not a string, no rows; names file, row and column.
     """
     reader = plugins.get("dataset", spec.format, f"{spec.origin}: dataset '{spec.name}'")
     samples: list[Sample] = []

@@ -45,7 +45,7 @@ class Decoding(ABC):
         least ``max_new_tokens``.
     beams: sequences kept per prompt, which an engine's memory depends on.
     continues: whether new processors may take an output up in the middle. They must then depend on nothing but the
-        tokens so far and the sample; an engine may drop rows that have ended and go on with the others.
+        tokens so far and the sample; an engine may drop rows that have ended and continue with the others.
     """
 
     name: ClassVar[str]

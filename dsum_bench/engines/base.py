@@ -22,7 +22,7 @@ class Plan:
     """What an engine can say of a model before it loads anything.
 
     weights: fingerprint of the checkpoint, part of the run's key.
-    config: the checkpoint's ``config.json`` where it is at hand, else {}.
+    config: the checkpoint's ``config.json`` if available, else {}.
     download_bytes: what must be fetched first, 0 when everything is here or the size is unknown.
     revision: the commit that was found, so that the worker loads just that.
     template: whether its tokenizer has a chat template; None where that is not known yet.

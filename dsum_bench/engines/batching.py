@@ -9,7 +9,7 @@ from dsum_bench.spec import Prompt
 SMALL, SURE = 8, 64
 """Rows of a batch that is tried first, and of one that needs no trying where that one is soon done."""
 SOON = 30.0
-"""Seconds. What is longer is looked at more closely: a batch that is broken off is lost."""
+"""Seconds. What is longer is looked at more closely: a batch that is interrupted is lost."""
 
 
 def plan_batches(prompts: Sequence[Prompt], budget: int, beams: int, new_tokens: int) -> list[list[Prompt]]:

@@ -123,7 +123,7 @@ class Writer:
         arguments: Mapping[str, Any],
         pulse: StoppingCriteria,
     ) -> list[list[int]]:
-        """Generate; whenever half of the rows have ended go on with the others alone."""
+        """Generate; whenever half of the rows have ended, continue with the others alone."""
         width, new = info.prompt_width, int(arguments["max_new_tokens"])
         least = int(arguments.get("min_new_tokens") or 0)
         found: list[list[int]] = [[]] * len(ids)

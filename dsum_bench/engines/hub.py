@@ -74,7 +74,7 @@ def look(model: ModelSpec) -> HubModel:
         try:
             return _completed(cached, model, _ask(replace(model, revision=cached.revision)))
         except (ModelSkipped, ModelError):
-            return cached  # what is there goes on to work when the hub has lost it, or wants other rights
+            return cached  # what is cached keeps working when the hub has lost it, or wants other rights
     if cached.folder is not None and not checkpoint.has_tokenizer(cached.folder):
         raise ModelSkipped(f"{reason}, and its cache lacks the tokenizer")
     return cached

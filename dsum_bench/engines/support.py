@@ -15,7 +15,7 @@ from dsum_bench.spec import ModelSpec, Placement
 def check(model: ModelSpec, config: Mapping[str, Any], placement: Placement) -> None:
     """Refuse what cannot be loaded.
 
-    config: the checkpoint's ``config.json``, {} where it is not at hand.
+    config: the checkpoint's ``config.json``, {} if not available.
 
     Raises:
         ModelSkipped: a package is missing here. ModelError: transformers does not know its architecture.

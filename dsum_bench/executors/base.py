@@ -88,7 +88,7 @@ def events_of(executor: Executor, jobs: Sequence[Job]) -> Generator[Event, None,
     """The events of an executor, which may be a plugin, held to what it promises. Closing this ends its workers.
 
     Raises:
-        UserError: it failed itself, or told of a job that is not running.
+        UserError: it failed itself, or reported a job that is not running.
     """
     left = {job.id for job in jobs}
     events = executor.run(jobs)

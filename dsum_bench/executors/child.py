@@ -60,7 +60,7 @@ def main() -> None:
         with lock:
             connection.sendall(message)
 
-    with suppress(BrokenPipeError, ConnectionResetError):  # the parent has gone, and nobody listens
+    with suppress(BrokenPipeError, ConnectionResetError):  # the parent has gone
         emit(_received(emit))
         connection.shutdown(socket.SHUT_WR)
 

@@ -78,7 +78,7 @@ class Supervisor:
         return tuple(self._workers)
 
     def start(self, job: Job, environment: Mapping[str, str] | None = None) -> None:
-        """Start a worker for a job; one that cannot be started is told of as ended.
+        """Start a worker for a job; one that cannot be started is reported as ended.
 
         environment: variables it gets besides those of this process.
         """

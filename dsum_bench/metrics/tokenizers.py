@@ -44,7 +44,7 @@ class Mecab(MetricTokenizer):
     """Morphemes by mecab-python3 with the mecab-ko dictionary. ``#Person1#`` becomes ``#``, ``Person``, ``1``, ``#``.
 
     Raises:
-        UserError: Mecab or its dictionary cannot be opened. There is no falling back to another tokenizer, which
+        UserError: Mecab or its dictionary cannot be opened. There is no fallback to another tokenizer, which
             would give other scores under the same name.
     """
 
@@ -79,7 +79,7 @@ class Mecab(MetricTokenizer):
         return f"{self.name}:{self.package}-{_version(self.package)}+ko-dic-{_version(DICTIONARY)}"
 
     def __call__(self, text: str) -> list[str]:
-        # A lone surrogate cannot be encoded for Mecab; it is no character of any language, so it is shown as '?'.
+        # A lone surrogate cannot be encoded for Mecab; it is not a character of any language, so it is shown as '?'.
         cut: list[str] = self._cut(broken(text.encode("utf-8", "replace").decode("utf-8")))
         return cut
 

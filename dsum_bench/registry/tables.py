@@ -85,7 +85,7 @@ def read_values(
 ) -> dict[str, Any]:
     """The keys of a table with their values checked and converted; keys may be left out.
 
-    hidden: fields of the class that are no keys.
+    hidden: fields of the class that are not keys.
 
     Raises:
         UserError: an unknown key or a wrong type.

@@ -99,7 +99,7 @@ def stored_samples(path: Path, dataset_fingerprint: str, references_fingerprint:
 
 
 def _sample(row: sqlite3.Row, texts: Mapping[str, str]) -> StoredSample:
-    values = {name: row[name] for name in row.keys() if name != "reference_texts"}  # noqa: SIM118 (a Row is no dict)
+    values = {name: row[name] for name in row.keys() if name != "reference_texts"}  # noqa: SIM118 (a Row is not a dict)
     return StoredSample(**values, references=tuple(texts[key] for key in json.loads(row["reference_texts"])))
 
 

@@ -73,7 +73,7 @@ class TrainingLog:
             db.execute("update trainings set figures = ? where id = ?", [json.dumps(asdict(figures)), key])
 
     def resume(self, key: str, step: int, points: Sequence[CurvePoint]) -> None:
-        """Training goes on from a step: drop what was logged after it, and add what is missing up to it."""
+        """Training resumes from a step: drop what was logged after it, and add what is missing up to it."""
         rows = [(key, p.step, measure, value, p.seconds) for p in points for measure, value in p.values.items()]
         with self.store.transaction() as db:
             db.execute("delete from training_log where training_id = ? and step > ?", [key, step])

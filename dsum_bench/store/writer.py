@@ -75,7 +75,7 @@ class Store:
         Runs that a killed process left ``running`` become ``partial``: with the lock held, nobody is running them.
 
         Raises:
-            UserError: another writer has it, it cannot be written, is no results database, or is a newer one.
+            UserError: another writer has it, it cannot be written, is not a results database, or is a newer one.
         """
         lock = _lock(path)
         try:
@@ -156,7 +156,7 @@ class Store:
             self._db.execute(CLOSE, values)
 
     def abandon(self, reason: str) -> None:
-        """Note of every run and training that is still ``running`` that it was broken off, and why.
+        """Note of every run and training that is still ``running`` that it was interrupted, and why.
 
         Where the disk is full, space that was set aside for finished transactions is used for it.
         """
@@ -404,7 +404,7 @@ def _connect(path: Path) -> Database:
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
         try:
-            # Reading the header finds a file that is no database, taking the write lock one that cannot be written.
+            # Reading the header finds a file that is not a database, taking the write lock one that cannot be written.
             connection.execute("begin immediate")
             connection.rollback()
         except BaseException:

@@ -5,7 +5,7 @@
         tokenizer = byte_tokenizer(CHATML)
 
 Import what you use; ``pytest_plugins = ["dsum_bench.testing"]`` in a conftest adds the fixture ``korean_samples``.
-Nothing here is loaded in anybody's tests who does not ask for it. It needs pytest, which dsum-bench itself does not.
+Nothing here is loaded unless your tests import it. It needs pytest, which dsum-bench itself does not.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ FILE = "settings.json"
 
 
 def claim(job: TrainingJob, settings: Mapping[str, str]) -> None:
-    """Note a run's settings in its folder, or check that they are those it was begun with.
+    """Note a run's settings in its folder, or check that they are those it was started with.
 
     Raises:
         UserError: they changed (says which), or the folder cannot be written.

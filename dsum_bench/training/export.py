@@ -104,6 +104,6 @@ def card(model: ModelSpec, made: Provenance, scores: list[tuple[str, str, str, f
         "|---|---|---|---|---|",
         *(f"| {data} | {measure} | {mean:.2f} | {n} | `{sign}` |" for data, sign, measure, mean, n in scores),
         "",
-        f"`{FILE}` holds digests of the training dialogues, so that an evaluation on one of them is found.",
+        f"`{FILE}` holds digests of the training dialogues, so that an evaluation on one of them is detected.",
     ]
     return "\n".join(lines) + "\n"

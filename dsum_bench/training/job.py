@@ -102,7 +102,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResumed:
-    """Training goes on from a checkpoint; what was logged after its step is logged again.
+    """Training resumes from a checkpoint; what was logged after its step is logged again.
 
     points: the curve as the checkpoint has it. The process that keeps the curve may have died before it had all of it.
     """

@@ -33,7 +33,7 @@ from dsum_bench.training.texts import TrainingText
 
 CHECKPOINTING = {"use_reentrant": False}
 COMPLETE = "complete"
-"""File that a checkpoint is given once all of it is written; one without it was broken off."""
+"""File that a checkpoint is given once all of it is written; one without it is incomplete."""
 NAMES = {"loss": "loss", "learning_rate": "lr", "grad_norm": "grad_norm", "eval_loss": "eval_loss", "epoch": "epoch",
          "num_input_tokens_seen": "tokens", "eval_rouge": "eval_rouge"}  # fmt: skip
 MEASURED = {"loss", "eval_loss", "eval_rouge"}
@@ -125,7 +125,7 @@ def keep_gradients(network: Any) -> None:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; those that were broken off are removed."""
+    """The newest complete checkpoint; incomplete ones are removed."""
     whole = []
     for found in folder.glob("checkpoint-*"):
         if (found / COMPLETE).is_file():

@@ -1,4 +1,4 @@
-"""The order of training rows, the same whether a run was broken off or not, and in every process."""
+"""The order of training rows, the same whether a run was interrupted or not, and in every process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class GroupedByLength(Sampler[int]):
     """Rows of like length side by side, in another order in every epoch. epochs: gives how many are done.
 
     transformers' own sampler draws its order from the generator that dropout draws from too. What that was at the
-    beginning of an epoch is lost when a run is broken off within it, and it is not the same in all processes: rows
+    beginning of an epoch is lost when a run is interrupted within it, and it is not the same in all processes: rows
     were seen twice in an epoch, and others not at all.
     """
 
@@ -24,7 +24,7 @@ class GroupedByLength(Sampler[int]):
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        # Of the epoch that a resumed run goes on within, a fraction is done.
+        # Of the epoch in which a resumed run continues, a fraction is done.
         epoch = int(self.epochs() or 0)
         order = torch.Generator().manual_seed(self.seed + epoch)
         return iter(get_length_grouped_indices(self.lengths, self.size, generator=order))
