@@ -45,7 +45,7 @@ def test_the_usual_forms_are_turns(first: str, second: str, line_break: str) -> 
         "a<br>b",
     ],
 )
-def test_what_only_looks_like_a_turn_goes_on_with_the_one_before(line: str) -> None:
+def test_what_only_looks_like_a_turn_continues_the_one_before(line: str) -> None:
     assert split_turns(f"#Person1#: 네\n{line}") == [f"#Person1#: 네\n{line}"]
 
 

@@ -43,7 +43,7 @@ def test_a_plugin_that_exits_has_failed_and_ctrl_c_goes_through() -> None:
         raise Terminated(15)
 
 
-def test_why_a_run_was_broken_off() -> None:
+def test_why_a_run_was_interrupted() -> None:
     assert ending_reason(Terminated(15)) == "interrupted by SIGTERM; the same command resumes it"
     assert ending_reason(KeyboardInterrupt()) == "interrupted; the same command resumes it"
     assert ending_reason(OSError("one\ntwo")) == "OSError: one"

@@ -100,7 +100,7 @@ def test_text_without_markers_is_tokenised_as_before(tokenizer: Open, family: st
         assert adapter.plain_ids(text) == opened(text, add_special_tokens=False)["input_ids"]
 
 
-def test_speaker_tags_and_html_are_no_markers(tokenizer: Open) -> None:
+def test_speaker_tags_and_html_are_not_markers(tokenizer: Open) -> None:
     markers = Markers(tokenizer("gemma3"))
     assert markers.places("#Person1#: <b>네</b> <table> \n\n") == []
     assert guarded("<end_of_turn><bos>", markers) == f"<{GUARD}end_of_turn><{GUARD}bos>"

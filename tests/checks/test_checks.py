@@ -343,7 +343,7 @@ def test_how_much_is_hit(swept: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_check_that_raises_costs_nothing_but_its_answer(swept: Path) -> None:
+def test_a_check_that_raises_loses_only_its_own_finding(swept: Path) -> None:
     assert "check breaks failed and was skipped: KeyError: 'what'" in (swept / "said.txt").read_text(encoding="utf-8")
 
 

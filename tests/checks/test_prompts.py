@@ -74,7 +74,7 @@ def test_a_template_with_a_clock_is_found_where_it_runs(tokenizer: Open, samples
     assert finding.level == "error" and f"{date.today():%d %B %Y}" in finding.text
 
 
-def test_a_date_that_dialogue_or_prompt_holds_is_no_clock(tokenizer: Open) -> None:
+def test_a_date_in_dialogue_or_prompt_is_not_taken_for_the_clock(tokenizer: Open) -> None:
     said = (Sample("s", f"#Person1#: 오늘은 {date.today():%Y-%m-%d}이에요.\n#Person2#: 네."),)
     prompt = PromptSpec("p", f"기준일 {date.today():%Y-%m-%d}\n{{dialogue}}")
     assert "clock" not in found(setup(make("qwen", tokenizer("qwen3"), prompt), said))

@@ -38,7 +38,7 @@ def test_half_of_the_samples_refused_is_an_error() -> None:
     assert "no reason given (sample 's0')" in found.text
 
 
-def test_notes_are_told_once_each_the_most_frequent_first_and_no_more_than_three() -> None:
+def test_the_three_most_frequent_notes_are_listed_once_each() -> None:
     notes = ["a", "b", "b", "c", "c", "c", "d", "e"]
     found = Noted().after(outputs(*[("stop", n) for n in notes]))
     assert found is not None

@@ -33,7 +33,7 @@ def test_a_wrong_metric_does_not_hide_the_next() -> None:
     assert [f.signature for f in Sum().after(run)] == ["sums", "sums again"]
 
 
-def test_the_constant_is_told_by_metric_and_not_stored() -> None:
+def test_the_finding_about_the_constant_is_made_by_metric_and_not_stored() -> None:
     low, high = values(10.0, 5.0, 10.0), values(40.0, 20.0, 40.0)
     run = written({"a": low, "b": high}, {"a": high, "b": low, "c": low})
     assert [f.signature for f in NotAboveConstant().after(run)] == ["a"]

@@ -214,7 +214,7 @@ def test_interrupting_ends_with_130_and_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "markdown"])
-def test_reader_that_goes_away_is_no_error(tmp_path: Path, form: str) -> None:
+def test_a_closed_pipe_is_not_an_error(tmp_path: Path, form: str) -> None:
     with open_store(tmp_path / "dsum.db") as store:
         for i in range(300):
             store_run(store, make_run(f"model-with-a-long-name-{i}", n=1))
@@ -227,7 +227,7 @@ def test_reader_that_goes_away_is_no_error(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json", "markdown"])
-def test_terminal_that_knows_ascii_only_is_no_error(dsum: Dsum, tmp_path: Path, form: str) -> None:
+def test_an_ascii_terminal_is_not_an_error(dsum: Dsum, tmp_path: Path, form: str) -> None:
     with open_store(tmp_path / "dsum.db") as store:
         store_run(store, make_run("모델 😀", n=1))
     result = dsum("leaderboard", "--results", str(tmp_path), "--format", form, PYTHONIOENCODING="ascii", PYTHONUTF8="0")

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_real_difference_is_told_from_chance(folder: Path) -> None:
+def test_a_real_difference_is_significant_and_chance_is_not(folder: Path) -> None:
     code, text = call(folder, "better", "base", "--measure", "rouge1", "--samples", "1")
     assert code == 0, text
     assert "they differ (p < 0.05)" in text and "p = 0.0001" in text
@@ -91,7 +91,7 @@ def noisy(folder: Path, gaps: dict[str, float]) -> None:
         add(folder, make_run(name, n=N), [b + e + shift for b, e in zip(base, noise, strict=True)])
 
 
-def test_one_of_many_pairs_is_said_to_be_one(tmp_path: Path) -> None:
+def test_one_of_many_pairs_is_marked_as_such(tmp_path: Path) -> None:
     noisy(tmp_path, {"base": 0.0, "better": 2.2} | {f"other{i}": 1.0 for i in range(8)})
     code, text = call(tmp_path, "better", "base", "--measure", "rouge1", "--samples", "0")
     told = " ".join(text.split())

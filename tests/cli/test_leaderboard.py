@@ -205,7 +205,7 @@ def test_rows_say_in_what_they_are_not_like_most(tmp_path: Path) -> None:
     assert text[half][19:36].split() == ["zero-shot", "nf4"] and text[half + 1].split() == ["bfloat16", "cuda"]
 
 
-def test_the_name_in_the_title_is_not_said_again(tmp_path: Path) -> None:
+def test_the_name_in_the_title_is_not_repeated(tmp_path: Path) -> None:
     with open_store(tmp_path / "dsum.db") as store:
         store_run(store, make_run("a"), 10.0)
         store_run(store, make_run("b", dataset="calls"), 30.0)

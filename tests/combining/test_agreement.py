@@ -43,7 +43,7 @@ def test_published_example_of_two_observers_and_two_values() -> None:
 
 
 @pytest.mark.parametrize("ratings", [[], [[]], [[1, 1], [1, 1]], [[1, _], [_, 2]], [[_, _], [_, _]]])
-def test_alpha_of_what_tells_nothing_is_no_number(ratings: list[list[float]]) -> None:
+def test_alpha_without_variation_is_nan(ratings: list[list[float]]) -> None:
     assert isnan(krippendorff_alpha(ratings, "ordinal"))
 
 

@@ -161,7 +161,7 @@ def test_people_judge_and_metrics_are_counted_side_by_side(folder: Path) -> None
     assert metric["tau"] == pytest.approx(0.5)
 
 
-def test_the_tables_fit_a_terminal_and_a_run_that_is_not_there_is_said(folder: Path) -> None:
+def test_the_tables_fit_a_terminal_and_an_unknown_run_is_reported(folder: Path) -> None:
     write(folder / "v.csv", [*poll("kim"), *poll("lee", wrong=3), Vote("kim", "s1", "good", "elsewhere", "tie")])
     code, text = call(folder, str(folder / "v.csv"))
     assert code == 0, text

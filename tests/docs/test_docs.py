@@ -137,7 +137,7 @@ def test_every_setting_of_a_plugin_is_documented_with_its_default(word: str, kin
         assert rules.wrong_keys(read(REGISTRY_PAGE), titles, real | {"planted": "`1`"}) == ["planted"]
 
 
-def test_fields_that_are_no_keys_are_named_as_such() -> None:
+def test_fields_that_are_not_keys_are_named_as_such() -> None:
     told = dict(rules.sections(read(REGISTRY_PAGE)))
     for cls in (ModelSpec, DatasetSpec, PromptSpec, DecodingSpec):
         assert {f.name for f in fields(cls)} >= SET_FOR_THE_USER

@@ -75,7 +75,7 @@ def test_a_tutorial_runs_as_it_is_written(page: str, environment: dict[str, str]
     assert commands == TUTORIALS[page]
 
 
-def test_a_line_that_is_not_said_is_noticed() -> None:
+def test_a_line_that_is_not_printed_is_noticed() -> None:
     assert shown("one\n…\nthree").fullmatch("one\ntwo\nthree")
     assert not shown("one\n…\nthree").fullmatch("one\ntwo\nfour")
     assert not shown("one").fullmatch("one\ntwo")

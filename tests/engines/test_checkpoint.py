@@ -109,7 +109,7 @@ def test_training_and_settings_change_the_fingerprint(tmp_path: Path) -> None:
     assert len({first, trained, checkpoint.fingerprint([file])}) == 3
 
 
-def test_a_wrong_size_in_the_registry_is_told() -> None:
+def test_a_wrong_size_in_the_registry_is_reported() -> None:
     checkpoint.check_size(3_210_000_000, 3_212_749_824, "x")
     with pytest.raises(ModelError, match=r"x has 8\.03B weights but the registry says params = 3\.21B"):
         checkpoint.check_size(3_210_000_000, 8_030_000_000, "x")

@@ -113,7 +113,7 @@ def test_another_error_is_not_taken_for_memory(small: LoadedEngine, monkeypatch:
         small.texts(Greedy(GreedyParams()))
 
 
-def test_an_output_cut_by_length_is_told_apart_and_an_end_token_is_not_counted(small: LoadedEngine) -> None:
+def test_an_output_cut_by_length_is_marked_and_an_end_token_is_not_counted(small: LoadedEngine) -> None:
     import torch
 
     texts = small.texts(Greedy(GreedyParams(max_new_tokens=3)))
@@ -142,7 +142,7 @@ def test_vocabulary_is_never_added_to(small: LoadedEngine, bart_tokenizer: Any) 
     assert small.engine.network.get_input_embeddings().num_embeddings == len(small.engine.tokenizer)
 
 
-def test_an_unknown_architecture_is_told_before_weights_load(small: LoadedEngine, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_reported_before_weights_load(small: LoadedEngine, tmp_path: Path) -> None:
     import json
 
     config = tmp_path / "config.json"

@@ -80,7 +80,7 @@ def test_dropping_rows_changes_no_strategy(params: dict[str, Any]) -> None:
         assert len({len(row) for row in one_by_one.values()}) > 1
 
 
-def test_a_strategy_that_cannot_continue_is_not_broken_off() -> None:
+def test_a_strategy_that_cannot_continue_is_not_interrupted() -> None:
     class Steps(Greedy):
         continues = False
         begun = 0

@@ -91,7 +91,7 @@ def test_free_cache_deletes_the_models_files_once_its_run_is_done(dsum: HubDsum)
     assert dsum.rows("select status from runs") == [("done",)]
 
 
-def test_what_is_wrong_is_told_before_anything_is_downloaded(dsum: HubDsum) -> None:
+def test_faults_are_reported_before_anything_is_downloaded(dsum: HubDsum) -> None:
     models = ("behind-a-gate", "gone", "wrong-revision", "pickles", "misfit")
     done = dsum("screen", *models, "--dry-run", "--json")
     told = {m["model"]: (m["status"], m["reason"]) for m in json.loads(done.stdout)}
@@ -104,13 +104,13 @@ def test_what_is_wrong_is_told_before_anything_is_downloaded(dsum: HubDsum) -> N
     assert not any("model.safetensors" in line or ".bin" in line for line in dsum.asked)
 
 
-def test_a_hub_that_is_not_there_is_told_in_seconds(dsum: HubDsum) -> None:
+def test_an_unreachable_hub_is_reported(dsum: HubDsum) -> None:
     done = dsum("screen", "good", "--dry-run", "--json", HF_ENDPOINT="http://127.0.0.1:9")
     (told,) = json.loads(done.stdout)
     assert told["status"] == "skipped" and told["reason"].startswith("hub unreachable (")
 
 
-def test_a_download_larger_than_the_disk_is_not_begun(tmp_path: Path) -> None:
+def test_a_download_larger_than_the_disk_is_not_started(tmp_path: Path) -> None:
     cache = tmp_path / "not" / "there" / "yet"
     check_disk(1, cache)
     with pytest.raises(

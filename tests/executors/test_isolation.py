@@ -43,7 +43,7 @@ def statuses(folder: Path) -> dict[str, tuple[str, str]]:
         return {m: (s, r) for m, s, r in db.execute("select model, status, reason from runs")}
 
 
-def test_a_worker_that_goes_wrong_is_reported_and_the_others_finish(dsum: Dsum, folder: Path) -> None:
+def test_a_failing_worker_is_reported_and_the_others_finish(dsum: Dsum, folder: Path) -> None:
     done = dsum("screen", *FAULTS, "lead-3", "--limit", "6", "--hang-timeout", "4")
     assert done.returncode == 1, done.stderr
     found = statuses(folder)
@@ -65,7 +65,9 @@ def test_a_worker_that_goes_wrong_is_reported_and_the_others_finish(dsum: Dsum, 
 
 
 @pytest.mark.parametrize("after", [3, 11, 17])
-def test_a_killed_sweep_goes_on_and_ends_as_if_it_had_not_been_killed(dsum: Dsum, folder: Path, after: int) -> None:
+def test_a_killed_sweep_resumes_and_gives_the_results_of_an_uninterrupted_one(
+    dsum: Dsum, folder: Path, after: int
+) -> None:
     sweep = ("screen", "slow", "lead-3", "--limit", "20")
     whole = folder / "whole"
     whole.mkdir()
@@ -155,7 +157,7 @@ def wait_until_no_worker_is_left(folder: Path) -> None:
     wait_until(lambda: not workers(), "the workers of a killed sweep end")
 
 
-def test_a_refused_sample_costs_no_other_and_is_not_asked_for_again(dsum: Dsum, folder: Path) -> None:
+def test_a_refused_sample_loses_no_other_and_is_not_generated_again(dsum: Dsum, folder: Path) -> None:
     done = dsum("screen", "refuses-some", "--limit", "6")
     assert done.returncode == 0, done.stderr
     assert statuses(folder) == {"refuses-some": ("done", "")}

@@ -160,7 +160,7 @@ class Unreadable(str):
     [(Unpicklable("x"), "cannot be sent to a worker process: TypeError: it holds a socket"),
      (Unreadable("x"), "cannot be read by its worker: FileNotFoundError")],
 )  # fmt: skip
-def test_a_job_that_cannot_travel_says_why(run: Run, name: str, told: str, tmp_path: Path) -> None:
+def test_a_job_that_cannot_be_pickled_says_why(run: Run, name: str, told: str, tmp_path: Path) -> None:
     status, reason = run(tmp_path, local(), PluginSettings((name,)))
     assert status == "failed"
     assert told in reason
@@ -221,7 +221,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
     raise AssertionError("not within two minutes")
 
 
-def test_a_stopped_job_ends_even_if_it_ignores_sigterm_and_the_others_go_on(
+def test_a_stopped_job_ends_even_if_it_ignores_sigterm_and_the_others_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dsum_bench.executors.supervisor.GRACE", 0.5)

@@ -176,7 +176,7 @@ def test_a_name_counts_as_its_speaker() -> None:
     assert cut("오세진은 견적을 묻습니다.") == [("#Person1#", "견적을 묻습니다.", False)]
 
 
-def test_what_two_do_together_is_nobodys() -> None:
+def test_what_two_do_together_belongs_to_neither() -> None:
     assert cut("#Person1#과 #Person2#는 이사를 의논합니다.") == []
 
 

@@ -215,7 +215,7 @@ def test_best_is_one_reference_and_max_each_measures_own(summary: list[str], ref
     assert values("rouge@whitespace:max", references) == pytest.approx([max(c) for c in zip(*alone, strict=True)])
 
 
-def test_a_variant_stands_in_the_signature_and_an_unknown_one_is_refused() -> None:
+def test_a_variant_is_part_of_the_signature_and_an_unknown_one_is_refused() -> None:
     assert "|refs:max|" in build(PLUGINS, "rouge-score@char:max").signature
     assert "|refs:mean|" in build(PLUGINS, "rouge-score@char").signature
     with pytest.raises(UserError, match="no variant 'median'; there are best, max"):

@@ -90,7 +90,7 @@ def test_talk_about_the_summary(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["요약본을 보냅니다.", "Summaries differ", "그는 요약을 씁니다.", "대화가 끝납니다.", "물론의 뜻", ""]
 )
-def test_a_summary_is_no_talk_about_it(text: str) -> None:
+def test_a_summary_is_not_taken_for_talk_about_it(text: str) -> None:
     assert TextStatistics().score(text, Sample("1", "a", ("b",)))["meta"] == 0
 
 

@@ -85,7 +85,7 @@ def odd(folder: Path, fault: str = "pass", reading: str = "pass") -> None:
         ("third = replace(third, finish='eos')", "finish 'eos' instead of stop or length"),
     ],
 )
-def test_an_engine_that_breaks_its_word_fails_its_model_only(tmp_path: Path, fault: str, told: str) -> None:
+def test_an_engine_with_an_invalid_result_fails_its_model_only(tmp_path: Path, fault: str, told: str) -> None:
     odd(tmp_path, fault=fault)
     done = screen(tmp_path, "odd", "lead-3")
     assert done.returncode == 1
@@ -102,7 +102,7 @@ def test_an_engine_that_breaks_its_word_fails_its_model_only(tmp_path: Path, fau
     ("reading", "told"),
     [("return None", "NoneType instead of a string"), ("raise KeyError('summary')", "KeyError: 'summary'")],
 )
-def test_an_output_that_cannot_be_read_is_named_and_costs_none_before_it(
+def test_an_output_that_cannot_be_read_is_named_and_loses_none_before_it(
     tmp_path: Path, reading: str, told: str
 ) -> None:
     odd(tmp_path, reading=reading)

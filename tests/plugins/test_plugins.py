@@ -174,7 +174,7 @@ def test_a_package_that_does_not_import_is_skipped_and_named(install: Install, s
     assert [p for p in plugins.problems if p.startswith(f"plugin dsum-bench-testbroken: {problem}")]
 
 
-def test_a_hook_that_raises_is_named_and_costs_the_others_nothing(install: Install) -> None:
+def test_a_hook_that_raises_is_named_and_the_others_are_called(install: Install) -> None:
     source = """
         from dsum_bench import hookimpl
 
@@ -313,7 +313,7 @@ def test_a_wrong_model_of_a_package_is_left_out_and_named(
     assert said.startswith(f"plugin dsum-bench-testzoo: left out {problem}")
 
 
-def test_a_hook_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_a_hook_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "typo.py"
     file.write_text("import dsum_bench\n@dsum_bench.hookimpl\ndef dsum_register_adapter(register):\n    pass\n")
     (problem,) = Plugins(PluginSettings((), (str(file),))).problems
@@ -338,7 +338,7 @@ def test_a_plugin_file_that_is_not_there_is_a_users_mistake(tmp_path: Path) -> N
         Plugins(PluginSettings((), (str(tmp_path / "nothing.py"),)))
 
 
-def test_a_plugin_that_leaves_is_skipped_and_every_problem_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_plugin_that_exits_is_skipped_and_every_problem_is_one_line(tmp_path: Path) -> None:
     leaves, two = tmp_path / "leaves.py", tmp_path / "two.py"
     leaves.write_text("raise SystemExit(3)\n")
     two.write_text(
@@ -357,7 +357,7 @@ def test_a_plugin_that_leaves_is_skipped_and_every_problem_is_told_in_one_line(t
     ("fault", "told"),
     [("import nothing_of_this_name", "ModuleNotFoundError"), ("raise SystemExit(2)", r"it called sys.exit\(2\)")],
 )
-def test_a_metric_or_reader_that_cannot_begin_is_told_in_a_sentence(fault: str, told: str, tmp_path: Path) -> None:
+def test_a_metric_or_reader_that_cannot_start_is_reported_in_a_sentence(fault: str, told: str, tmp_path: Path) -> None:
     file = tmp_path / "broken.py"
     file.write_text(
         "import dsum_bench\n"

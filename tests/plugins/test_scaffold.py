@@ -71,7 +71,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Mine", "../mine", "a b", "1st", "a--b", "-a", "", "a_b", "나의"])
-def test_a_bad_name_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_refused(tmp_path: Path, name: str) -> None:
     arguments = ["plugin", "new", "--kind", "metric", "--folder", str(tmp_path), "--", name]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2 and f"'{name}' is not a valid plugin name" in done.output

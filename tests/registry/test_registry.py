@@ -232,7 +232,7 @@ def test_plugin_files_come_from_user_files_only_and_before_anything_else_is_chec
     assert plugin_files([], tmp_path) == ()
 
 
-def test_a_plugin_file_does_not_run_because_it_lies_there(here: Path) -> None:
+def test_a_plugin_file_that_nobody_names_does_not_run(here: Path) -> None:
     write(here / "dsum_plugin.py", "raise SystemExit('ran')")
     write(here / "registry.toml", "")
     assert plugin_files() == ()

@@ -157,7 +157,7 @@ def test_columns_can_be_taken_out_and_put_in(page: Any) -> None:
     assert not page.execute_script(hidden)
 
 
-def test_controls_groups_findings_and_what_is_not_ranked_are_told(page: Any) -> None:
+def test_controls_groups_findings_and_unranked_runs_are_shown(page: Any) -> None:
     text = page.execute_script("return document.querySelector('article.board').innerText")
     assert "constant control" in " ".join(text.split())
     assert "3 of 24 were cut" in text and "needs 21 GiB, and 8 GiB are free" in text

@@ -96,7 +96,7 @@ def test_a_stored_run_is_written_by_its_key(dsum: Dsum, folder: Path) -> None:
         (("lead-3", "-o", "out.csv", "--split", "none"), "has no split 'none'; there are test"),
     ],
 )
-def test_a_mistake_is_a_sentence_and_costs_nothing(
+def test_a_mistake_is_reported_in_a_sentence_and_changes_no_file(
     dsum: Dsum, folder: Path, arguments: tuple[str, ...], told: str
 ) -> None:
     before = (folder / "test.csv").read_bytes()

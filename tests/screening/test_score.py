@@ -170,7 +170,7 @@ def test_a_file_of_summaries_in_no_known_encoding_is_refused_with_advice_that_ca
 # -- doctor ---------------------------------------------------------------------------------------------------
 
 
-def test_doctor_says_what_there_is(dsum: Dsum, tmp_path: Path) -> None:
+def test_doctor_reports_this_machine(dsum: Dsum, tmp_path: Path) -> None:
     done = dsum("doctor", "--json")
     assert done.returncode == 0, done.stdout
     found = {a["about"]: a for a in json.loads(done.stdout)}

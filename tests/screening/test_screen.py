@@ -381,9 +381,7 @@ def dsum_run_started(run_id, run):
         ('return {"mode": 1.0}', "it gave mode instead of mood"),
     ],
 )
-def test_a_metric_that_fails_costs_no_output_and_gives_no_score(
-    dsum: Dsum, tmp_path: Path, fault: str, told: str
-) -> None:
+def test_a_failing_metric_loses_no_output_and_gives_no_score(dsum: Dsum, tmp_path: Path, fault: str, told: str) -> None:
     write(tmp_path / "moody.py", BROKEN_METRIC.format(fault=fault))
     sweep = ("screen", "lead-3", "constant-ko", "--limit", "6", "--metric", "rouge@char", "--metric", "moody")
     done = dsum(*sweep, "--plugin", "moody.py")

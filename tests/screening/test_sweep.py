@@ -101,7 +101,7 @@ def test_a_full_disk_is_stored_as_that(tmp_path: Path) -> None:
         (Confuses(), "executor 'hands' reported job 'another', which is not running"),
     ],
 )
-def test_an_executor_that_fails_is_told_in_a_sentence(executor: Executor, told: str, tmp_path: Path) -> None:
+def test_a_failing_executor_is_reported_in_a_sentence(executor: Executor, told: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         sweep(tmp_path, executor)
     assert str(error.value) == told

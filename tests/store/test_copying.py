@@ -69,7 +69,7 @@ def test_merging_twice_changes_nothing(theirs: Path, tmp_path: Path) -> None:
     assert not done.added and not done.completed and len(done.known) == 3
 
 
-def test_a_run_begun_on_two_machines_is_completed(theirs: Path, tmp_path: Path) -> None:
+def test_a_run_started_on_two_machines_is_completed(theirs: Path, tmp_path: Path) -> None:
     path = tmp_path / "ours" / "dsum.db"
     with open_store(path) as store:
         key = store.open_run(make_run("kobart"), "model")

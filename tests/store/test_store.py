@@ -164,7 +164,7 @@ def test_outputs_come_back_as_they_were(path: Path) -> None:
         assert store.scored(key, "another") == set()
 
 
-def test_lone_surrogate_does_not_cost_a_batch(path: Path) -> None:
+def test_lone_surrogate_does_not_lose_a_batch(path: Path) -> None:
     with open_store(path) as store:
         key = store.open_run(make_run(), "model")
         store.add(key, [scored(0, summary="가\ud800나"), scored(1, summary="짝 \U0001f600")], positions(2))
@@ -220,7 +220,7 @@ def test_done_is_refused_while_samples_are_missing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_score_that_is_no_number_is_refused_and_nothing_of_its_batch_stays(path: Path, value: float) -> None:
+def test_nan_score_is_refused_with_its_whole_batch(path: Path, value: float) -> None:
     bad = ScoredOutput(scored(1).output, {SIGNATURE: {"rouge1": value}})
     with open_store(path) as store:
         key = store.open_run(make_run(), "model")
@@ -341,7 +341,7 @@ def test_run_that_never_began_is_recorded_and_forgotten_once_it_runs(path: Path)
     assert reasons == {"raw", "other dialogues", "other model"}
 
 
-def test_recording_a_refusal_never_costs_a_sample(path: Path) -> None:
+def test_recording_a_refusal_never_loses_a_sample(path: Path) -> None:
     with open_store(path) as store:
         done = store_run(store, make_run("a"))
         part = store_run(store, make_run("b"), finished=2, status="partial")
@@ -506,7 +506,7 @@ def test_read_only_folder_can_be_read_and_not_written(path: Path) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"this is no database at all" * 50, b"\x00" * 5000, "요약".encode() * 900])
-def test_file_that_is_no_database(path: Path, garbage: bytes) -> None:
+def test_file_that_is_not_a_database(path: Path, garbage: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(garbage)
     with pytest.raises(UserError) as writing:
@@ -553,7 +553,7 @@ def test_database_of_a_newer_version(path: Path) -> None:
             use(path)
 
 
-def test_full_disk_is_told_and_finished_samples_stay(path: Path) -> None:
+def test_full_disk_is_reported_and_finished_samples_stay(path: Path) -> None:
     with open_store(path) as store:
         key = store.open_run(make_run(n=1000), "model")
         store.add(key, [scored(0)], positions(1000))
@@ -642,7 +642,7 @@ def test_run_with_scores_of_some_samples_only_is_not_ranked_with_whole_ones(path
     ]
 
 
-def test_what_is_not_ranked_stands_below_latest_attempt_only(path: Path) -> None:
+def test_unranked_models_are_listed_below_with_their_latest_attempt(path: Path) -> None:
     beam = DecodingSpec("beam4", "beam", {"beams": 4})
     with open_store(path) as store:
         store_run(store, make_run("ranked"))

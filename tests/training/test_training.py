@@ -97,7 +97,7 @@ def one(folder: Path, sql: str) -> Any:
 # -- from one command to a ranked result --------------------------------------------------------------------------
 
 
-def test_training_lowers_the_loss_and_the_result_stands_beside_its_base(tune: Run, folder: Path) -> None:
+def test_training_lowers_the_loss_and_the_result_is_ranked_with_its_base(tune: Run, folder: Path) -> None:
     done = tune("--name", "a", "--set", "epochs=4")
     assert done.returncode == 0, done.stdout + done.stderr
     losses = [value for _, value in curve(folder, "mine@a")]
@@ -112,7 +112,7 @@ def test_training_lowers_the_loss_and_the_result_stands_beside_its_base(tune: Ru
     assert again.returncode == 0, again.stderr
 
 
-def test_a_killed_run_goes_on_with_the_same_curve(tune: Run, folder: Path) -> None:
+def test_a_killed_run_resumes_on_the_same_curve(tune: Run, folder: Path) -> None:
     often = ("--no-screen", "--set", "epochs=3", "--set", "save_steps=5")
     assert tune("--name", "whole", *often).returncode == 0
     process = subprocess.Popen(
@@ -238,7 +238,7 @@ if "LOCAL_RANK" in os.environ:
 
 
 @pytest.mark.slow
-def test_sharded_weights_in_4_bits_learn_what_whole_ones_do_and_a_run_goes_on(
+def test_sharded_4_bit_weights_learn_what_whole_ones_do_and_a_run_resumes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ("--no-screen", "--recipe", "qlora", "--set", "optimizer=adamw_torch", "--set", "dropout=0.0")
@@ -308,7 +308,7 @@ def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
         (["--name", "A B"], "use lower-case letters"),
     ],
 )
-def test_wrong_input_is_told_in_a_sentence(more: list[str], told: str, tune: Run) -> None:
+def test_wrong_input_is_reported_in_a_sentence(more: list[str], told: str, tune: Run) -> None:
     done = tune(*more)
     assert done.returncode == 2 and told in done.stderr, done.stderr
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
@@ -406,7 +406,7 @@ def test_rouge_is_taken_while_training(tune: Run, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_small_bart_learns_32_rows_by_heart(folder: Path, bart_tokenizer: Any) -> None:
+def test_a_small_bart_overfits_32_rows(folder: Path, bart_tokenizer: Any) -> None:
     import torch
     from transformers import BartConfig, BartForConditionalGeneration
 

@@ -197,7 +197,7 @@ def test_a_server_that_refuses_everything_gives_no_score_and_is_not_asked_for_al
     assert len(stored(tmp_path)) == 60
 
 
-def test_an_account_without_credit_is_asked_once_a_request_and_says_so(tmp_path: Path) -> None:
+def test_an_account_without_credit_is_not_retried_and_is_named(tmp_path: Path) -> None:
     words = "Provider returned error: daily free quota used up"
     with serving(lambda asked, before: {"error": {"message": words, "code": 429}}) as server:
         write(tmp_path, server.url, n=6)
@@ -259,7 +259,7 @@ def test_the_key_does_not_come_in_by_any_way(tmp_path: Path) -> None:
     assert "repeats the key" in findings(tmp_path)["noted"]
 
 
-def test_a_short_key_such_as_local_servers_are_given_is_no_secret_and_changes_no_text(tmp_path: Path) -> None:
+def test_a_short_key_of_a_local_server_is_not_masked_in_texts(tmp_path: Path) -> None:
     with serving(lambda asked, before: chat_answer("The box is EMPTY today."), key="EMPTY") as server:
         write(tmp_path, server.url, n=1, key="THE_KEY")
         screen(tmp_path, key="EMPTY")
@@ -275,7 +275,7 @@ def test_a_redirect_is_not_followed_and_the_key_goes_nowhere_else(tmp_path: Path
     assert "write the right address into url" in rows(tmp_path, "select reason from runs")[0][0]
 
 
-def test_an_answer_from_another_model_is_said_once(tmp_path: Path) -> None:
+def test_an_answer_from_another_model_is_noted_once(tmp_path: Path) -> None:
     with serving(lambda asked, before: chat_answer(GOOD) | {"model": "other-7b"}) as server:
         write(tmp_path, server.url, n=8)
         done = screen(tmp_path)

@@ -124,7 +124,7 @@ def test_a_busy_server_rests_alone() -> None:
     assert len(busy.asked) == 1
 
 
-def test_a_server_that_has_not_this_model_is_left_out_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_without_this_model_is_skipped_and_named(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(lambda asked, before: "status 404") as wrong, serving(lambda asked, before: "") as right:
         fleet = Fleet([wrong.url, right.url], "", Speed(in_flight=1))
         assert [ask(fleet, i) for i in range(4)] == [f"summary of {i}" for i in range(4)]

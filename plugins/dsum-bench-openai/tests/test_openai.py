@@ -31,7 +31,7 @@ from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParam
 @pytest.mark.parametrize(
     "fault", ["status 429 0.2", "status 500", "slow", "cut", "malformed", "choices 0", "choices 2"]
 )
-def test_a_fault_that_passes_costs_nothing(fault: str, tmp_path: Path) -> None:
+def test_a_temporary_fault_loses_nothing(fault: str, tmp_path: Path) -> None:
     """Every third dialogue meets the fault on its first try; all are stored once, each with its own answer."""
 
     def script(asked: str, before: int) -> str:
@@ -85,7 +85,7 @@ def test_what_was_answered_before_a_fault_is_kept_and_not_asked_again(tmp_path: 
     assert max(server.answered.values()) == 1
 
 
-def test_a_killed_client_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_client_resumes_where_it_stopped(tmp_path: Path) -> None:
     with serving(lambda asked, before: "", delay=0.3) as server:
         write(tmp_path, server.url, n=24)
         client = subprocess.Popen(
@@ -129,7 +129,7 @@ def test_the_window_is_bounded_and_used(tmp_path: Path) -> None:
     assert stored(tmp_path) == expected(20)
 
 
-def test_after_429_nobody_asks_until_the_server_allows_it(tmp_path: Path) -> None:
+def test_after_429_no_request_is_sent_until_the_server_allows_it(tmp_path: Path) -> None:
     refused: list[float] = []
 
     def script(asked: str, before: int) -> str:
