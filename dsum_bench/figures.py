@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 GIB = 2**30
 
 
@@ -26,6 +28,12 @@ def score(value: float | None) -> str:
 def interval(ends: tuple[float, float] | None) -> str:
     """A 95 % interval in one decimal: ``46.6-48.2``."""
     return "" if ends is None else f"{ends[0]:.1f}-{ends[1]:.1f}"
+
+
+def difference(mean: float, low: float, high: float) -> str:
+    """A difference with its 95 % interval, whose ends are infinite where too few samples bound nothing."""
+    ends = f"95 % interval {low:+.2f} to {high:+.2f}" if isfinite(low) else "no 95 % interval"
+    return f"{mean:+.2f}, {ends}"
 
 
 def seconds(value: float | None) -> str:

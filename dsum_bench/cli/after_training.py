@@ -63,6 +63,7 @@ def screen_and_compare(done: Sequence[TrainingJob], wanted: Any, choices: Any, s
 
 def difference(database: Path, trained: str, other: str, metric: str) -> str:
     """One line: how the latest finished run of a trained model stands to that of another on the same samples."""
+    from dsum_bench import figures
     from dsum_bench.store.pairs import compared
     from dsum_bench.store.reader import run
     from dsum_bench.store.training import latest_pair
@@ -73,8 +74,5 @@ def difference(database: Path, trained: str, other: str, metric: str) -> str:
     first, second = (run(database, key) for key in keys)
     found = compared(database, (first, second), metric, "mean")
     means, (pair,) = found.means, found.pairs
-    gap = pair.difference
-    return (
-        f"{trained} {means[0]:.2f}, {other} {means[1]:.2f}: {gap.mean:+.2f}, 95 % interval {gap.low:+.2f} to "
-        f"{gap.high:+.2f}, p = {pair.p:.4f}, {found.n} samples, {metric}"
-    )
+    gap = figures.difference(pair.difference.mean, pair.difference.low, pair.difference.high)
+    return f"{trained} {means[0]:.2f}, {other} {means[1]:.2f}: {gap}, p = {pair.p:.4f}, {found.n} samples, {metric}"

@@ -15,6 +15,7 @@ from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import TITLES, too_few
 from dsum_bench.cli.options import json_option, results_option
 from dsum_bench.errors import UserError
+from dsum_bench.figures import difference
 from dsum_bench.store import reader
 from dsum_bench.store.pairs import Comparison, PairTest, SampleOfRuns, compared
 from dsum_bench.store.records import RunRecord
@@ -82,10 +83,9 @@ def _told(found: Comparison, labels: Mapping[str, str]) -> Iterator[str]:
 
 
 def _difference(pair: PairTest, labels: Mapping[str, str], brackets: bool) -> str:
-    gap = pair.difference
-    interval = f"95 % interval {gap.low:+.2f} to {gap.high:+.2f}" if isfinite(gap.low) else "no 95 % interval"
+    gap = difference(pair.difference.mean, pair.difference.low, pair.difference.high)
     board = f" ({pair.p_board:.4f})" if brackets and pair.p_board is not None else ""
-    return f"{labels[pair.a]} - {labels[pair.b]}  {gap.mean:+.2f}, {interval}, p = {pair.p:.4f}{board}"
+    return f"{labels[pair.a]} - {labels[pair.b]}  {gap}, p = {pair.p:.4f}{board}"
 
 
 def _verdict(found: Comparison, pair: PairTest) -> Iterator[str]:
