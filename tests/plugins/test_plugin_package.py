@@ -109,7 +109,13 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("package", "passed"), [("dsum-bench-exaone", 12), ("dsum-bench-bertscore", 6), ("dsum-bench-openai", 103)]
+    ("package", "passed"),
+    [
+        ("dsum-bench-exaone", 12),
+        ("dsum-bench-bertscore", 6),
+        ("dsum-bench-openai", 103),
+        ("dsum-bench-judge", 31),
+    ],
 )
 def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path, package: str, passed: int) -> None:
     tests = ROOT / "plugins" / package / "tests"
