@@ -8,8 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from running import expected, rows, screen, stored, write
 from server import serving
-from test_openai import expected, rows, screen, stored, transformers_serve, write
+from test_openai import transformers_serve
 
 MANY_AT_ONCE = ("--continuous-batching", "--cb-num-blocks", "64", "--cb-max-batch-tokens", "2048")
 
