@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import isnan, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
@@ -47,6 +47,7 @@ def test_alpha_without_variation_is_nan(ratings: list[list[float]]) -> None:
     assert isnan(krippendorff_alpha(ratings, "ordinal"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=30))
 def test_tau_is_scipys(pairs: list[tuple[int, int]]) -> None:
     x, y = zip(*pairs, strict=True)

@@ -6,10 +6,15 @@ import json
 import os
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+PLUGINS = Path(__file__).parents[2] / "plugins"
 FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<code>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^ {4,}(?:\w+=\S* )*dsum-bench (.+(?:\\\n.+)*)$", re.MULTILINE)
@@ -194,6 +199,19 @@ def wrong_command(line: str, folder: Path, shortened: bool = False) -> str:
     return ""
 
 
+@cache
+def _plugin_commands() -> Mapping[str, Any]:
+    """The commands that the plugin packages of this repository add."""
+    import click
+
+    group = click.Group()
+    for module in sorted(PLUGINS.glob("*/dsum_bench_*/__init__.py")):
+        if "def dsum_register_commands" in module.read_text(encoding="utf-8"):
+            sys.path.append(str(module.parents[1]))
+            import_module(module.parent.name).dsum_register_commands(group)
+    return group.commands
+
+
 def _parse(group: object, words: Sequence[str]) -> None:
     """Let click read the words, through groups down to the command, and invoke nothing."""
     import click
@@ -205,7 +223,7 @@ def _parse(group: object, words: Sequence[str]) -> None:
         context = click.Context(command, parent=context, **command.context_settings)
         _, rest, _ = command.make_parser(context).parse_args(rest)
         name = rest.pop(0) if rest else ""
-        found = command.get_command(context, name)
+        found = command.get_command(context, name) or _plugin_commands().get(name)
         if not name or name.isupper():
             raise click.BadParameter("which command?")
         if found is None:

@@ -3,7 +3,8 @@
 Three runs whose quality is known for each of 100 dialogues. The judge prefers the better summary with the odds
 exp(difference / 2), drawn anew for each question, but with the planted chance it looks at nothing but the place, or the
 length. 200 judges of each kind, which differ in what they draw, are counted as the command counts them; the first of
-each kind is also asked by the real command through a server on the loopback address, which must report the same figures.
+each kind is also asked by the real command through a server on the loopback address, which must report the
+same figures.
 """
 
 from __future__ import annotations
