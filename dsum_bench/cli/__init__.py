@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
     "report": ("dsum_bench.cli.report:report", "Write results as one HTML file."),
     "plot": ("dsum_bench.cli.plot:plot", "Draw a chart as a file or as text."),
+    "view": ("dsum_bench.cli.view:view", "Serve the report of live results, or a blind vote."),
     "runs": ("dsum_bench.cli.runs:runs", "List runs and what tells them apart."),
     "rename": ("dsum_bench.cli.runs:rename", "Call a run by a name of your own."),
     "delete": ("dsum_bench.cli.runs:delete", "Delete runs."),

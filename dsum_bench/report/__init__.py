@@ -36,7 +36,7 @@ def write_report(
     content = gather(database, metric, dataset, split)
     early.join()
     file = output / "report.html" if output.is_dir() else output
-    page = render(content, made=_now(), dialogues=dialogues)
+    page = render(content, made=made_now(), dialogues=dialogues)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(page, encoding="utf-8", errors="replace")
@@ -55,7 +55,8 @@ def markdown_report(
     return markdown(gather(database, metric, dataset, split))
 
 
-def _now() -> str:
+def made_now() -> str:
+    """The time as a page tells it, in the zone of this machine."""
     from datetime import datetime
 
     return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")

@@ -31,15 +31,16 @@ LEVEL = 6
 """Of the compression: the next one takes half as long again for 2 %."""
 
 
-def render(content: Content, made: str, dialogues: bool = True, live: bool = False) -> str:
+def render(content: Content, made: str, dialogues: bool = True, live: str | None = None) -> str:
     """The page.
 
     made: when, for its head. dialogues: False leaves out dialogues, references, topics, and all that models wrote or
-    were shown as examples. live: the page is served, and may ask its server how far things are.
+    were shown as examples. live: the page is served and may ask its server how far things are; a stamp of the results
+        that it was made from.
     """
     from markupsafe import Markup
 
-    scripts = [bundle(), *(_source(name) for name in SCRIPTS)]
+    scripts = [bundle(), *(_source(name) for name in SCRIPTS), *([_source("live.js")] if live is not None else [])]
     style = _source("report.css")
     blocks = {"page": _packed(_json(_page(content, dialogues)))}
     for texts in content.texts:
@@ -53,10 +54,23 @@ def render(content: Content, made: str, dialogues: bool = True, live: bool = Fal
         version=__version__,
         dialogues=dialogues,
         live=live,
-        csp=policy(scripts, style, live),
+        csp=policy(scripts, style, live is not None),
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
         blocks=blocks,
+    )
+    return page
+
+
+def render_vote() -> str:
+    """The page of a blind vote."""
+    from markupsafe import Markup
+
+    script, style = _source("vote.js"), _source("report.css")
+    page: str = (
+        _environment()
+        .get_template("vote.html.j2")
+        .render(csp=policy([script], style, live=True), style=Markup(style), script=Markup(script))
     )
     return page
 
