@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+from commands import patience
 from making import small
 
 SCRIPT = """
@@ -54,7 +55,7 @@ def test_a_script_without_a_guard_runs_once_and_screens(folder: Path, given: str
             stdin=subprocess.DEVNULL if given == "file" else file,
             capture_output=True,
             text=True,
-            timeout=560,
+            timeout=int(patience()),
             check=False,
         )
     assert done.returncode == 0, done.stderr
@@ -66,7 +67,7 @@ def test_a_notebook_cell_screens(folder: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
-    nbclient.NotebookClient(notebook, timeout=560, resources={"metadata": {"path": str(folder)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=int(patience()), resources={"metadata": {"path": str(folder)}}).execute()
     assert_screened(folder)
 
 
@@ -115,7 +116,7 @@ def test_classes_of_a_script_travel_to_its_workers(given: str, tmp_path: Path) -
             stdin=subprocess.DEVNULL if given == "file" else file,
             capture_output=True,
             text=True,
-            timeout=560,
+            timeout=int(patience()),
             check=False,
         )
     assert done.stdout.splitlines() == ["Progress(job='j', text='4.0')", "JobEnded(job='j', reason='', skipped=False)"]

@@ -10,7 +10,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from multiprocessing.connection import wait
@@ -20,6 +19,7 @@ from typing import Any
 import faulty_runs
 import psutil
 import pytest
+from commands import wait_until
 from faulty_runs import RUNS
 from ticking import Ticking
 
@@ -214,11 +214,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        time.sleep(0.1)
-    raise AssertionError("not within two minutes")
+    wait_until(condition, "the state that the test waits for")
 
 
 def test_a_stopped_job_ends_even_if_it_ignores_sigterm_and_the_others_continue(

@@ -122,7 +122,7 @@ def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path, 
     command = [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", str(tests)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=580
+        command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=patience()
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{passed} passed" in done.stdout

@@ -42,7 +42,9 @@ def environment(**more: str) -> dict[str, str]:
 
 def screen(folder: Path, *more: str, key: str | None = None, **speed: str) -> Done:
     env = environment(**speed) | ({"THE_KEY": key} if key is not None else {})
-    return subprocess.run(command(*more), cwd=folder, env=env, capture_output=True, text=True, timeout=500, check=False)
+    return subprocess.run(
+        command(*more), cwd=folder, env=env, capture_output=True, text=True, timeout=1800, check=False
+    )
 
 
 def rows(folder: Path, sql: str) -> list[Any]:

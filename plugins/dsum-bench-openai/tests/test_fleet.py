@@ -30,7 +30,7 @@ def answered(*servers: Faulty) -> Counter[str]:
 
 
 def wait_for(what: str, condition: Any) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 1800
     while not condition():
         assert time.monotonic() < until, f"waited in vain for {what}"
         time.sleep(0.02)
@@ -63,7 +63,7 @@ def test_of_three_servers_one_dies_and_returns_and_every_sample_is_answered_once
         dead = len(second.asked)
         wait_for("answers of the others", lambda: len(answered(first, third)) >= 15)
         again = stack.enter_context(serving(revived, port=second.server_port))
-        out, _ = client.communicate(timeout=300)
+        out, _ = client.communicate(timeout=1800)
     assert client.returncode == 0, out
     assert stored(tmp_path) == expected(n)
     assert rows(tmp_path, "select status from runs") == [("done",)]
@@ -150,7 +150,7 @@ def test_servers_named_in_the_environment_may_change_between_two_calls_of_a_run(
     def call(*servers: Faulty) -> subprocess.CompletedProcess[str]:
         env = environment(ATTEMPTS="1", IN_FLIGHT="1") | {"MY_FLEET": ", ".join(s.url for s in servers)}
         return subprocess.run(
-            command(), cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300, check=False
+            command(), cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1800, check=False
         )
 
     with serving(lambda asked, before: "status 404" if "number 3 " in asked else "") as one:
