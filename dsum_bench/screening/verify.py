@@ -52,7 +52,7 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class StoredScores:
     """One run to be verified on one metric. signature: of the scores that are stored."""
 
     run_id: str
@@ -64,7 +64,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class PackageScorer:
     """A metric as its package has it. tokens: of a summary, and of a reference; the latter are kept, since references
     come again with every run."""
 
@@ -83,11 +83,11 @@ def verify(
     """
 
     @cache
-    def definition(metric: str) -> Definition:
+    def definition(metric: str) -> PackageScorer:
         scorer = build(plugins, metric)
         assert scorer.tokenizer is not None
         kept = lru_cache(maxsize=4096)(scorer.tokenizer)
-        return Definition(scorer.signature, scorer.tokenizer, kept, recompute(parse_metric(metric).metric))
+        return PackageScorer(scorer.signature, scorer.tokenizer, kept, recompute(parse_metric(metric).metric))
 
     @cache
     def references(dataset: str, split: str) -> Mapping[str, Sequence[str]]:
@@ -105,14 +105,14 @@ def verify(
         progress(done, len(jobs))
 
 
-def _jobs(database: Path) -> Iterator[Job]:
+def _jobs(database: Path) -> Iterator[StoredScores]:
     for metric in reader.metrics(database):
         choice = parse_metric(metric)
         if choice.metric not in ("rouge", "rouge-score") or choice.variant:
             continue
         for board in reader.boards(database, metric):
             for row in board.rows:
-                yield Job(row.run_id, row.model, metric, board.signature, board.dataset, board.split)
+                yield StoredScores(row.run_id, row.model, metric, board.signature, board.dataset, board.split)
 
 
 def _samples(registry: Registry, plugins: Plugins, dataset: str, split: str) -> tuple[Sample, ...]:
@@ -124,7 +124,7 @@ def _samples(registry: Registry, plugins: Plugins, dataset: str, split: str) -> 
 
 
 def _compared(
-    job: Job, database: Path, references: Mapping[str, Sequence[str]], definition: Definition
+    job: StoredScores, database: Path, references: Mapping[str, Sequence[str]], definition: PackageScorer
 ) -> Verification:
     counts = Counter[Verdict]()
     for stored in reader.samples(database, job.run_id, job.metric):
@@ -137,7 +137,7 @@ def _compared(
 
 
 def _verdict(
-    definition: Definition, summary: str, references: Sequence[Sequence[str]], scores: Mapping[str, float]
+    definition: PackageScorer, summary: str, references: Sequence[Sequence[str]], scores: Mapping[str, float]
 ) -> Verdict:
     ours = definition.tokens(summary)
     if any(len(ours) * len(theirs) > PAIRS for theirs in references):
