@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsum_bench.spec import Finding
-from dsum_bench.statistics.constant import MEASURE, NAME, against_constant
 from dsum_bench.store.groups import values
 from dsum_bench.store.reader import boards
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord
@@ -18,6 +17,8 @@ GRAVEST = ("error", "warning", "note")
 
 def judged(path: Path, board: Board) -> Board:
     """A board of which the rows that are not above its best constant control have that among their findings."""
+    from dsum_bench.statistics.constant import MEASURE, against_constant
+
     constants = [row for row in board.rows if row.kind == "control" and row.adapter.startswith(CONTROL)]
     models = [row for row in board.rows if row.kind != "control"]
     if not constants or not models or MEASURE not in board.measures:
@@ -31,6 +32,8 @@ def judged(path: Path, board: Board) -> Board:
 
 def judged_run(path: Path, record: RunRecord) -> RunRecord:
     """A run with what is found against the constant control by each of its metrics."""
+    from dsum_bench.statistics.constant import NAME
+
     findings = record.row.findings
     for metric in dict.fromkeys(scores.metric for scores in record.scores):
         for board in boards(path, metric):
@@ -52,5 +55,7 @@ def _row(rows: Sequence[BoardRow], run_id: str) -> BoardRow | None:
 
 def _with(findings: tuple[FindingRecord, ...], finding: FindingRecord | None) -> tuple[FindingRecord, ...]:
     """findings with one more, the gravest first. What an older version stored of the constant is out of date."""
+    from dsum_bench.statistics.constant import NAME  # imported where it is used: its package loads numpy
+
     known = [f for f in findings if f.check != NAME or f.signature]
     return tuple(sorted([*known, *([finding] if finding else [])], key=lambda f: GRAVEST.index(f.level)))

@@ -40,6 +40,8 @@ def open_results(path: Path) -> Store:
 
 def run_spec(name: str, n: int, control: bool = False, **changes: object) -> RunSpec:
     made = make_control(name, n) if control else make_run(name, n=n)
+    if control:
+        made = replace(made, model=replace(made.model, adapter="constant"))  # what models are judged against
     return replace(made, dataset_fingerprint=DATASET, references_fingerprint=REFERENCES, **changes)  # type: ignore[arg-type]
 
 
