@@ -16,7 +16,7 @@ from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
 from dsum_bench.engines.base import Loaded, Plan, Tell, TrainableEngine
 from dsum_bench.engines.batching import best_rows, plan_batches, token_budget
 from dsum_bench.engines.placement import place
-from dsum_bench.errors import ModelError, ModelSkipped
+from dsum_bench.errors import ModelError, ModelSkipped, first_line
 from dsum_bench.machine import Machine, detect
 from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
 
@@ -119,7 +119,7 @@ class HuggingFace(TrainableEngine):
                 self.folder, trust_remote_code=self._remote_code, local_files_only=True
             )
         except Exception as error:  # transformers raises many kinds here
-            raise ModelError(f"its tokenizer cannot be opened: {_first_line(error)}") from error
+            raise ModelError(f"its tokenizer cannot be opened: {first_line(error)}") from error
 
     @property
     def _remote_code(self) -> bool:
@@ -147,9 +147,9 @@ class HuggingFace(TrainableEngine):
             auto_class = self._auto_class(self._transformers_config())
             self.network = auto_class.from_pretrained(self.folder, **arguments).eval()
         except ImportError as error:
-            raise ModelError(f"a package is missing: {_first_line(error)}") from error
+            raise ModelError(f"a package is missing: {first_line(error)}") from error
         except (ValueError, OSError, KeyError, AttributeError) as error:
-            raise ModelError(f"its weights cannot be loaded: {_first_line(error)}") from error
+            raise ModelError(f"its weights cannot be loaded: {first_line(error)}") from error
         own = self.network.generation_config
         if self.placement.quantization == "nf4" and self.placement.device == "cpu" and not self.packed:
             # bitsandbytes unpacks the weights anew in every step here; done once, they have the same values.
@@ -176,7 +176,7 @@ class HuggingFace(TrainableEngine):
             )
         except ValueError as error:
             if self.config["model_type"] in transformers.CONFIG_MAPPING:
-                raise ModelError(f"transformers refuses its config.json: {_first_line(error)}") from error
+                raise ModelError(f"transformers refuses its config.json: {first_line(error)}") from error
             hint = ' or allow its own code with allow = ["remote-code"]' if "auto_map" in self.config else ""
             raise ModelError(
                 f"transformers {transformers.__version__} does not know model type '{self.config['model_type']}'; "
@@ -252,7 +252,7 @@ class HuggingFace(TrainableEngine):
                 start = perf_counter()
                 yield [_read(prompt, row, vocabulary.ends, adapter, seconds) for prompt, row in rows]
         except Exception as error:  # whatever it is, batches can do without it
-            tell(f"continuous batching failed ({_first_line(error)}); continuing with plain batches")
+            tell(f"continuous batching failed ({first_line(error)}); continuing with plain batches")
 
     def padding_side(self, architecture: Architecture) -> Literal["left", "right", ""]:
         """A decoder writes on after its prompt, so its prompts must end together."""
@@ -400,8 +400,3 @@ def _read(prompt: Prompt, row: list[int], ends: tuple[int, ...], adapter: Adapte
     finish: Finish = "length" if stop is None else "stop"
     kept = row if stop is None else row[:stop]
     return Generation(prompt.sample_id, adapter.decode(kept), len(prompt.token_ids), len(kept), finish, seconds)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
