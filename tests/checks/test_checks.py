@@ -237,7 +237,7 @@ def dev() -> tuple[Sample, ...]:
 
 def answers(samples: tuple[Sample, ...]) -> dict[str, dict[str, tuple[str, str]]]:
     """What each model writes: near the reference where nothing else is planted."""
-    near = {s.id: " ".join([*s.references[0].split()[:-2], "합니다."]) for s in samples}
+    near = {s.id: " ".join([*s.references[0].split()[::2], "합니다."]) for s in samples}
 
     def each(change: Callable[[int, Sample], str], finish: str = "stop") -> dict[str, tuple[str, str]]:
         return {s.id: (change(i, s), finish) for i, s in enumerate(samples)}

@@ -12,15 +12,13 @@ from statistics import fmean
 import pytest
 from commands import Dsum
 from rouge import Rouge
+from setups import in_data, in_summaries
 
-from dsum_bench.checks import runner
-from dsum_bench.checks.base import RunOutputs
 from dsum_bench.datasets.load import load
 from dsum_bench.metrics.tokenizers import Mecab
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import load as registry
-from dsum_bench.screening.predictions import FromFile, Predictions, candidate
-from dsum_bench.spec import DatasetSpec, Finding, PluginSettings, RunSpec, Sample
+from dsum_bench.spec import PluginSettings, Sample
 
 PLUGINS = Plugins(PluginSettings(()))
 DATASET = registry(plugins=PLUGINS, working_directory=Path("/")).dataset("samples-ko")
@@ -29,27 +27,6 @@ DATASET = registry(plugins=PLUGINS, working_directory=Path("/")).dataset("sample
 @pytest.fixture(scope="module")
 def samples() -> tuple[Sample, ...]:
     return load(DATASET, PLUGINS, "dev")
-
-
-def run_of(samples: tuple[Sample, ...], dataset: DatasetSpec = DATASET) -> RunSpec:
-    return candidate("mine", Path("mine.csv"), Predictions({}), dataset, "dev", samples).run
-
-
-def in_data(samples: tuple[Sample, ...]) -> dict[str, Finding]:
-    faults: list[str] = []
-    found = runner.data(PLUGINS, run_of(samples), samples, faults.append)
-    assert faults == []
-    return {f.check: f for f in found}
-
-
-def in_summaries(samples: tuple[Sample, ...], summaries: dict[str, str]) -> dict[str, Finding]:
-    """What is found in summaries that come from a file."""
-    reader = FromFile(Predictions(summaries))
-    written = RunOutputs(run_of(samples), {s.id: s for s in samples}, {s.id: reader.output(s) for s in samples}, True)
-    faults: list[str] = []
-    found = runner.after(PLUGINS, written, False, faults.append)
-    assert faults == []
-    return {f.check: f for f in found}
 
 
 def references(samples: tuple[Sample, ...], change: Callable[[str], str] = str) -> dict[str, str]:

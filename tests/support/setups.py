@@ -10,10 +10,12 @@ from making import builtins
 
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.checks import runner
-from dsum_bench.checks.base import Setup
+from dsum_bench.checks.base import RunOutputs, Setup
 from dsum_bench.engines.base import Loaded
 from dsum_bench.engines.huggingface import HuggingFace
+from dsum_bench.metrics.base import Metric
 from dsum_bench.registry.load import load as registry
+from dsum_bench.screening.predictions import FromFile, Predictions, candidate
 from dsum_bench.screening.preflight import NOWHERE
 from dsum_bench.spec import DecodingSpec, Finding, ModelSpec, RunSpec, Sample
 
@@ -47,5 +49,34 @@ def found(given: Setup) -> dict[str, Finding]:
     """What all checks say of it, by name; a check that raises fails the test."""
     faults: list[str] = []
     findings = {f.check: f for f in runner.before(builtins(), given, faults.append)}
+    assert faults == []
+    return findings
+
+
+def file_run(samples: Sequence[Sample]) -> RunSpec:
+    """The run that a file of summaries of these samples is."""
+    dataset = registry(plugins=builtins(), working_directory=Path("/")).dataset("samples-ko")
+    return candidate("mine", Path("mine.csv"), Predictions({}), dataset, "dev", samples).run
+
+
+def in_data(samples: Sequence[Sample]) -> dict[str, Finding]:
+    """What all checks say of dialogues and references."""
+    faults: list[str] = []
+    findings = {f.check: f for f in runner.data(builtins(), file_run(samples), samples, faults.append)}
+    assert faults == []
+    return findings
+
+
+def in_summaries(
+    samples: Sequence[Sample], summaries: Mapping[str, str], metric: Metric | None = None
+) -> dict[str, Finding]:
+    """What all checks say of summaries that come from a file, scored with a metric if there is one."""
+    metrics = (metric,) if metric else ()
+    reader = FromFile(Predictions(summaries))
+    outputs = {s.id: reader.output(s) for s in samples}
+    values = {m.signature: {s.id: m.score(outputs[s.id].summary, s) for s in samples} for m in metrics}
+    written = RunOutputs(file_run(samples), {s.id: s for s in samples}, outputs, True, metrics, values)
+    faults: list[str] = []
+    findings = {f.check: f for f in runner.after(builtins(), written, False, faults.append)}
     assert faults == []
     return findings
