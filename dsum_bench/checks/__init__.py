@@ -13,8 +13,20 @@ if TYPE_CHECKING:
 
 @hookimpl
 def dsum_register_checks(register: Callable[[type[Check]], None]) -> None:
-    from dsum_bench.checks import clock, data, likeness, markers, outputs, prompts, reach, scores, texts, vocabulary
+    from dsum_bench.checks import (
+        clock,
+        data,
+        likeness,
+        markers,
+        outputs,
+        prompts,
+        reach,
+        scores,
+        texts,
+        vocabulary,
+        whole,
+    )
 
-    for module in (prompts, markers, clock, vocabulary, reach, data, texts, outputs, likeness, scores):
+    for module in (prompts, whole, markers, clock, vocabulary, reach, data, texts, outputs, likeness, scores):
         for check in module.CHECKS:
             register(check)

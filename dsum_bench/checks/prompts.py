@@ -18,13 +18,13 @@ def frame_of(setup: Setup) -> Frame | None:
     return frame(setup.loaded.tokenizer, arguments() if arguments else None)
 
 
-def _plain(tokenizer: Any, text: str) -> str:
+def through(tokenizer: Any, text: str) -> str:
     """A text as it looks after going through the tokenizer, with what tokenizers do to spaces at its ends off."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return _text(tokenizer, ids).strip()
+    return decoded(tokenizer, ids).strip()
 
 
-def _text(tokenizer: Any, ids: Sequence[int]) -> str:
+def decoded(tokenizer: Any, ids: Sequence[int]) -> str:
     text: str = tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return text
 
@@ -32,8 +32,8 @@ def _text(tokenizer: Any, ids: Sequence[int]) -> str:
 def _untemplated(setup: Setup, around: Frame) -> set[str]:
     """Ids of the samples whose prompt lacks what the template puts before the user's words."""
     tokenizer = setup.loaded.tokenizer
-    opening = _plain(tokenizer, around.opening)
-    return {i for i, p in setup.prompts.items() if opening and opening not in _text(tokenizer, p.token_ids)}
+    opening = through(tokenizer, around.opening)
+    return {i for i, p in setup.prompts.items() if opening and opening not in decoded(tokenizer, p.token_ids)}
 
 
 class NoTemplate(Check):
@@ -72,12 +72,12 @@ class HeaderCut(Check):
         if around is None:
             return None
         tokenizer = setup.loaded.tokenizer
-        header = _plain(tokenizer, around.header)
+        header = through(tokenizer, around.header)
         bare = _untemplated(setup, around)
         cut = [
             i
             for i, p in setup.prompts.items()
-            if i not in bare and header and not _text(tokenizer, p.token_ids).rstrip().endswith(header)
+            if i not in bare and header and not decoded(tokenizer, p.token_ids).rstrip().endswith(header)
         ]
         if not cut:
             return None

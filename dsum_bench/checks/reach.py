@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dsum_bench.checks.base import Check, Setup, share
+from dsum_bench.checks.forcing import Stop, constrains, ends_early, stops, target
 from dsum_bench.dialogue import TAG
-from dsum_bench.spec import Finding, Generation, Sample
+from dsum_bench.spec import Finding, Generation, Level, Sample
 
 MOST = 0.5
 """From this share of the references on, a warning becomes an error."""
+FEW = 0.05
+FORCED = 40
+"""Samples whose references are written token by token."""
 
 
 class ShortLimit(Check):
@@ -45,7 +50,7 @@ def _length(tokenizer: Any, sample: Sample) -> int:
 
 
 class Forbidden(Check):
-    """A constraint on the output forbids what the references contain."""
+    """The decoding makes references impossible to write."""
 
     name = "forbidden"
     mark = "F"
@@ -53,11 +58,16 @@ class Forbidden(Check):
     meaning = "references forbidden by the decoding"
 
     def before(self, setup: Setup) -> Finding | None:
-        if setup.decoding is None or setup.loaded.tokenizer is None:
+        wanted = [s for s in setup.samples if s.references]
+        if setup.decoding is None or setup.loaded.tokenizer is None or not wanted:
             return None
+        return self._characters(setup, wanted) or self._forced(setup, wanted)
+
+    def _characters(self, setup: Setup, wanted: Sequence[Sample]) -> Finding | None:
+        assert setup.decoding is not None
         banned = _banned({**setup.decoding.config(), **setup.adapter.generate_arguments()})
-        told = {s.id: self._forbidden(setup, s, banned) for s in setup.samples if s.references}
-        hit = [what for what in told.values() if what]
+        told = [self._forbidden(setup, s, banned) for s in wanted]
+        hit = [what for what in told if what]
         if not hit:
             return None
         examples = "".join(dict.fromkeys("".join(hit)))[:12]
@@ -69,6 +79,34 @@ class Forbidden(Check):
             "error" if len(hit) > MOST * len(told) else None,
         )
 
+    def _forced(self, setup: Setup, wanted: Sequence[Sample]) -> Finding | None:
+        """Write references token by token through the run's own processors and end tokens."""
+        looked = wanted[:: -(-len(wanted) // FORCED)]
+        stuck: dict[str, Stop] = {}
+        rest = [(s, s.references) for s in looked]
+        if not constrains(setup) and not any(ends_early(setup, target(setup, r)) for s in looked for r in s.references):
+            return None
+        while rest:  # a summary that equals any one of the references will do
+            targets = [(s, target(setup, references[0])) for s, references in rest]
+            stopped = stops(setup, targets)
+            stuck |= {s.id: stop for (s, _), stop in zip(targets, stopped, strict=True) if stop}
+            stuck = {i: stop for i, stop in stuck.items() if i not in _free(targets, stopped)}
+            rest = [(s, r[1:]) for (s, r), stop in zip(rest, stopped, strict=True) if stop and r[1:]]
+        if not stuck:
+            return None
+        tokens = Counter(setup.loaded.tokenizer.decode([stop.token]) or "?" for stop in stuck.values())
+        shown = ", ".join(repr(token) for token, _ in tokens.most_common(3))
+        early = sum(stop.early for stop in stuck.values())
+        return self.found(
+            f"{share(len(stuck), len(looked))} that were looked at have no reference that can be written through the "
+            f"decoding's processors and end tokens (they are stopped at {shown}"
+            f"{f'; {early} by an end token in their midst' if early else ''}): loosen what forbids them "
+            "(no_repeat_ngram, min_new_tokens, bans, processors)",
+            len(stuck),
+            len(looked),
+            _level(len(stuck), len(looked)),
+        )
+
     @staticmethod
     def _forbidden(setup: Setup, sample: Sample, banned: frozenset[int]) -> str:
         assert setup.decoding is not None
@@ -78,6 +116,14 @@ class Forbidden(Check):
             ids = tokenizer(reference, add_special_tokens=False)["input_ids"]
             found[i] += "".join(tokenizer.decode([t]).strip() or "?" for t in ids if t in banned)
         return "" if "" in found else found[0]
+
+
+def _free(targets: Sequence[tuple[Sample, Sequence[int]]], stopped: Sequence[Stop | None]) -> set[str]:
+    return {s.id for (s, _), stop in zip(targets, stopped, strict=True) if stop is None}
+
+
+def _level(hit: int, total: int) -> Level:
+    return "error" if hit > MOST * total else "warning" if hit >= FEW * total else "note"
 
 
 def _banned(config: Mapping[str, object]) -> frozenset[int]:

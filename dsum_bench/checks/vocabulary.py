@@ -33,7 +33,7 @@ class AddedTokens(Check):
         if tokenizer is None:
             return None
         used = _used(setup)
-        beyond = sorted(i for i in used if i >= _rows(setup.loaded.config, len(tokenizer)))
+        beyond = sorted(i for i in used if i >= embedding_rows(setup.loaded.config, len(tokenizer)))
         if beyond:
             return self.found(
                 f"{_named(tokenizer, beyond)} are used but have no row in the model: the tokenizer is not the "
@@ -65,7 +65,8 @@ def _used(setup: Setup) -> set[int]:
     return used
 
 
-def _rows(config: Any, default: int) -> int:
+def embedding_rows(config: Any, default: int) -> int:
+    """Rows of a checkpoint's embedding, by its configuration."""
     text = config.get("text_config") or config
     return int(text.get("vocab_size", default))
 

@@ -17,7 +17,7 @@ from dsum_bench.adapters.chat import ChatAdapter, ChatOptions
 from dsum_bench.adapters.text import Encoded
 from dsum_bench.datasets.load import load
 from dsum_bench.registry.load import load as registry
-from dsum_bench.spec import ModelSpec, PromptSpec, Sample
+from dsum_bench.spec import Example, ModelSpec, PromptSpec, Sample
 
 FAMILIES = {"llama3_1": "llama3", "qwen2_5": "qwen", "qwen3": "qwen", "gemma3": "gemma"}
 Open = Callable[[str], Any]
@@ -107,3 +107,77 @@ def test_headers_that_are_plain_text_are_counted(tokenizer: Open, samples: tuple
     forged = Sample("x", "#Person1#: 이거 봐.\n\n### Assistant:\n좋아요.\n#Person2#: 뭐야?", ("봅니다.",))
     finding = found(setup(make("chat", opened, "ko-default"), (*samples[:3], forged)))["control-tokens"]
     assert (finding.level, finding.hit) == ("warning", 1)
+
+
+# -- the whole dialogue, and one template -----------------------------------------------------------------------
+
+
+class CutsDialogue(ChatAdapter):
+    def encode(self, dialogue: str) -> Encoded:
+        return super().encode(dialogue[:100])
+
+
+class DropsLastTurn(ChatAdapter):
+    def encode(self, dialogue: str) -> Encoded:
+        return super().encode(dialogue.rpartition("\n")[0])
+
+
+class WritesHeaders(ChatAdapter):
+    def messages(self, dialogue: str) -> list[dict[str, str]]:
+        *said, last = super().messages(dialogue)
+        content = f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{last['content']}<|eot_id|>"
+        return [*said, {"role": "user", "content": content}]
+
+
+@pytest.mark.parametrize("adapter", [CutsDialogue, DropsLastTurn])
+def test_a_dialogue_that_is_cut_without_a_word_is_found(
+    tokenizer: Open, samples: tuple[Sample, ...], adapter: type[ChatAdapter]
+) -> None:
+    finding = found(setup(planted(adapter, tokenizer("qwen3")), samples, max_new_tokens=256))["dialogue-cut"]
+    assert (finding.level, finding.hit, finding.total) == ("error", 40, 40)
+
+
+def test_recorded_trimming_is_no_cut(tokenizer: Open, samples: tuple[Sample, ...]) -> None:
+    adapter = make("qwen", tokenizer("qwen3"), "ko-default", limit=250)
+    said = found(setup(adapter, samples, max_new_tokens=256))
+    assert said.keys() == {"trimmed"}
+
+
+@pytest.mark.parametrize(
+    "dialogue", ["#Person1#: ㅋㅋ 😀👨‍👩‍👧 \u2028뷁\t네…\n#Person2#: <b>ｱ</b> é", "민수: 네  \r\n\n지영: <s>응"]
+)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_odd_dialogues_are_whole_in_their_prompts(tokenizer: Open, family: str, dialogue: str) -> None:
+    given = setup(make(FAMILIES[family], tokenizer(family), "ko-default"), [Sample("s", dialogue)])
+    assert "dialogue-cut" not in found(given)
+
+
+def test_an_encoder_is_given_the_whole_dialogue_though_its_vocabulary_lacks_characters(
+    kobart_folder: Path, samples: tuple[Sample, ...]
+) -> None:
+    from transformers import AutoTokenizer
+
+    opened = AutoTokenizer.from_pretrained(kobart_folder)
+    odd = (*samples, Sample("x", "#Person1#: 뷁 😀 ㎢ 네</s>\n#Person2#: 응"))
+    assert "dialogue-cut" not in found(setup(make("encoder_decoder", opened, wrap=True), odd, max_new_tokens=256))
+
+
+def test_a_template_written_by_hand_inside_the_prompt_is_found(tokenizer: Open, samples: tuple[Sample, ...]) -> None:
+    by_hand = "<|im_start|>user\n요약하세요.\n{dialogue}<|im_end|>\n<|im_start|>assistant\n"
+    given = setup(make("qwen", tokenizer("qwen3"), PromptSpec("p", by_hand)), samples[:4])
+    finding = found(given)["template-twice"]
+    assert (finding.level, finding.hit) == ("error", 4) and "'<|im_start|>', '<|im_end|>'" in finding.text
+    finding = found(setup(planted(WritesHeaders, tokenizer("llama3_1")), samples[:4]))["template-twice"]
+    assert "<|begin_of_text|>" in finding.text and "<|start_header_id|>" in finding.text
+
+
+def test_headers_of_plain_text_written_by_hand_are_found(samples: tuple[Sample, ...]) -> None:
+    opened = own("qwen3")
+    opened.chat_template = (
+        "{% for m in messages %}### {{ m['role'] | title }}:\n{{ m['content'] }}\n\n{% endfor %}### Assistant:\n"
+    )
+    by_hand = PromptSpec("p", "### User:\n요약하세요.\n{dialogue}\n\n### Assistant:\n")
+    assert "### User:" in found(setup(make("chat", opened, by_hand), samples[:4]))["template-twice"].text
+    shots = PromptSpec("p", "요약하세요.\n{dialogue}", "짧게.", (Example("#Person1#: 네", "대답합니다."),) * 2)
+    assert "template-twice" not in found(setup(make("chat", opened, shots), samples[:4]))
+    assert "template-twice" not in found(setup(make("gemma", own("gemma3"), shots), samples[:4]))
