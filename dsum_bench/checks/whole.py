@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import dropwhile
+from typing import Any
 
 from dsum_bench.adapters.markers import Markers
 from dsum_bench.adapters.rendering import render
@@ -82,10 +84,9 @@ class TemplateTwice(Check):
         text, ids = expected
         made = setup.adapter.prompt(NOTHING)
         markers = Markers(tokenizer).texts
-        ours, theirs = Counter(i for i in made.token_ids if i in markers), Counter(i for i in ids if i in markers)
+        # BOS at the beginning is the check bos's business; a family may need one that its template does not write.
+        ours, theirs = (Counter(i for i in _after_bos(t, tokenizer) if i in markers) for t in (made.token_ids, ids))
         more = ours - theirs
-        if ours[tokenizer.bos_token_id] <= 1:
-            more.pop(tokenizer.bos_token_id, None)  # a family may need a BOS that its template does not write
         headers = [h for h in (around.opening.strip(), around.header.strip()) if h]
         said = decoded(tokenizer, made.token_ids)
         doubled = [h for h in headers if not more and said.count(h) > text.count(h)]
@@ -115,6 +116,10 @@ class TemplateTwice(Check):
                 continue
             return text, tokenizer(text, add_special_tokens=False)["input_ids"]
         return None
+
+
+def _after_bos(ids: Sequence[int], tokenizer: Any) -> Iterator[int]:
+    return dropwhile(lambda i: i == tokenizer.bos_token_id, ids)
 
 
 CHECKS: tuple[type[Check], ...] = (DialogueCut, TemplateTwice)
