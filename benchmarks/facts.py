@@ -9,13 +9,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import fmean, median, quantiles
 from time import process_time
 
 import click
 
 from benchmarks.planted import PLANTS
 from dsum_bench.metrics.facts.metric import Facts
+from dsum_bench.metrics.rouge import Rouge
+from dsum_bench.metrics.tokenizers import Mecab
 from dsum_bench.spec import Sample
 
 SHIPPED = Path(__file__).parents[1] / "dsum_bench" / "datasets" / "samples_ko"
@@ -26,12 +28,16 @@ ALARMS = 0.05
 
 @dataclass(slots=True)
 class Found:
-    """Values of one measure on summaries as they were, and with the error planted; ``*_mean`` of the metric's mean."""
+    """Values of one measure on summaries as they were, and with the error planted; ``*_mean`` of the metric's mean.
+
+    rouge: what a summary with the error scores against itself without it.
+    """
 
     before: list[float] = field(default_factory=list)
     after: list[float] = field(default_factory=list)
     before_mean: list[float] = field(default_factory=list)
     after_mean: list[float] = field(default_factory=list)
+    rouge: list[float] = field(default_factory=list)
 
 
 def auc(before: Sequence[float], after: Sequence[float]) -> float:
@@ -64,6 +70,7 @@ def rows(path: Path) -> Iterator[tuple[str, str]]:
 def measure(metric: Facts, pairs: Sequence[tuple[str, str]], seed: int) -> tuple[dict[str, Found], list[float]]:
     """Values by kind of error, and the processor seconds of each summary, its dialogue read for the first time."""
     found = {kind: Found() for kind in PLANTS}
+    rouge = Rouge(Mecab())
     seconds = []
     metric.score("수아는 세 시에 옵니다.", Sample("", "#Person1#: 네."))  # dictionaries are opened when first needed
     for i, (dialogue, summary) in enumerate(pairs):
@@ -79,25 +86,27 @@ def measure(metric: Facts, pairs: Sequence[tuple[str, str]], seed: int) -> tuple
             found[kind].after.append(wrong[name])
             found[kind].before_mean.append(clean["mean"])
             found[kind].after_mean.append(wrong["mean"])
+            found[kind].rouge.append(rouge.score(changed, Sample("", "", (summary,)))["mean"])
     return found, seconds
 
 
 def table(found: dict[str, Found]) -> list[str]:
     """Lines of a markdown table."""
     lines = [
-        "| planted | measure | summaries | found | false alarms | AUC | AUC of `mean` |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| planted | measure | summaries | found | false alarms | AUC | AUC of `mean` | ROUGE left |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for kind, (name, _) in PLANTS.items():
         f = found[kind]
         if not f.before:
-            lines.append(f"| {kind} | `{name}` | 0 | | | | |")
+            lines.append(f"| {kind} | `{name}` | 0 | | | | | |")
             continue
         bound = limit(name, f.before)
         hit, false = (sum(v <= bound for v in side) / len(side) for side in (f.after, f.before))
         lines.append(
             f"| {kind} | `{name}` | {len(f.before)} | {100 * hit:.0f} % | {100 * false:.1f} % "
-            f"| {auc(f.before, f.after):.3f} | {auc(f.before_mean, f.after_mean):.3f} |"
+            f"| {auc(f.before, f.after):.3f} | {auc(f.before_mean, f.after_mean):.3f} "
+            f"| {fmean(f.rouge):.1f} |"
         )
     return lines
 

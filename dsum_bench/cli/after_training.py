@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsum_bench.metrics.defaults import main_metric
+
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
     from dsum_bench.training.job import TrainingJob
-
-METRIC = "rouge@mecab"
-ENGLISH_METRIC = "rouge@whitespace"
 
 
 def screen_and_compare(done: Sequence[TrainingJob], wanted: Any, choices: Any, session: Session, database: Path) -> int:
@@ -38,7 +37,7 @@ def screen_and_compare(done: Sequence[TrainingJob], wanted: Any, choices: Any, s
             prompt_format=wanted.prompt_format,
             decoding=None,
             settings=(),
-            metrics=screen.METRICS,
+            metrics=(),
             device=choices.device,
             dtype=None,
             quantization=None,
@@ -54,7 +53,7 @@ def screen_and_compare(done: Sequence[TrainingJob], wanted: Any, choices: Any, s
         session,
         database,
     )
-    metric = METRIC if language == "ko" else ENGLISH_METRIC
+    metric = main_metric(language)
     for job in done:
         for other in beside:
             click.echo(difference(database, job.id, other, metric))

@@ -26,14 +26,14 @@ from dsum_bench.store.records import RunRecord
 @click.argument("b")
 @click.argument("more", metavar="[C]...", nargs=-1)
 @results_option
-@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Metric that all are scored with.")
+@click.option("--metric", help="Metric that all are scored with  [default: the metric of the data's language]")
 @click.option("--measure", default="mean", show_default=True, help="Measure of the metric.")
 @click.option(
     "--samples", "limit", type=click.IntRange(min=0), default=3, show_default=True, help="Samples that differ most."
 )
 @json_option
 def compare(
-    a: str, b: str, more: tuple[str, ...], database: Path, metric: str, measure: str, limit: int, as_json: bool
+    a: str, b: str, more: tuple[str, ...], database: Path, metric: str | None, measure: str, limit: int, as_json: bool
 ) -> None:
     """Compare runs A, B and any more, each a run's key (or its beginning) or the name of a model that has one run.
 
@@ -44,7 +44,9 @@ def compare(
     names = (a, b, *more)
     if len(names) > len(ascii_uppercase):
         raise UserError(f"{len(names)} runs are too many to compare by letters; {len(ascii_uppercase)} are the most")
-    found = compared(database, [reader.run(database, name) for name in names], metric, measure)
+    runs = [reader.run(database, name) for name in names]
+    metric = metric or reader.usual_metric(database, runs[0].row.run_id)
+    found = compared(database, runs, metric, measure)
     most = sorted(found.together.samples, key=lambda s: -s.spread)[:limit]
     if as_json:
         formatting.print_json(_object(found, most))

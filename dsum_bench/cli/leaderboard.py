@@ -26,7 +26,7 @@ Cells = Mapping[str, Any]
 @results_option
 @click.option("--dataset", metavar="NAME", help="Only this dataset.")
 @click.option("--split", metavar="NAME", help="Only this split.")
-@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="What the runs are ranked by.")
+@click.option("--metric", help="What the runs are ranked by  [default: the metric of the data's language]")
 @click.option("--all-metrics", is_flag=True, help="One table for every metric there are scores of.")
 @click.option(
     "--sort",
@@ -42,7 +42,7 @@ def leaderboard(
     database: Path,
     dataset: str | None,
     split: str | None,
-    metric: str,
+    metric: str | None,
     all_metrics: bool,
     sort: str,
     form: str,

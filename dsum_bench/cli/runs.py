@@ -12,6 +12,7 @@ from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import progress
 from dsum_bench.cli.options import DATABASE, json_option, results_option
 from dsum_bench.errors import UserError
+from dsum_bench.metrics.defaults import main_metric
 from dsum_bench.store import reader
 from dsum_bench.store.catalog import with_words
 from dsum_bench.store.differences import how_by_model
@@ -22,9 +23,9 @@ from dsum_bench.store.records import RunRecord
 @click.argument("words", nargs=-1)
 @results_option
 @click.option("--status", type=click.Choice(reader.STATUS_ORDER), help="Only runs of this status.")
-@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Whose mean to show.")
+@click.option("--metric", help="Whose mean to show  [default: the metric of the data's language]")
 @json_option
-def runs(words: tuple[str, ...], database: Path, status: str | None, metric: str, as_json: bool) -> None:
+def runs(words: tuple[str, ...], database: Path, status: str | None, metric: str | None, as_json: bool) -> None:
     """List runs: key, name, model, what tells it from others of its model, data, status, score.
 
     WORDS leave only the runs in whose description all of them stand, such as `kobart beam4 dev`.
@@ -43,7 +44,7 @@ def runs(words: tuple[str, ...], database: Path, status: str | None, metric: str
     _print(found, metric)
 
 
-def _print(records: Sequence[RunRecord], metric: str) -> None:
+def _print(records: Sequence[RunRecord], metric: str | None) -> None:
     from rich import box
     from rich.table import Table
 
@@ -64,7 +65,8 @@ def _print(records: Sequence[RunRecord], metric: str) -> None:
     console.print(table)
 
 
-def _mean(record: RunRecord, metric: str) -> str:
+def _mean(record: RunRecord, metric: str | None) -> str:
+    metric = metric or main_metric(record.spec["language"], {s.metric for s in record.scores})
     scores = [s for s in record.scores if s.metric == metric]
     return formatting.score(scores[-1].means.get("mean")) if scores else ""
 

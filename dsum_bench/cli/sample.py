@@ -11,7 +11,9 @@ from dsum_bench.store.reader import overall
 from dsum_bench.store.views import SampleView, sample_views
 
 
-def show_sample(database: Path, sample_id: str, run: str | None, metric: str, dialogues: bool, as_json: bool) -> None:
+def show_sample(
+    database: Path, sample_id: str, run: str | None, metric: str | None, dialogues: bool, as_json: bool
+) -> None:
     """Print a sample with the summaries of one run or of all, the best first."""
     views = sample_views(database, sample_id, run, metric)
     if as_json:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dsum_bench.cli.options import plugin_option, registry_option, results_option
-from dsum_bench.cli.screen import METRICS
+from dsum_bench.cli.screen import METRICS_HELP, metrics_for
 from dsum_bench.errors import UserError
 
 
@@ -21,7 +21,7 @@ from dsum_bench.errors import UserError
 @click.option("--id-column", help="Column of the sample's id  [default: id, or fname]")
 @click.option("--summary-column", help="Column of the summary  [default: summary, or prediction]")
 @click.option("--allow-missing", is_flag=True, help="Count samples that the file lacks as empty.")
-@click.option("--metric", "metrics", multiple=True, default=METRICS, show_default=True, help="METRIC@TOKENIZER.")
+@click.option("--metric", "metrics", multiple=True, help=METRICS_HELP)
 @registry_option
 @plugin_option
 @results_option
@@ -43,7 +43,6 @@ def score(
     from dsum_bench.cli.progress import Lines
     from dsum_bench.cli.session import Session
     from dsum_bench.datasets.load import load
-    from dsum_bench.metrics.choose import build
     from dsum_bench.screening import predictions
     from dsum_bench.screening.sweep import Settings, Sweep
     from dsum_bench.store.writer import Store
@@ -54,7 +53,7 @@ def score(
     split = typed["split"] or dataset.default_split
     samples = load(dataset, session.plugins, split)
     names = _names(files, typed["name"], session.registry.models)
-    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(typed["metrics"])}
+    metrics = metrics_for(session, typed["dataset"], typed["metrics"])
     candidates = []
     for file in files:
         made = predictions.read(

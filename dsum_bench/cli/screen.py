@@ -17,9 +17,10 @@ from dsum_bench.spec import Dtype, ModelSpec, PromptFormat, Quantization, Sample
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session
+    from dsum_bench.metrics.base import Metric
     from dsum_bench.screening.preflight import Candidate
 
-METRICS = ("rouge@mecab", "rouge@whitespace", "rouge@char", "text")
+METRICS_HELP = "METRIC@TOKENIZER  [default: those of the dataset's language]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class ScreenOptions:
 )
 @click.option("--decoding", help="Decoding of the registry for all models.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the decoding.")
-@click.option("--metric", "metrics", multiple=True, default=METRICS, show_default=True, help="METRIC@TOKENIZER.")
+@click.option("--metric", "metrics", multiple=True, help=METRICS_HELP)
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--dtype", type=click.Choice(get_args(Dtype)), help="For all models.")
 @click.option("--quantization", type=click.Choice(get_args(Quantization)), help="For all models.")
@@ -114,15 +115,25 @@ def screen(
 
 def run(choices: ScreenOptions, session: Session, database: Path) -> int:
     """The command's work; returns the exit code."""
-    from dsum_bench.metrics.choose import build
-
-    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(choices.metrics)}
+    metrics = metrics_for(session, choices.dataset, choices.metrics)
     candidates, samples = prepare(choices, session)
     if choices.dry_run:
         _show_plan(candidates, choices.as_json)
         return 0
     counts, broken = sweep(choices, session, database, candidates, samples, metrics)
     return _finish(choices, candidates, counts, database) or int(bool(broken))
+
+
+def metrics_for(session: Session, dataset: str, chosen: Sequence[str]) -> dict[str, Metric]:
+    """The metrics that were chosen, else those of the dataset's language; warns of one made for another language."""
+    from dsum_bench.metrics.choose import build, unsuited
+    from dsum_bench.metrics.defaults import default_metrics
+
+    language = session.registry.dataset(dataset).language
+    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(chosen or default_metrics(language))}
+    for sentence in unsuited(metrics, language):
+        click.echo(f"warning: {sentence}", err=True)
+    return metrics
 
 
 def prepare(

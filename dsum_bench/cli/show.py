@@ -33,7 +33,7 @@ LABEL_WIDTH = 12
 )
 @click.option("--worst", "order", flag_value="worst", help="Begin with the lowest scores.")
 @click.option("--best", "order", flag_value="best", help="Begin with the highest scores.")
-@click.option("--metric", default=reader.DEFAULT_METRIC, show_default=True, help="Whose scores to show of a sample.")
+@click.option("--metric", help="Whose scores to show of a sample  [default: the metric of the data's language]")
 @click.option(
     "--sample", "sample_id", metavar="ID", help="One sample: its dialogue, references and every run's summary."
 )
@@ -44,7 +44,7 @@ def show(
     database: Path,
     limit: int,
     order: reader.Order | None,
-    metric: str,
+    metric: str | None,
     sample_id: str | None,
     dialogues: bool,
     as_json: bool,

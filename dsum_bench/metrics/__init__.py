@@ -22,7 +22,7 @@ def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
 
 @hookimpl
 def dsum_register_tokenizers(register: Callable[[type[MetricTokenizer]], None]) -> None:
-    from dsum_bench.metrics import tokenizers
+    from dsum_bench.metrics import english, tokenizers
 
     for tokenizer in (
         tokenizers.Mecab,
@@ -31,5 +31,8 @@ def dsum_register_tokenizers(register: Callable[[type[MetricTokenizer]], None]) 
         tokenizers.MecabKoTags,
         tokenizers.Whitespace,
         tokenizers.CharacterTokenizer,
+        tokenizers.KiwiTokenizer,
+        english.English,
+        english.EnglishStem,
     ):
         register(tokenizer)

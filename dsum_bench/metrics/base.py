@@ -13,10 +13,12 @@ class MetricTokenizer(ABC):
     """Cuts a text into the tokens that a metric counts.
 
     name: what stands after ``@`` in ``rouge@mecab``.
+    languages: of the texts it is made for; empty means any.
     An instance may be expensive (a dictionary): it is made once per process.
     """
 
     name: ClassVar[str]
+    languages: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod
@@ -34,12 +36,14 @@ class Metric(ABC):
     name: what stands before ``@`` in ``rouge@mecab``.
     measures: names of the values that ``score`` returns, in the order they are shown.
     needs_tokenizer: False for a metric that is written without ``@``; its tokenizer is then None.
+    languages: of the texts it is made for, besides what its tokenizer is made for; empty means any.
     variants: what may stand after a colon, as in ``rouge@mecab:max``; ``self.variant`` is '' where nothing does.
     """
 
     name: ClassVar[str]
     measures: ClassVar[tuple[str, ...]]
     needs_tokenizer: ClassVar[bool] = True
+    languages: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
     variant: str = ""
 

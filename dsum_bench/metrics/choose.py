@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,18 @@ def build(plugins: Plugins, text: str) -> Metric:
         raise UserError(f"metric '{text}' cannot be opened: {type(error).__name__}: {error}") from error
     made.variant = choice.variant
     return made
+
+
+def unsuited(metrics: Mapping[str, Metric], language: str) -> list[str]:
+    """A sentence for each metric that is made for texts in another language."""
+    found = []
+    for name, metric in metrics.items():
+        for part in (metric, metric.tokenizer):
+            if part is not None and part.languages and language not in part.languages:
+                made_for = ", ".join(part.languages)
+                found.append(f"metric '{name}' is made for texts in {made_for}, and these are in {language}")
+                break
+    return found
 
 
 def _variants(metric: type[Metric]) -> str:

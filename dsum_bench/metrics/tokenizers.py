@@ -49,6 +49,7 @@ class Mecab(MetricTokenizer):
     """
 
     name = "mecab"
+    languages = ("ko",)
     package = "mecab-python3"
 
     def __init__(self) -> None:
@@ -76,7 +77,7 @@ class Mecab(MetricTokenizer):
 
     @property
     def signature(self) -> str:
-        return f"{self.name}:{self.package}-{_version(self.package)}+ko-dic-{_version(DICTIONARY)}"
+        return f"{self.name}:{self.package}-{version_of(self.package)}+ko-dic-{version_of(DICTIONARY)}"
 
     def __call__(self, text: str) -> list[str]:
         # A lone surrogate cannot be encoded for Mecab; it is not a character of any language, so it is shown as '?'.
@@ -115,6 +116,29 @@ class MecabKoTags(MecabKo):
         return around_tags(text, super().__call__)
 
 
+class KiwiTokenizer(MetricTokenizer):
+    """Morphemes by kiwipiepy, an extra, in their dictionary forms; ``#Person1#`` and the like stay one token each.
+
+    Raises:
+        UserError: kiwipiepy is not installed, or its model cannot be opened.
+    """
+
+    name = "kiwi"
+    languages = ("ko",)
+
+    def __init__(self) -> None:
+        from dsum_bench.metrics.morphemes import KiwiAnalyser
+
+        self._analyser = KiwiAnalyser()
+
+    @property
+    def signature(self) -> str:
+        return self._analyser.signature
+
+    def __call__(self, text: str) -> list[str]:
+        return [morpheme.form for morpheme in self._analyser(text)]
+
+
 def around_tags(text: str, cut: Callable[[str], list[str]]) -> list[str]:
     """Tags as one token each, and what ``cut`` makes of the text between them."""
     tokens: list[str] = []
@@ -125,7 +149,8 @@ def around_tags(text: str, cut: Callable[[str], list[str]]) -> list[str]:
     return tokens + cut(text[start:])
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """Of an installed package, ``unknown`` where it says none."""
     try:
         return version(package)
     except PackageNotFoundError:

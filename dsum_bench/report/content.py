@@ -9,6 +9,7 @@ from math import isfinite, nan
 from pathlib import Path
 
 from dsum_bench.dialogue import split_turns
+from dsum_bench.metrics.defaults import DEFAULTS
 from dsum_bench.report.figures import Group, Spread, by_length, by_topic, front, mean_of, spread
 from dsum_bench.report.text import visible
 from dsum_bench.store import reader
@@ -150,7 +151,8 @@ def gather(path: Path, metric: str | None = None, dataset: str | None = None, sp
 def _boards(path: Path, metric: str | None, dataset: str | None, split: str | None) -> list[Board]:
     """The boards of every metric, those of the default metric first; what is nowhere ranked once."""
     known = [metric] if metric else reader.metrics(path)
-    known.sort(key=lambda name: (name != reader.DEFAULT_METRIC, name))
+    mains = [metrics[0] for metrics in DEFAULTS.values()]
+    known.sort(key=lambda name: (mains.index(name) if name in mains else len(mains), name))
     found: list[Board] = []
     for name in known or [reader.DEFAULT_METRIC]:
         found += [b for b in reader.boards(path, name, dataset, split) if b.rows or name == (known or [name])[0]]

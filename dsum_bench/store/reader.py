@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, suggestion
+from dsum_bench.metrics.defaults import main_metric
 from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.lock import is_held, show_interrupted
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
 
-DEFAULT_METRIC = "rouge@mecab"
+DEFAULT_METRIC = main_metric("ko")
 MEASURE_ORDER = ("rouge1", "rouge2", "rougeL", "sum", "mean")
 STATUS_ORDER = ("running", "partial", "done", "failed", "skipped")
 
@@ -68,10 +69,9 @@ class _Run:
     scores: tuple[SignatureScores, ...]
 
 
-def boards(
-    path: Path, metric: str = DEFAULT_METRIC, dataset: str | None = None, split: str | None = None
-) -> list[Board]:
-    """The boards of one metric, by dataset and split, the largest first.
+def boards(path: Path, metric: str | None = None, dataset: str | None = None, split: str | None = None) -> list[Board]:
+    """The boards of one metric, by dataset and split, the largest first. Without a metric each dataset has the one that
+    ranks in its language.
 
     A finished run is ranked on the board of each signature that all its samples have scores of. What is not finished,
     or not scored in full, stands below the boards of its dialogues, the latest attempt only, and not when the same
@@ -83,7 +83,7 @@ def boards(
     with reading(path) as db:
         runs = _runs(db)
         known = [row[0] for row in db.execute("select distinct metric from signatures")]
-    if known and metric not in known:
+    if metric is not None and known and metric not in known:
         raise UserError(f"nothing in {path} is scored with metric '{metric}'{suggestion(metric, known)}")
     groups = _chosen(path, list(_by_dialogues(runs).values()), dataset, split)
     found = [board for group in groups for board in _boards_of(group, metric, dataset, split)]
@@ -125,16 +125,18 @@ def runs(path: Path) -> list[RunRecord]:
 
 
 def samples(
-    path: Path, run_id: str, metric: str = DEFAULT_METRIC, order: Order = "position", limit: int | None = None
+    path: Path, run_id: str, metric: str | None = None, order: Order = "position", limit: int | None = None
 ) -> list[SampleRecord]:
     """Finished samples of a run, in the dataset's order or by score; unscored ones come last then.
 
-    Their scores are those of the metric's latest signature. The score that orders is the measure ``mean`` where there
+    Their scores are those of the metric's latest signature; without a metric, of the one that ranks in the language of
+    the dialogues. The score that orders is the measure ``mean`` where there
     is one, else the average of the measures.
     """
     with reading(path) as db:
         rows = db.execute("select * from outputs where run_id = ? order by position, sample_id", [run_id]).fetchall()
         scores: dict[str, dict[str, float]] = defaultdict(dict)
+        metric = metric or _main_metric(db, run_id)
         for score in _in_order(db.execute(SCORES, {"run": run_id, "metric": metric}).fetchall()):
             scores[score["sample_id"]][score["measure"]] = score["value"]
     found = [_sample(row, scores.get(row["sample_id"], {})) for row in rows]
@@ -142,6 +144,21 @@ def samples(
         sign = -1.0 if order == "best" else 1.0
         found.sort(key=lambda s: sign * overall(s.scores) if s.scores else float("inf"))
     return found[:limit]
+
+
+def usual_metric(path: Path, run_id: str) -> str:
+    """The metric that ranks in the language of a run's dialogues, or the next of that language it is scored with."""
+    with reading(path) as db:
+        return _main_metric(db, run_id)
+
+
+def _main_metric(db: sqlite3.Connection, run_id: str) -> str:
+    language = db.execute("select language from runs where id = ?", [run_id]).fetchone()
+    known = db.execute(
+        "select distinct metric from aggregates join signatures on signatures.id = signature_id where run_id = ?",
+        [run_id],
+    )
+    return main_metric(language[0] if language else "ko", [row[0] for row in known])
 
 
 # -- boards ---------------------------------------------------------------------------------------------------
@@ -164,7 +181,9 @@ def _by_dialogues(runs: Iterable[_Run]) -> dict[Dialogues, list[_Run]]:
     return groups
 
 
-def _boards_of(group: Sequence[_Run], metric: str, dataset: str | None, split: str | None) -> Iterator[Board]:
+def _boards_of(group: Sequence[_Run], chosen: str | None, dataset: str | None, split: str | None) -> Iterator[Board]:
+    known = {s.metric for r in group for s in r.scores}
+    metric = main_metric(group[0].language, known) if chosen is None else chosen
     ranked: dict[str, list[tuple[_Run, SignatureScores]]] = defaultdict(list)
     others = []
     for r in group:

@@ -24,10 +24,11 @@ class SampleView:
     outputs: tuple[tuple[RunRecord, SampleRecord], ...]
 
 
-def sample_views(path: Path, sample_id: str, run: str | None, metric: str) -> list[SampleView]:
+def sample_views(path: Path, sample_id: str, run: str | None, metric: str | None) -> list[SampleView]:
     """A sample of each set of dialogues and references that has one of this id.
 
-    run: the only run to show, by anything that names one.
+    run: the only run to show, by anything that names one. metric: whose scores order; without one, that of the
+        language of the dialogues.
 
     Raises:
         UserError: no run has such a sample.

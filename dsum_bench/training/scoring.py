@@ -11,13 +11,13 @@ from dsum_bench.adapters.base import Adapter
 from dsum_bench.decoding.strategies import Greedy, GreedyParams
 from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.metrics.choose import build
+from dsum_bench.metrics.defaults import main_metric
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-METRIC = "rouge@mecab"
 MEASURE = "mean"
 
 
@@ -35,9 +35,9 @@ def scorer(
         max_tokens: of a prompt and its summary together.
 
     Raises:
-        UserError: Mecab is missing.
+        UserError: what the metric of that language counts on is missing.
     """
-    metric = build(plugins, METRIC)
+    metric = build(plugins, main_metric(adapter.context.language))
     longest = max(len(adapter.target(r)) for s in samples for r in s.references)
     decoding = Greedy(GreedyParams(max_new_tokens=longest))
     room = max_tokens - longest if adapter.architecture == "decoder" else max_tokens

@@ -16,12 +16,12 @@ from benchmarks.facts import auc, limit, measure, rows, table
 from benchmarks.planted import PLANTS
 from dsum_bench.metrics.facts.find import Fact, Kind
 from dsum_bench.metrics.facts.metric import Facts
-from dsum_bench.metrics.facts.morphemes import Analyser, KiwiAnalyser, MecabAnalyser
 from dsum_bench.metrics.facts.predicates import predicates
 from dsum_bench.metrics.facts.quantities import quantities
 from dsum_bench.metrics.facts.reading import Reading
 from dsum_bench.metrics.facts.speakers import claims, evidence
 from dsum_bench.metrics.facts.spelling import skeleton
+from dsum_bench.metrics.morphemes import Analyser, KiwiAnalyser, MecabAnalyser
 from dsum_bench.spec import Sample
 from dsum_bench.testing import MetricRules
 

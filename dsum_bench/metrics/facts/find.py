@@ -8,7 +8,6 @@ from math import exp
 from typing import Literal
 
 from dsum_bench.dialogue import TAG
-from dsum_bench.metrics.facts.morphemes import Morpheme
 from dsum_bench.metrics.facts.names import names
 from dsum_bench.metrics.facts.polarity import doubt
 from dsum_bench.metrics.facts.predicates import predicates
@@ -16,6 +15,7 @@ from dsum_bench.metrics.facts.quantities import TIMES, quantities, weak
 from dsum_bench.metrics.facts.reading import Reading
 from dsum_bench.metrics.facts.speakers import CLASH, claims, clashes, evidence
 from dsum_bench.metrics.facts.spelling import has_name
+from dsum_bench.metrics.morphemes import Morpheme
 
 Kind = Literal["numbers", "times", "names", "tags", "polarity", "speakers"]
 KINDS: tuple[Kind, ...] = ("numbers", "times", "names", "tags", "polarity", "speakers")

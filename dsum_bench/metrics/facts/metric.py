@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from dsum_bench.metrics.base import Metric, MetricTokenizer
 from dsum_bench.metrics.facts.find import KINDS, Fact, degree, facts
-from dsum_bench.metrics.facts.morphemes import Analyser, KiwiAnalyser, MecabAnalyser
 from dsum_bench.metrics.facts.reading import Reading
+from dsum_bench.metrics.morphemes import Analyser, KiwiAnalyser, MecabAnalyser
 from dsum_bench.spec import Sample
 
 VERSION = 1
@@ -28,6 +28,7 @@ class Facts(Metric):
     name = "facts"
     measures = (*KINDS, "checked", "mean")
     needs_tokenizer = False
+    languages = ("ko",)
     variants: ClassVar[tuple[str, ...]] = ("kiwi",)
 
     def __init__(self, tokenizer: MetricTokenizer | None = None) -> None:

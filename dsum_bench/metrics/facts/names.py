@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dsum_bench.metrics.facts.morphemes import Analyser, Morpheme
 from dsum_bench.metrics.facts.words import listed
+from dsum_bench.metrics.morphemes import Analyser, Morpheme
 
 TITLES = "씨|님|선생님|선생|대리|과장|부장|사장|팀장|실장|박사|교수|선배"
 _TITLED = re.compile(rf"(?<![가-힣A-Za-z#])(?P<name>[가-힣]{{2,4}}?|[A-Za-z]+) ?(?:{TITLES})(?![가-힣]{{3}})")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dsum_bench.metrics.facts.morphemes import Morpheme
 from dsum_bench.metrics.facts.predicates import Predicate
 from dsum_bench.metrics.facts.reading import Reading, content_words
 from dsum_bench.metrics.facts.words import listed
+from dsum_bench.metrics.morphemes import Morpheme
 
 REPORTS = listed(
     """

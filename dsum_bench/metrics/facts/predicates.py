@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsum_bench.metrics.facts.morphemes import Morpheme
+from dsum_bench.metrics.morphemes import Morpheme
 
 
 @dataclass(frozen=True, slots=True)

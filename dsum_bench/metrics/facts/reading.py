@@ -12,10 +12,10 @@ from math import log
 from dsum_bench.dialogue import SPEAKER, split_turns
 from dsum_bench.metrics.facts.acts import ACTS, cue_count
 from dsum_bench.metrics.facts.called import addressed
-from dsum_bench.metrics.facts.morphemes import Analyser, Morpheme
 from dsum_bench.metrics.facts.predicates import predicates
 from dsum_bench.metrics.facts.quantities import Known, known, quantities
 from dsum_bench.metrics.facts.words import listed
+from dsum_bench.metrics.morphemes import Analyser, Morpheme
 
 CONTENT = frozenset({"NNG", "NNP", "UNKNOWN", "SL", "SN", "NR", "MM", "VV", "VA", "MAG", "XR"})
 COMMON = listed(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dsum_bench.metrics.facts.acts import ACTS
-from dsum_bench.metrics.facts.morphemes import SPEAKER_TAG, Morpheme
 from dsum_bench.metrics.facts.reading import Reading, content_words
 from dsum_bench.metrics.facts.words import listed
+from dsum_bench.metrics.morphemes import SPEAKER_TAG, Morpheme
 
 SUBJECT = listed(
     """

@@ -130,7 +130,8 @@ class KiwiAnalyser(Analyser):
         self.signature = kiwi_signature()
 
     def raw(self, text: str) -> Iterator[Morpheme]:
-        for token in self._kiwi.tokenize(text.encode("utf-8", "replace").decode("utf-8")):
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        for token in self._kiwi.tokenize(broken(text)):  # places shift after a word of more than 1,000 characters
             yield Morpheme(token.form, token.tag.partition("-")[0], token.start, token.end)
 
 
@@ -146,7 +147,7 @@ def open_kiwi() -> Any:
         return Kiwi(num_workers=1)
     except Exception as error:  # a broken model folder raises what it likes
         raise UserError(
-            f"Kiwi cannot be opened ({type(error).__name__}: {error}); install it with 'pip install dsum-bench[kiwi]'"
+            f"Kiwi cannot be opened ({type(error).__name__}: {error}); pip install 'dsum-bench[kiwi]'"
         ) from None
 
 
