@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsum_bench.metrics.defaults import main_metric
+from dsum_bench.languages import main_metric
 
 if TYPE_CHECKING:
     from dsum_bench.cli.session import Session

@@ -12,7 +12,7 @@ from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import progress
 from dsum_bench.cli.options import DATABASE, json_option, results_option
 from dsum_bench.errors import UserError
-from dsum_bench.metrics.defaults import main_metric
+from dsum_bench.languages import main_metric
 from dsum_bench.store import reader
 from dsum_bench.store.catalog import with_words
 from dsum_bench.store.differences import how_by_model

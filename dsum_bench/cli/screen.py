@@ -126,8 +126,8 @@ def run(choices: ScreenOptions, session: Session, database: Path) -> int:
 
 def metrics_for(session: Session, dataset: str, chosen: Sequence[str]) -> dict[str, Metric]:
     """The metrics that were chosen, else those of the dataset's language; warns of one made for another language."""
+    from dsum_bench.languages import default_metrics
     from dsum_bench.metrics.choose import build, unsuited
-    from dsum_bench.metrics.defaults import default_metrics
 
     language = session.registry.dataset(dataset).language
     metrics = {m: build(session.plugins, m) for m in dict.fromkeys(chosen or default_metrics(language))}

@@ -9,7 +9,7 @@ from math import isfinite, nan
 from pathlib import Path
 
 from dsum_bench.dialogue import split_turns
-from dsum_bench.metrics.defaults import DEFAULTS
+from dsum_bench.languages import DEFAULTS
 from dsum_bench.report.figures import Group, Spread, by_length, by_topic, front, mean_of, spread
 from dsum_bench.report.text import visible
 from dsum_bench.store import reader

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, suggestion
-from dsum_bench.metrics.defaults import main_metric
+from dsum_bench.languages import main_metric
 from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.lock import is_held, show_interrupted

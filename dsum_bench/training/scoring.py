@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.decoding.strategies import Greedy, GreedyParams
 from dsum_bench.engines.base import TrainableEngine
+from dsum_bench.languages import main_metric
 from dsum_bench.metrics.choose import build
-from dsum_bench.metrics.defaults import main_metric
 from dsum_bench.plugins import Plugins
 from dsum_bench.spec import Sample
 

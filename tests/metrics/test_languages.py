@@ -13,8 +13,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
 from dsum_bench.errors import UserError
+from dsum_bench.languages import default_metrics, main_metric
 from dsum_bench.metrics.choose import build, unsuited
-from dsum_bench.metrics.defaults import default_metrics, main_metric
 from dsum_bench.metrics.english import English, EnglishStem
 from dsum_bench.metrics.rouge import RougeScore
 from dsum_bench.metrics.tokenizers import KiwiTokenizer

@@ -1,4 +1,4 @@
-"""Which metrics score a dataset where nobody says: those of its language."""
+"""What follows from the language of a dataset: the metrics that score it where nobody says which."""
 
 from __future__ import annotations
 
