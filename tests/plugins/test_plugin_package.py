@@ -113,7 +113,7 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
     [
         ("dsum-bench-exaone", 12),
         ("dsum-bench-bertscore", 6),
-        ("dsum-bench-openai", 103),
+        ("dsum-bench-openai", 96),
         ("dsum-bench-judge", 31),
     ],
 )

@@ -92,6 +92,7 @@ class Fleet:
         avoid: Place | None = None
         while True:
             place, news = self._enter(avoid)
+            pause = 0.0
             try:
                 ticket = self._wait_turn(estimate)
                 began = monotonic()
@@ -103,9 +104,8 @@ class Fleet:
                 if tries >= self.speed.attempts or silent >= min(SILENT_TRIES, self.speed.attempts):
                     kind = ModelError if fault.reached and fault.rest != "key" else ModelSkipped
                     raise Unanswered(kind(f"{place.server.url}: {fault}, {_times(tries)}")) from None
-                pause = _back_off(max(1, tries)) if fault.wait is None else fault.wait
-                if not rested and not self._another(place) and self.stop.wait(pause):
-                    raise Stopped from None
+                if not rested and not self._another(place):
+                    pause = _back_off(max(1, tries)) if fault.wait is None else fault.wait
             except Unreadable as fault:
                 raise Unanswered(ModelError(f"{place.server.url}: {fault}")) from None
             except (ModelError, ModelSkipped) as error:
@@ -118,6 +118,8 @@ class Fleet:
                 with self._changed:
                     place.busy -= 1
                     self._changed.notify_all()
+            if pause and self.stop.wait(pause):
+                raise Stopped
 
     def state(self) -> str:
         """``2 of 3 servers``; '' when there is only one."""

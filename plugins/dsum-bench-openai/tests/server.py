@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
             _, status, *after = fault.split()
             self.refuse(int(status), "no", after[0] if after else None)
         elif fault == "slow":
-            time.sleep(3)
+            time.sleep(8)
             self.close_connection = True
         elif fault == "cut":
             self.send_response(200)

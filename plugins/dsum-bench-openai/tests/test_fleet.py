@@ -132,6 +132,19 @@ def test_a_server_without_this_model_is_skipped_and_named(capsys: pytest.Capture
     assert f"left out: {wrong.url} refuses the request (status 404): no" in capsys.readouterr().out
 
 
+def test_a_request_that_waits_to_be_asked_again_keeps_no_other_from_being_asked() -> None:
+    with serving(lambda asked, before: "status 500 300" if "number 0 " in asked else "") as server:
+        fleet = Fleet([server.url], "", Speed(in_flight=1))
+        with ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(ask, fleet, 0)
+            wait_for("the first request", lambda: len(server.asked) == 1)
+            other = pool.submit(ask, fleet, 1)
+            wait_for("the answer to the other", other.done)
+            fleet.stop.set()
+            assert isinstance(waiting.exception(), Stopped)
+    assert other.result() == "summary of 1"
+
+
 def test_when_no_server_is_left_the_last_one_says_why() -> None:
     with serving(lambda asked, before: "status 404") as one, serving(lambda asked, before: "status 401") as two:
         with pytest.raises(ModelError, match=r"refuses the (request|key)"):
