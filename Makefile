@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make demo` shows a leaderboard, `make check` lints and runs the quick tests.
+# Everything a newcomer needs: `make demo` shows a leaderboard and writes a report, `make check` lints and runs the quick tests.
 # Each makes the virtual environment and installs into it what it needs.
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,6 +30,7 @@ $(VENV)/.test: $(VENV)/.package
 demo: $(VENV)/.package
 	HF_HUB_OFFLINE=$(OFFLINE) $(VENV)/bin/dsum-bench screen --all --dataset samples-ko $(DEMO)
 	$(VENV)/bin/dsum-bench leaderboard
+	$(VENV)/bin/dsum-bench report -o results/report.html
 
 lint: $(VENV)/.test
 	$(VENV)/bin/ruff check .
