@@ -178,7 +178,7 @@ def _texts(texts: Texts, dialogues: bool) -> dict[str, Any]:
         found = {f.name: getattr(outputs, f.name) for f in fields(outputs)}
         found["empty"] = [s is not None and not s.strip() for s in outputs.summary]
         if not dialogues:
-            found |= {"summary": None, "output": None}
+            found |= {"summary": None, "output": None, "note": None}
         columns["runs"][run] = found
     return columns
 

@@ -140,6 +140,8 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("flag.cut", "cut by its length", "길이 제한에 잘림"),
     ("flag.trimmed", "prompt trimmed", "입력이 잘림"),
     ("flag.empty", "empty summary", "빈 요약"),
+    ("flag.refused", "refused by the server", "서버가 거절함"),
+    ("noted", "Note:", "비고:"),
     ("flag.foreign", "foreign script", "외국 문자"),
     ("flag.repeated", "repetition", "반복"),
     ("flag.meta", "talks about the summary", "요약에 대한 설명"),

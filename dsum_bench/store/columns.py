@@ -16,7 +16,7 @@ group by sample_id order by min(position), sample_id
 """
 OUTPUTS = """
 select sample_id, summary, nullif(output, summary) as output, prompt_tokens, new_tokens, finish, seconds,
-    trimmed_turns, trimmed_chars
+    trimmed_turns, trimmed_chars, {note}
 from outputs where run_id = ?
 """
 VALUES = "select signature_id, measure, sample_id, value from scores where run_id = ?"
@@ -26,7 +26,7 @@ VALUES = "select signature_id, measure, sample_id, value from scores where run_i
 class OutputColumns:
     """What one run wrote, a list a column in the order of the sample ids that were asked for.
 
-    Samples that the run lacks have None everywhere. output: None where it equals the summary.
+    Samples that the run lacks have None everywhere. output: None where it equals the summary; note: None for none.
     """
 
     summary: Sequence[str | None]
@@ -37,6 +37,7 @@ class OutputColumns:
     seconds: Sequence[float | None]
     trimmed_turns: Sequence[int | None]
     trimmed_chars: Sequence[int | None]
+    note: Sequence[str | None]
 
 
 def sample_ids(path: Path, runs: Sequence[str]) -> list[str]:
@@ -51,9 +52,12 @@ def output_columns(path: Path, runs: Sequence[str], ids: Sequence[str]) -> Itera
     """The outputs of runs, one run at a time."""
     places = {sample: place for place, sample in enumerate(ids)}
     with reading(path) as db:
+        # A database that no newer version has opened for writing has no notes yet.
+        noted = any(row["name"] == "note" for row in db.execute("pragma table_info(outputs)"))
+        sql = OUTPUTS.format(note="nullif(note, '')" if noted else "null")
         for run in runs:
-            columns: list[list[object]] = [[None] * len(ids) for _ in range(8)]
-            for sample, *values in db.execute(OUTPUTS, [run]):
+            columns: list[list[object]] = [[None] * len(ids) for _ in range(9)]
+            for sample, *values in db.execute(sql, [run]):
                 place = places.get(sample)
                 if place is not None:
                     for column, value in zip(columns, values, strict=True):

@@ -126,6 +126,25 @@ def test_the_scores_of_a_sample_equal_the_stores(page: Any, database: Path) -> N
             assert all(text == f"{measure} {real[measure]:.2f}" for measure, (_, text) in values.items())
 
 
+def test_the_matrix_holds_what_compare_says_of_all_runs(page: Any, database: Path) -> None:
+    runs = models(page)
+    said = json.loads(CliRunner().invoke(main, ["compare", *runs, "--results", str(database.parent), "--json"]).output)
+    drawn = page.execute_script("return dsum.page.boards[dsum.board].matrix")
+    found = {frozenset((pair["a"], pair["b"])): pair for pair in drawn}
+    assert len(found) == len(said["pairs"]) == 15
+    for pair in said["pairs"]:
+        shown = found[frozenset((pair["a"], pair["b"]))]
+        sign = 1 if shown["a"] == pair["a"] else -1
+        assert sign * shown["difference"] == pytest.approx(pair["difference"]["mean"], abs=1e-9)
+        # The pair's own permutation test, which may find a little more, is left out where there are many pairs.
+        assert shown["p"] == pytest.approx(pair["p"], abs=1e-9) or shown["p"] < pair["p"] <= pair["p_alone"] + 1e-9
+        assert shown["apart"] == (pair["p"] < 0.05)
+    go(page, "charts")
+    until(page, "return document.querySelector('#figure-matrix svg')")
+    page.execute_script("document.querySelector('#figure-matrix details.rows summary').click()")
+    until(page, "return document.querySelectorAll('#figure-matrix tbody tr').length === 30")
+
+
 # -- boards ---------------------------------------------------------------------------------------------------
 
 

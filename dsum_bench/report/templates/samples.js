@@ -120,6 +120,7 @@ const flagsOf = (run, place) => {
     columns.finish[place] === "length" && "cut",
     (columns.trimmed_turns[place] || columns.trimmed_chars[place]) && "trimmed",
     columns.empty[place] && "empty",
+    columns.finish[place] === "refused" && "refused",
     over("foreign") && "foreign", over("repeated") && "repeated", over("meta") && "meta",
   ].filter(Boolean);
 };
@@ -321,6 +322,8 @@ const summaryOf = (run, place, marks) => {
   const tokens = columns.new_tokens[place];
   values.append(tokens ? dsum.say("tokens", tokens) : "", tokens && columns.seconds[place] ? `, ${columns.seconds[place].toFixed(2)} s` : "");
   made.append(values);
+  const note = columns.note?.[place];
+  if (note) made.append(dsum.element("p", { class: "small" }, dsum.word("noted"), " ", note.slice(0, 2000)));
   const written = columns.output?.[place];
   if (written !== null && written !== undefined && written.trim() !== summary.trim()) {
     made.append(dsum.element("details", { class: "small" }, dsum.element("summary", {}, dsum.word("written")), block(written, dsum.visible)));
