@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsum_bench.spec import Finding
 from dsum_bench.store.groups import values
 from dsum_bench.store.reader import boards
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Scores = npt.NDArray[np.float64]
+
 CONTROL = "constant"
 GRAVEST = ("error", "warning", "note")
 
 
-def judged(path: Path, board: Board) -> Board:
-    """A board of which the rows that are not above its best constant control have that among their findings."""
+def judged(path: Path, board: Board, known: Mapping[str, Scores] | None = None) -> Board:
+    """A board of which the rows that are not above its best constant control have that among their findings.
+
+    known: the values of all its runs by the measure ``mean``, if they are at hand; else they are read.
+    """
     from dsum_bench.statistics.constant import MEASURE, against_constant
 
     constants = [row for row in board.rows if row.kind == "control" and row.adapter.startswith(CONTROL)]
@@ -24,7 +34,8 @@ def judged(path: Path, board: Board) -> Board:
     if not constants or not models or MEASURE not in board.measures:
         return board
     best = max(constants, key=lambda row: row.means[MEASURE])
-    theirs, *ours = values(path, board.signature, MEASURE, [row.run_id for row in (best, *models)])
+    keys = [row.run_id for row in (best, *models)]
+    theirs, *ours = [known[key] for key in keys] if known else values(path, board.signature, MEASURE, keys)
     found = dict(zip((row.run_id for row in models), against_constant(ours, theirs, board.signature), strict=True))
     rows = (replace(row, findings=_with(row.findings, _record(found.get(row.run_id)))) for row in board.rows)
     return replace(board, rows=tuple(rows))

@@ -39,16 +39,16 @@ class Significance:
     smallest: Smallest | None
 
 
-def significance(path: Path, signature: str, measure: str, runs: Sequence[str]) -> Significance | None:
+def significance(measure: str, runs: Sequence[str], scores: npt.NDArray[np.float64]) -> Significance | None:
     """Test all pairs of a board's runs at once (``statistics.AllPairs``); None where there are not two.
 
-    runs: keys of finished runs on the same samples, the best by the measure first.
+    runs: keys of finished runs on the same samples, the best by the measure first; scores: theirs, as of ``values``.
     """
     if len(runs) < 2:
         return None
     from dsum_bench.statistics import AllPairs, groups
 
-    pairs = AllPairs(values(path, signature, measure, runs))
+    pairs = AllPairs(scores)
     numbers = dict(zip(runs, groups(pairs), strict=True))
     return Significance(measure, pairs.n, pairs.runs, pairs.pairs, numbers, pairs.smallest())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.store.constant import judged
 from dsum_bench.store.differences import common, how
-from dsum_bench.store.groups import Significance, significance
+from dsum_bench.store.groups import Significance, significance, values
 from dsum_bench.store.records import Board, BoardRow
 
 DEFAULT_SORT = "mean"
@@ -59,12 +59,15 @@ def ranked(path: Path, boards: Sequence[Board], sort: str = DEFAULT_SORT) -> lis
 
 
 def _ranked(path: Path, board: Board, sort: str) -> RankedBoard:
-    board = judged(path, board)
     measure = ranking_measure(board, sort)
-    rows = by_score(board, sort)
-    tested = significance(path, board.signature, measure, [row.run_id for row in rows])
+    runs = [row.run_id for row in by_score(board, sort)]
+    tested = None
+    if len(runs) > 1:  # else there is nothing to test, and no need for numpy
+        scores = values(path, board.signature, measure, runs)
+        tested = significance(measure, runs, scores)
+        board = judged(path, board, dict(zip(runs, scores, strict=True)) if measure == DEFAULT_SORT else None)
     found = tuple(places(board, sort, tested.groups if tested else {}))
-    return RankedBoard(board, sort, measure, found, common(rows, board.data), tested)
+    return RankedBoard(board, sort, measure, found, common(by_score(board, sort), board.data), tested)
 
 
 def check_sort(sort: str, boards: Iterable[Board]) -> None:

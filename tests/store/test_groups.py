@@ -9,6 +9,7 @@ from scipy import stats
 from store_runs import SIGNATURE, make_run, measures, open_store, positions, scored
 
 from dsum_bench.store.groups import significance
+from dsum_bench.store.groups import values as stored_values
 from dsum_bench.store.writer import ScoredOutput
 
 
@@ -25,9 +26,12 @@ def test_groups_of_runs_in_a_database(tmp_path: Path) -> None:
             values[name] = [score["mean"] for score in scores]
             store.add(keys[name], rows, positions(n))
             store.close_run(keys[name], "done")
-    found = significance(tmp_path / "dsum.db", SIGNATURE, "mean", [keys[k] for k in "abcd"])
+    runs = [keys[k] for k in "abcd"]
+    scores = stored_values(tmp_path / "dsum.db", SIGNATURE, "mean", runs)
+    assert scores.shape == (4, n)
+    found = significance("mean", runs, scores)
     tukey = stats.tukey_hsd(*values.values()).pvalue
     assert tukey[0, 1] > 0.05 > tukey[0, 2] and tukey[2, 3] > 0.05
     assert found is not None and [found.groups[keys[k]] for k in "abcd"] == [0, 0, 1, 1]
     assert (found.measure, found.n, found.runs, found.pairs) == ("mean", n, 4, 6)
-    assert significance(tmp_path / "dsum.db", SIGNATURE, "mean", [keys["a"]]) is None
+    assert significance("mean", runs[:1], scores[:1]) is None
