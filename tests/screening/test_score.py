@@ -88,7 +88,7 @@ def test_empty_summaries_score_nothing_and_are_counted(dsum: Dsum, tmp_path: Pat
         ([{"id": "nope", "summary": "x"}], (), "'nope' (bad.jsonl, row 1 (line 1))"),
         ([{"id": "dev_0", "summary": "x"}] * 2, (), "duplicate id 'dev_0', first seen in"),
         ([{"key": "dev_0", "summary": "x"}], (), "none of the columns id, fname, only 'key', 'summary'"),
-        ([{"id": "dev_0", "summary": ["x"]}], (), "column 'summary': must be a text"),
+        ([{"id": "dev_0", "summary": ["x"]}], (), "column 'summary': must be a string"),
         ([{"id": "dev_0", "text": "x"}], ("--summary-column", "txet"), "no column 'txet'; did you mean 'text'?"),
         ([{"id": "dev_0", "summary": "x"}], ("--name", "lead-3"), "is a model of the registry"),
         ([], (), "bad.jsonl has no rows"),
@@ -142,7 +142,7 @@ def read(file: Path, rows: list[dict[str, str]], samples: tuple[Sample, ...], **
 def test_of_several_columns_that_may_be_the_summary_none_is_taken(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
     """Result files of this field hold the reference beside what a model wrote."""
     rows = [{"fname": s.id, "summary": s.references[0], "pred": PLAIN, "pred_len": "3"} for s in samples]
-    with pytest.raises(UserError, match=r"may stand in 'summary' or 'pred', .* say which with --summary-column"):
+    with pytest.raises(UserError, match=r"may be in 'summary' or 'pred', .* choose one with --summary-column"):
         read(tmp_path / "dev.csv", rows, samples)
     assert set(read(tmp_path / "dev.csv", rows, samples, summary_column="pred").values()) == {PLAIN}
     for name in ("pred", "model_output", "generated_summary", "요약"):
