@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dsum_bench.adapters.completion import CompletionAdapter
     from dsum_bench.adapters.encoder_decoder import EncoderDecoderAdapter
     from dsum_bench.adapters.text import Encoded, TextAdapter
+    from dsum_bench.api.bench import Bench, ModelCheck
     from dsum_bench.checks.base import Check, RunOutputs, Setup
     from dsum_bench.datasets.base import DatasetReader, Row
     from dsum_bench.decoding.base import Batch, Decoding
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dsum_bench.executors.supervisor import Supervisor
     from dsum_bench.machine import Gpu, Machine
     from dsum_bench.metrics.base import Metric, MetricTokenizer
+    from dsum_bench.progress.display import ProgressEvent
     from dsum_bench.spec import (
         DatasetSpec,
         DecodingSpec,
@@ -60,6 +62,7 @@ _MODULES = {
     "Adapter": "dsum_bench.adapters.base",
     "AdapterContext": "dsum_bench.adapters.base",
     "Batch": "dsum_bench.decoding.base",
+    "Bench": "dsum_bench.api.bench",
     "ChatAdapter": "dsum_bench.adapters.chat",
     "Check": "dsum_bench.checks.base",
     "CompletionAdapter": "dsum_bench.adapters.completion",
@@ -86,6 +89,7 @@ _MODULES = {
     "Machine": "dsum_bench.machine",
     "Metric": "dsum_bench.metrics.base",
     "MetricTokenizer": "dsum_bench.metrics.base",
+    "ModelCheck": "dsum_bench.api.bench",
     "ModelError": "dsum_bench.errors",
     "ModelSkipped": "dsum_bench.errors",
     "ModelSpec": "dsum_bench.spec",
@@ -93,6 +97,7 @@ _MODULES = {
     "Placement": "dsum_bench.spec",
     "Plan": "dsum_bench.engines.base",
     "Progress": "dsum_bench.executors.base",
+    "ProgressEvent": "dsum_bench.progress.display",
     "Prompt": "dsum_bench.spec",
     "PromptSpec": "dsum_bench.spec",
     "RecipeSpec": "dsum_bench.spec",
@@ -118,6 +123,7 @@ __all__ = [
     "Adapter",
     "AdapterContext",
     "Batch",
+    "Bench",
     "ChatAdapter",
     "Check",
     "CompletionAdapter",
@@ -144,6 +150,7 @@ __all__ = [
     "Machine",
     "Metric",
     "MetricTokenizer",
+    "ModelCheck",
     "ModelError",
     "ModelSkipped",
     "ModelSpec",
@@ -151,6 +158,7 @@ __all__ = [
     "Placement",
     "Plan",
     "Progress",
+    "ProgressEvent",
     "Prompt",
     "PromptSpec",
     "RecipeSpec",

@@ -49,6 +49,21 @@ BUILTIN = (
 )
 
 
+OWN = "this bench"
+BASES = {
+    "adapters": "dsum_bench.adapters.base.Adapter",
+    "engines": "dsum_bench.engines.base.Engine",
+    "decodings": "dsum_bench.decoding.base.Decoding",
+    "metrics": "dsum_bench.metrics.base.Metric",
+    "tokenizers": "dsum_bench.metrics.base.MetricTokenizer",
+    "datasets": "dsum_bench.datasets.base.DatasetReader",
+    "trainers": "dsum_bench.training.base.Trainer",
+    "checks": "dsum_bench.checks.base.Check",
+    "executors": "dsum_bench.executors.base.Executor",
+}
+"""Kind -> base class of its parts, by name: importing them all would load what is not needed."""
+
+
 @dataclass(slots=True)
 class PluginInfo:
     """One plugin as ``dsum-bench plugins`` lists it. seconds: time its import took."""
@@ -64,13 +79,16 @@ class PluginInfo:
 class Plugins:
     """All registered things, by kind and name.
 
+    local: classes for this process alone, which workers are not told of; those of settings reach workers too.
+
     A plugin that fails to import, is made for another API version or registers a bad or taken name is named in
     ``problems`` and skipped, so one broken package does not stop a sweep. A fault in a built-in raises, and so does
     any where the settings are strict.
     """
 
-    def __init__(self, settings: PluginSettings | None = None) -> None:
+    def __init__(self, settings: PluginSettings | None = None, local: Sequence[type] = ()) -> None:
         self.settings = settings or PluginSettings.from_environment()
+        self._own = _by_kind((*self.settings.objects, *local))
         self.info: dict[str, PluginInfo] = {}
         self.manager = pluggy.PluginManager("dsum_bench")
         self.manager.add_hookspecs(hookspecs)
@@ -246,7 +264,22 @@ class Plugins:
                     raise
                 _note(info, str(error) if isinstance(error, UserError) else f"{hook} failed: {error!r}")
             info.registers[kind] = [n for n, o in owners.items() if o == owner]
+        for thing in self._own.get(kind, ()):
+            _register(thing, kind, OWN, things, owners)
         return things
+
+
+def _by_kind(classes: Sequence[type]) -> dict[str, list[type]]:
+    """Classes by what they are; raises UserError for one that is no part of any kind."""
+    found: dict[str, list[type]] = {}
+    for thing in classes:
+        bases = {f"{c.__module__}.{c.__qualname__}" for c in thing.__mro__}
+        kind = next((kind for kind, base in BASES.items() if base in bases), None)
+        if kind is None:
+            names = ", ".join(base.rpartition(".")[2] for base in BASES.values())
+            raise UserError(f"{thing.__qualname__} cannot be registered: it must be a subclass of one of {names}")
+        found.setdefault(kind, []).append(thing)
+    return found
 
 
 def _register(thing: Any, kind: str, owner: str, things: dict[str, Any], owners: dict[str, str]) -> None:

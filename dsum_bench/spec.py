@@ -283,17 +283,19 @@ class PluginSettings:
 
     packages: distribution or entry-point names to load; None means every installed one, () none.
     files: single-file plugins the user named.
+    objects: classes of the caller's own (adapters, metrics, ...), for this bench alone.
     strict: whether a plugin that cannot be used in full is an error instead of being skipped.
     """
 
     packages: tuple[str, ...] | None = None
     files: tuple[str, ...] = ()
     strict: bool = False
+    objects: tuple[type, ...] = ()
 
     @classmethod
-    def from_environment(cls, files: Iterable[str] = ()) -> PluginSettings:
+    def from_environment(cls, files: Iterable[str] = (), objects: Iterable[type] = ()) -> PluginSettings:
         """Read ``DSUM_BENCH_LOAD_PLUGINS`` (unset loads all, empty none, else a comma-separated list) and
         ``DSUM_BENCH_STRICT``, which ``--strict`` sets."""
         value = os.environ.get(LOAD_VARIABLE)
         packages = None if value is None else tuple(n.strip() for n in value.split(",") if n.strip())
-        return cls(packages, tuple(files), bool(os.environ.get(STRICT_VARIABLE)))
+        return cls(packages, tuple(files), bool(os.environ.get(STRICT_VARIABLE)), tuple(objects))

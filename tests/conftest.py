@@ -61,7 +61,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def dsum(tmp_path: Path) -> Dsum:
-    """The command line in the test's own folder: ``dsum("screen", "lead-3")``, ``dsum.rows(sql)``."""
+    """The command line in the test's own folder: ``dsum("screen", "--no-controls", "lead-3")``, ``dsum.rows(sql)``."""
     return Dsum(tmp_path)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from dsum_bench import __version__
 from dsum_bench.errors import Terminated, UserError, suggestion
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "screen": ("dsum_bench.cli.screen:screen", "Let models summarise a dataset and score them."),
+    "screen": ("dsum_bench.cli.screen:screen", "Run models on a dataset and score their summaries."),
     "finetune": ("dsum_bench.cli.finetune:finetune", "Train a model by recipe and screen the result."),
     "export": ("dsum_bench.cli.export:export", "Write a trained model to a folder of its own."),
     "predict": ("dsum_bench.cli.predict:predict", "Write a model's summaries of a split to a file."),
@@ -35,7 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export-runs": ("dsum_bench.cli.runs:export_runs", "Write chosen runs to a folder of their own."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
-    "check": ("dsum_bench.cli.check:check", "Look for ways in which a model's numbers would be wrong."),
+    "check": ("dsum_bench.cli.check:check", "Run the protocol checks that need no generation."),
     "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt a model is given."),
     "doctor": ("dsum_bench.cli.doctor:doctor", "Say what this machine can do."),
     "plugins": ("dsum_bench.cli.plugins:plugins", "List plugins and what they register."),
@@ -70,7 +71,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            self._ask_plugins(name, strict=ctx.params.get("strict", False))
+            self._find(name, strict=ctx.params.get("strict", False))
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -88,9 +89,22 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        if _has_plugins():
+            self._ask_plugins(strict=False)
+            added = sorted(set(self.commands) - set(COMMANDS))
+            if added:
+                with formatter.section("Commands of plugins"):
+                    formatter.write_dl([(name, self.commands[name].get_short_help_str()) for name in added])
 
-    def _ask_plugins(self, name: str, strict: bool) -> None:
+    def _find(self, name: str, strict: bool) -> None:
         """Let plugins add their commands; raise UserError when none of them has this one."""
+        problems = self._ask_plugins(strict)
+        if name not in self.commands:
+            broken = "".join(f"; {problem}" for problem in problems)
+            raise UserError(f"unknown command '{name}'{suggestion(name, {*COMMANDS, *self.commands})}{broken}")
+
+    def _ask_plugins(self, strict: bool) -> list[str]:
+        """Let plugins add their commands; returns what went wrong."""
         from dataclasses import replace
 
         from dsum_bench.plugins import Plugins
@@ -99,15 +113,23 @@ class LazyGroup(click.Group):
         settings = PluginSettings.from_environment()
         plugins = Plugins(replace(settings, strict=strict or settings.strict))
         failed = plugins.tell("dsum_register_commands", cli=self)
-        if name not in self.commands:
-            broken = "".join(f"; {problem}" for problem in (*plugins.problems, *failed))
-            raise UserError(f"unknown command '{name}'{suggestion(name, {*COMMANDS, *self.commands})}{broken}")
+        return [*plugins.problems, *failed]
+
+
+def _has_plugins() -> bool:
+    """Whether a plugin package seems to be installed and may be loaded.
+
+    importlib.metadata would say it for certain, and double the time that help takes.
+    """
+    if os.environ.get("DSUM_BENCH_LOAD_PLUGINS") == "":
+        return False
+    metadata = (file for folder in sys.path for file in Path(folder).glob("*.dist-info/entry_points.txt"))
+    return any(b"[dsum_bench]" in file.read_bytes() for file in metadata)
 
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Plugins may add commands; `dsum-bench plugins` lists them.",
 )
 @click.version_option(__version__, prog_name="dsum-bench")
 @click.option("--strict", is_flag=True, help="Stop when a plugin cannot be used instead of skipping it.")

@@ -13,15 +13,14 @@ import click
 
 from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import TITLES, too_few
-from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.errors import UserError
 from dsum_bench.figures import difference
-from dsum_bench.store import reader
-from dsum_bench.store.pairs import Comparison, PairTest, SampleOfRuns, compared
+from dsum_bench.store.pairs import Comparison, PairTest, SampleOfRuns
 from dsum_bench.store.records import RunRecord
 
 
-@click.command()
+@command()
 @click.argument("a")
 @click.argument("b")
 @click.argument("more", metavar="[C]...", nargs=-1)
@@ -33,7 +32,7 @@ from dsum_bench.store.records import RunRecord
 )
 @json_option
 def compare(
-    a: str, b: str, more: tuple[str, ...], database: Path, metric: str | None, measure: str, limit: int, as_json: bool
+    a: str, b: str, more: tuple[str, ...], results: Path, metric: str | None, measure: str, limit: int, as_json: bool
 ) -> None:
     """Compare runs A, B and any more, each a run's key (or its beginning) or the name of a model that has one run.
 
@@ -44,9 +43,8 @@ def compare(
     names = (a, b, *more)
     if len(names) > len(ascii_uppercase):
         raise UserError(f"{len(names)} runs are too many to compare by letters; {len(ascii_uppercase)} are the most")
-    runs = [reader.run(database, name) for name in names]
-    metric = metric or reader.usual_metric(database, runs[0].row.run_id)
-    found = compared(database, runs, metric, measure)
+    found = open_bench(results).comparison(*names, metric=metric, measure=measure)
+    metric = found.together.metric
     most = sorted(found.together.samples, key=lambda s: -s.spread)[:limit]
     if as_json:
         formatting.print_json(_object(found, most))

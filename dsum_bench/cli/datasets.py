@@ -1,55 +1,42 @@
-"""`dsum-bench datasets`: the datasets of the registry and their splits."""
+"""``dsum-bench datasets``: the datasets of the registry and their splits."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 
-import click
-
-from dsum_bench.cli.options import plugin_option, registry_option
-from dsum_bench.errors import UserError
+from dsum_bench.cli.options import command, json_option, open_bench, plugin_option, registry_option, results_option
 
 
-@click.command(short_help="List the datasets and their splits.")
-@click.option("--json", "as_json", is_flag=True, help="Print every field as JSON.")
+@command()
+@json_option
 @registry_option
 @plugin_option
-def datasets(as_json: bool, registry: tuple[Path, ...], plugin: tuple[str, ...]) -> None:
+@results_option
+def datasets(as_json: bool, results: Path, registry: tuple[Path, ...], plugin: tuple[str, ...]) -> None:
     """List the datasets of the registry with the samples of each split."""
-    from dsum_bench.cli.session import Session
-    from dsum_bench.datasets.load import load
-    from dsum_bench.spec import DatasetSpec
+    from dsum_bench.cli import formatting
 
-    session = Session.open(registry, plugin)
-    session.report_problems()
-
-    def splits(spec: DatasetSpec) -> dict[str, object]:
-        try:
-            names = session.plugins.datasets[spec.format](spec).splits()
-        except UserError as error:
-            return {"-": str(error)}
-        return {name: count(spec, name) for name in names}
-
-    def count(spec: DatasetSpec, split: str) -> object:
-        try:
-            return len(load(spec, session.plugins, split, references=False))
-        except UserError as error:
-            return str(error)
-
-    found = [(spec, splits(spec)) for spec in session.registry.datasets.values()]
+    bench = open_bench(results, registry, plugin, as_json)
+    found = [(spec, [s for _, s in group]) for spec, group in groupby(bench.splits(), key=lambda pair: pair[0])]
+    bench.report_problems()
     if as_json:
-        rows = [asdict(spec) | {"columns": dict(spec.columns), "splits": counts} for spec, counts in found]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        formatting.print_json(
+            [
+                asdict(spec)
+                | {"columns": dict(spec.columns), "splits": {s.split: s.problem or s.samples for s in splits}}
+                for spec, splits in found
+            ]
+        )
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for column in ("dataset", "format", "language", "splits", "license"):
-        table.add_column(column, overflow="fold")
-    for spec, counts in found:
-        listed = "\n".join(f"{name}: {number}" for name, number in counts.items())
-        table.add_row(*(Text(t) for t in (spec.name, spec.format, spec.language, listed, spec.license)))
-    session.console().print(table)
+    console = formatting.console()
+    for spec, splits in found:
+        counts = ", ".join(f"{s.split} {s.samples}" for s in splits if not s.problem)
+        about = " · ".join(filter(None, [spec.language, spec.format, spec.license]))
+        console.print(
+            formatting.literal(spec.name, "bold"), formatting.literal(counts), formatting.literal(about, "dim")
+        )
+        for split in splits:
+            if split.problem:
+                console.print(formatting.literal(f"  {split.split}: {split.problem}", "red"), soft_wrap=True)

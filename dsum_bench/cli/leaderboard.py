@@ -12,7 +12,7 @@ import click
 
 from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress, settings, tested
-from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.datasets.csv_text import csv_text
 from dsum_bench.store import reader
 from dsum_bench.store.differences import how_by_model
@@ -22,7 +22,7 @@ from dsum_bench.store.records import BoardRow
 Cells = Mapping[str, Any]
 
 
-@click.command()
+@command()
 @results_option
 @click.option("--dataset", metavar="NAME", help="Only this dataset.")
 @click.option("--split", metavar="NAME", help="Only this split.")
@@ -39,7 +39,7 @@ Cells = Mapping[str, Any]
 )
 @json_option
 def leaderboard(
-    database: Path,
+    results: Path,
     dataset: str | None,
     split: str | None,
     metric: str | None,
@@ -54,6 +54,7 @@ def leaderboard(
     below can be told apart from the first of the block above, whatever the number of runs. Below it stands how large a
     difference its dialogues can show, and what is not finished, failed or was skipped, and why.
     """
+    database = open_bench(results).database
     chosen = reader.metrics(database) if all_metrics else [metric]
     boards = [board for name in chosen or [metric] for board in reader.boards(database, name, dataset, split)]
     FORMATS["json" if as_json else form](ranked(database, boards, sort))

@@ -1,47 +1,44 @@
-"""`dsum-bench models`: the zoo, and where each entry came from."""
+"""``dsum-bench models``: the zoo, and where each entry came from."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from dsum_bench.cli.options import plugin_option, registry_option
+from dsum_bench.cli.options import command, json_option, open_bench, plugin_option, registry_option, results_option
 
 
-@click.command(short_help="List the model zoo.")
-@click.option("--json", "as_json", is_flag=True, help="Print every field as JSON.")
+@command()
+@click.option("--notes", is_flag=True, help="Print licence, note and origin of each entry too.")
+@json_option
 @registry_option
 @plugin_option
-def models(as_json: bool, registry: tuple[Path, ...], plugin: tuple[str, ...]) -> None:
-    """List the model zoo: the shipped registry, plugins and your own registry files."""
-    from dsum_bench.cli.session import Session
+@results_option
+def models(notes: bool, as_json: bool, results: Path, registry: tuple[Path, ...], plugin: tuple[str, ...]) -> None:
+    """List the model zoo: the shipped registry, plugins, your own registry files and what you trained."""
+    from dsum_bench.cli import formatting
 
-    session = Session.open(registry, plugin)
-    session.report_problems()
-    zoo = list(session.registry.models.values())
+    bench = open_bench(results, registry, plugin, as_json)
+    zoo = list(bench.registry.models.values())
+    bench.report_problems()
     if as_json:
-        rows = [asdict(m) | {"options": dict(m.options)} for m in zoo]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        formatting.print_json([asdict(m) | {"options": dict(m.options)} for m in zoo])
         return
     from rich.table import Table
-    from rich.text import Text
 
-    from dsum_bench.cli.formatting import params
-
-    table = Table()
-    table.add_column("model", no_wrap=True)
-    table.add_column("params", justify="right", no_wrap=True)
-    table.add_column("adapter", no_wrap=True)
-    table.add_column("source, licence, note", overflow="fold")
-    table.add_column("from", overflow="fold")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("model", no_wrap=True, min_width=max(len(m.name) for m in zoo))
+    table.add_column("params", justify="right", no_wrap=True, min_width=6)
+    table.add_column("adapter", no_wrap=True, min_width=max(len(m.adapter) for m in zoo))
+    table.add_column("source", overflow="fold" if notes else "ellipsis", no_wrap=not notes)
     for m in zoo:
         source = m.source[0] + (f" + {len(m.source) - 1} more" if len(m.source) > 1 else "") if m.source else ""
-        about = Text("\n").join(Text(t, style) for t, style in ((source, ""), (m.license, ""), (m.note, "dim")) if t)
-        table.add_row(Text(m.name), params(m.params), Text(m.adapter), about, Text(_short(m.origin)))
-    session.console().print(table)
+        lines = [source, m.license, m.note, f"from {_short(m.origin)}"] if notes else [source]
+        about = formatting.literal("\n".join(filter(None, lines)))
+        table.add_row(formatting.literal(m.name), formatting.params(m.params), formatting.literal(m.adapter), about)
+    formatting.console().print(table)
 
 
 def _short(origin: str) -> str:

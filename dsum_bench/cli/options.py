@@ -1,31 +1,69 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the bench they open."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from dsum_bench.spec import PromptFormat
+
+if TYPE_CHECKING:
+    from dsum_bench.api.bench import Bench
+
 F = TypeVar("F", bound=Callable[..., Any])
 
-DATABASE = "dsum.db"
+RESULTS = "results"
 RESULTS_VARIABLE = "DSUM_BENCH_RESULTS"
 
 
+class OnceCommand(click.Command):
+    """A command that refuses an option given twice where only one value counts."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            _, _, order = self.make_parser(ctx).parse_args(list(args))
+            for option in order:
+                counts_once = isinstance(option, click.Option) and not (option.multiple or option.count)
+                if counts_once and order.count(option) > 1:
+                    name = max(option.opts, key=len)
+                    raise click.UsageError(f"{name} is given {order.count(option)} times; give it once", ctx)
+        return super().parse_args(ctx, args)
+
+
+command = partial(click.command, cls=OnceCommand)
+"""The decorator of every command here."""
+
+
+def open_bench(
+    results: Path = Path(RESULTS), registry: tuple[Path, ...] = (), plugin: tuple[str, ...] = (), as_json: bool = False
+) -> Bench:
+    """The bench of one call. Progress goes to standard output, or to standard error where that is JSON."""
+    from rich.console import Console
+
+    from dsum_bench.api.bench import Bench
+
+    return Bench(registry, results, plugin, console=Console(stderr=as_json, highlight=False))
+
+
+def where(results: Path) -> str:
+    """What a command line needs to find these results."""
+    return "" if str(results) == RESULTS else f" --results {results}"
+
+
 def results_option(command: F) -> F:
-    """``--results DIR``; the command is given the path of the database in it, as ``database``."""
+    """``--results DIR``; the command is given ``results``, a path."""
     option = click.option(
         "--results",
-        "database",
         metavar="DIR",
         type=click.Path(path_type=Path),
-        default="results",
+        default=RESULTS,
         envvar=RESULTS_VARIABLE,
         show_default=True,
         show_envvar=True,
-        callback=lambda ctx, param, value: value / DATABASE,
         help="Folder of the results database.",
     )
     return option(command)
@@ -48,7 +86,50 @@ def registry_option(command: F) -> F:
 
 
 def plugin_option(command: F) -> F:
-    """``--plugin FILE``, any number; the command is given ``plugin``, a tuple of texts."""
+    """``--plugin FILE``, any number; the command is given ``plugin``, a tuple of paths."""
     return click.option(
         "--plugin", multiple=True, metavar="FILE", help="Python file to load as a plugin (its code runs)."
+    )(command)
+
+
+def dataset_options(command: F) -> F:
+    """``--dataset NAME`` and ``--split NAME``."""
+    split = click.option("--split", metavar="NAME", help="Split of the dataset  [default: the dataset's own]")
+    dataset = click.option(
+        "--dataset", metavar="NAME", default="samples-ko", show_default=True, help="Dataset of the registry."
+    )
+    return dataset(split(command))
+
+
+def prompt_options(command: F) -> F:
+    """``--prompt NAME`` and ``--prompt-format``."""
+    form = click.option(
+        "--prompt-format",
+        type=click.Choice(get_args(PromptFormat)),
+        default="template",
+        show_default=True,
+        help="raw leaves the chat template out.",
+    )
+    prompt = click.option("--prompt", metavar="NAME", help="Prompt of the registry  [default: the model's own]")
+    return prompt(form(command))
+
+
+def decoding_options(command: F) -> F:
+    """``--decoding NAME`` and ``--set KEY=VALUE``, any number; the latter as ``settings``."""
+    change = click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the decoding."
+    )
+    decoding = click.option("--decoding", metavar="NAME", help="Decoding of the registry  [default: the model's own]")
+    return decoding(change(command))
+
+
+def metric_option(command: F) -> F:
+    """``--metric METRIC@TOKENIZER``, any number; the command is given ``metrics``, None where none was named."""
+    return click.option(
+        "--metric",
+        "metrics",
+        multiple=True,
+        metavar="METRIC@TOKENIZER",
+        callback=lambda context, option, value: value or None,
+        help="Metric to score with  [default: those of the dataset's language]",
     )(command)

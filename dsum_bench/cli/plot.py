@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from dsum_bench.cli.options import results_option
+from dsum_bench.cli.options import command, open_bench, results_option
 
 PLOTS = ("forest", "tradeoff", "distribution", "matrix", "topics", "lengths", "curve")
 
 
-@click.command()
+@command()
 @click.argument("what", type=click.Choice(PLOTS), default="forest")
 @results_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write: .svg, .png, .pdf, .html, .json.")
@@ -25,13 +26,13 @@ PLOTS = ("forest", "tradeoff", "distribution", "matrix", "topics", "lengths", "c
 @click.option("--dark", is_flag=True, help="On dark ground.")
 def plot(
     what: str,
-    database: Path,
+    results: Path,
     output: Path | None,
     value: str | None,
     dataset: str | None,
     split: str | None,
     metric: str | None,
-    language: str,
+    language: Literal["en", "ko"],
     dark: bool,
 ) -> None:
     """Draw WHAT of the largest board: to a file, or as text without -o.
@@ -45,15 +46,16 @@ def plot(
     lengths       mean by length of the dialogue
     curve         --of loss, eval_loss, ... of all trainings
     """
+    bench = open_bench(results)
+    if output is not None:
+        bench.plot(what, output, value, dataset=dataset, split=split, metric=metric, language=language, dark=dark)
+        click.echo(f"wrote {output}")
+        return
     from dsum_bench.report.content import gather
-    from dsum_bench.report.plots import make_chart, plot_rows, save_plot
+    from dsum_bench.report.plots import plot_rows
     from dsum_bench.report.terminal import ASCII, UNICODE, text_plot
 
-    content = gather(database, metric, dataset, split)
-    if output is None:
-        wide = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-        columns = shutil.get_terminal_size().columns
-        click.echo(text_plot(what, plot_rows(content, what, value), columns, UNICODE if wide else ASCII), nl=False)
-        return
-    chart = make_chart(content, what, value, "ko" if language == "ko" else "en", dark)
-    click.echo(f"wrote {save_plot(chart, output)}")
+    content = gather(bench.database, metric, dataset, split)
+    wide = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    columns = shutil.get_terminal_size().columns
+    click.echo(text_plot(what, plot_rows(content, what, value), columns, UNICODE if wide else ASCII), nl=False)

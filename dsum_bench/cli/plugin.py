@@ -1,4 +1,4 @@
-"""`dsum-bench plugin new`: a package to begin with."""
+"""``dsum-bench plugin new``: a package to begin with."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from dsum_bench.errors import UserError
-from dsum_bench.scaffold import KINDS, PREFIX, Kind, files, write
-
-REGISTERED = {k: f"{k}s" for k in KINDS}
+from dsum_bench.cli.options import open_bench
+from dsum_bench.scaffold import KINDS, Kind
 
 
-@click.group(short_help="Begin a plugin package of your own.")
+@click.group()
 def plugin() -> None:
     """Begin a plugin package of your own."""
 
@@ -31,22 +29,13 @@ def new(name: str, kind: Kind, folder: Path) -> None:
     """Write a package dsum-bench-NAME that works as it is: a module, a test, a README.
 
     Nothing is overwritten.
+
+    \b
+    Example:
+      dsum-bench plugin new first-sentence --kind engine
     """
-    texts = files(name, kind)
-    plain = name.removeprefix(PREFIX)
-    _refuse_taken(plain, kind)
-    made = folder / f"{PREFIX}{plain}"
-    write(made, texts)
+    made, *files = open_bench().new_plugin(name, kind, folder)
     click.echo(f"{made}:")
-    for path in texts:
-        click.echo(f"  {path}")
+    for file in files:
+        click.echo(f"  {file.relative_to(made)}")
     click.echo(f"Next: pip install -e {made} && dsum-bench plugins")
-
-
-def _refuse_taken(name: str, kind: Kind) -> None:
-    """A plugin cannot register the name of a built-in part."""
-    from dsum_bench.plugins import Plugins
-    from dsum_bench.spec import PluginSettings
-
-    if name in getattr(Plugins(PluginSettings(())), REGISTERED[kind]):
-        raise UserError(f"the {kind} '{name}' is built in already; choose another name")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from dsum_bench.cli.options import results_option
+from dsum_bench.cli.options import command, open_bench, results_option
 
 
-@click.command()
+@command()
 @results_option
 @click.option(
     "-o",
@@ -29,7 +29,7 @@ from dsum_bench.cli.options import results_option
 )
 @click.option("--markdown", is_flag=True, help="Print the boards as Markdown for an issue or a README instead.")
 def report(
-    database: Path,
+    results: Path,
     output: Path,
     dataset: str | None,
     split: str | None,
@@ -41,10 +41,11 @@ def report(
 
     The file needs no network and nothing beside it: open it from disk, send it, keep it.
     """
-    from dsum_bench.report import markdown_report, write_report
-
+    bench = open_bench(results)
     if markdown:
-        click.echo(markdown_report(database, metric, dataset, split), nl=False)
+        from dsum_bench.report import markdown_report
+
+        click.echo(markdown_report(bench.database, metric, dataset, split), nl=False)
         return
-    file = write_report(database, output, dialogues, metric, dataset, split)
+    file = bench.report(output, dialogues=dialogues, metric=metric, dataset=dataset, split=split)
     click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB); open it in a browser")

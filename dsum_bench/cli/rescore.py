@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dsum_bench.cli.options import plugin_option, registry_option, results_option
+from dsum_bench.cli.options import command, open_bench, plugin_option, registry_option, results_option
+
+if TYPE_CHECKING:
+    from dsum_bench.screening.rescore import Rescored
 
 
-@click.command()
+@command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--metric", "metrics", multiple=True, required=True, help="METRIC@TOKENIZER, any number of them.")
 @registry_option
@@ -21,7 +25,7 @@ def rescore(
     /,
     runs: tuple[str, ...],
     metrics: tuple[str, ...],
-    database: Path,
+    results: Path,
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
 ) -> None:
@@ -31,23 +35,11 @@ def rescore(
 
     Exit code: 0 all scored, 1 some run could not be, 2 wrong usage or input.
     """
-    from dsum_bench.cli.session import Session
-    from dsum_bench.metrics.choose import build
-    from dsum_bench.screening import rescore as scoring
-    from dsum_bench.store import reader
-    from dsum_bench.store.writer import Store
 
-    session = Session.open(registry, plugin)
-    session.report_problems()
-    built = {name: build(session.plugins, name) for name in dict.fromkeys(metrics)}
-    everything = [record for record in reader.runs(database) if record.row.n]
-    chosen = {reader.run(database, run).row.run_id for run in runs} or {r.row.run_id for r in everything}
-
-    def tell(done: scoring.Rescored) -> None:
+    def tell(done: Rescored) -> None:
         click.echo(
             f"{done.run_id} {done.model}: {done.reason or f'{done.scored} samples scored'}", err=bool(done.reason)
         )
 
-    with Store.open(database) as store:
-        found = scoring.rescore(store, [r for r in everything if r.row.run_id in chosen], built, tell)
+    found = open_bench(results, registry, plugin).rescore(metrics, runs, tell)
     context.exit(int(any(done.reason for done in found)))

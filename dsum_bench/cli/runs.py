@@ -10,7 +10,7 @@ import click
 
 from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import progress
-from dsum_bench.cli.options import DATABASE, json_option, results_option
+from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.errors import UserError
 from dsum_bench.languages import main_metric
 from dsum_bench.store import reader
@@ -19,17 +19,18 @@ from dsum_bench.store.differences import how_by_model
 from dsum_bench.store.records import RunRecord
 
 
-@click.command()
+@command()
 @click.argument("words", nargs=-1)
 @results_option
 @click.option("--status", type=click.Choice(reader.STATUS_ORDER), help="Only runs of this status.")
 @click.option("--metric", help="Whose mean to show  [default: the metric of the data's language]")
 @json_option
-def runs(words: tuple[str, ...], database: Path, status: str | None, metric: str | None, as_json: bool) -> None:
+def runs(words: tuple[str, ...], results: Path, status: str | None, metric: str | None, as_json: bool) -> None:
     """List runs: key, name, model, what tells it from others of its model, data, status, score.
 
     WORDS leave only the runs in whose description all of them stand, such as `kobart beam4 dev`.
     """
+    database = open_bench(results).database
     found = reader.runs(database)
     found = with_words(found, " ".join(words)) if words else found
     found = [r for r in found if status is None or r.row.status == status]
@@ -71,64 +72,49 @@ def _mean(record: RunRecord, metric: str | None) -> str:
     return formatting.score(scores[-1].means.get("mean")) if scores else ""
 
 
-@click.command()
+@command()
 @click.argument("run")
 @click.argument("name")
 @results_option
-def rename(run: str, name: str, database: Path) -> None:
+def rename(run: str, name: str, results: Path) -> None:
     """Call RUN by NAME, under which every command finds it from then on; '' takes the name away."""
-    from dsum_bench.store.writer import Store
-
-    record = reader.run(database, run)
-    with Store.open(database) as store:
-        store.rename(record.row.run_id, name)
+    record = open_bench(results).rename(run, name)
     click.echo(f"{record.row.run_id} ({record.row.model}) {f'is called {name}' if name else 'has no name now'}")
 
 
-@click.command()
+@command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @results_option
-def delete(runs: tuple[str, ...], yes: bool, database: Path) -> None:
+def delete(runs: tuple[str, ...], yes: bool, results: Path) -> None:
     """Delete each RUN with its summaries and scores, and dialogues that no other run is of."""
-    from dsum_bench.store.samples import drop_unused
-    from dsum_bench.store.writer import Store
-
-    records = {r.row.run_id: r for r in (reader.run(database, run) for run in runs)}
+    bench = open_bench(results)
+    records = {r.row.run_id: r for r in (bench.run(run) for run in runs)}
     for record in records.values():
         row = record.row
         click.echo(f"{row.run_id} {formatting.clean(row.model)} ({row.dataset} {row.split}, {progress(row)})")
     if not yes:
         click.confirm(f"delete {len(records)} run{'s' * (len(records) > 1)}?", abort=True)
-    with Store.open(database) as store:
-        for key in records:
-            store.discard(key)
-        with store.transaction() as db:
-            drop_unused(db.conn)
-    click.echo(f"{len(records)} deleted")
+    click.echo(f"{len(bench.delete(list(records)))} deleted")
 
 
-@click.command()
+@command()
 @click.argument("other", type=click.Path(path_type=Path))
 @results_option
-def merge(other: Path, database: Path) -> None:
+def merge(other: Path, results: Path) -> None:
     """Add the runs and trainings of OTHER, a results folder or a database in it, to this one's.
 
     A run that both have gets the samples and scores that it lacks here; what is here already stays as it is. Nothing
     is merged where a run of one key has other dialogues, references or another kind.
     """
-    from dsum_bench.store.copying import copy_runs
-    from dsum_bench.store.writer import Store
-
-    with Store.open(database) as store:
-        done = copy_runs(other / DATABASE if other.is_dir() else other, store)
+    done = open_bench(results).merge(other)
     click.echo(
         f"{len(done.added)} runs added, {len(done.completed)} completed, {len(done.known)} known; "
         f"{len(done.trainings)} trainings added"
     )
 
 
-@click.command("export-runs")
+@command("export-runs")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @click.option(
     "-o",
@@ -138,14 +124,9 @@ def merge(other: Path, database: Path) -> None:
     help="File to write, such as runs.db, or a folder.",
 )
 @results_option
-def export_runs(runs: tuple[str, ...], output: Path, database: Path) -> None:
+def export_runs(runs: tuple[str, ...], output: Path, results: Path) -> None:
     """Write each RUN to a database of its own, with summaries, scores, findings and dialogues; `merge` reads it."""
-    from dsum_bench.store.copying import copy_runs
-    from dsum_bench.store.writer import Store
-
-    keys = list(dict.fromkeys(reader.run(database, run).row.run_id for run in runs))
-    file = output if output.suffix else output / DATABASE
-    with Store.open(file) as store:
-        copy_runs(database, store, keys)
-        store.leave_wal()
-    click.echo(f"{len(keys)} run{'s' * (len(keys) > 1)} in {file}")
+    bench = open_bench(results)
+    file = bench.export_runs(runs, output)
+    count = len({bench.run(run).row.run_id for run in runs})
+    click.echo(f"{count} run{'s' * (count > 1)} in {file}")

@@ -1,268 +1,157 @@
-"""`dsum-bench screen`: the sweep over the model zoo."""
+"""``dsum-bench screen``: the sweep over the model zoo."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dsum_bench.cli.options import plugin_option, registry_option, results_option
+from dsum_bench.cli.options import (
+    command,
+    dataset_options,
+    decoding_options,
+    json_option,
+    metric_option,
+    open_bench,
+    plugin_option,
+    prompt_options,
+    registry_option,
+    results_option,
+    where,
+)
 from dsum_bench.errors import UserError
-from dsum_bench.executors.base import HANG_TIMEOUT
-from dsum_bench.spec import Dtype, ModelSpec, PromptFormat, Quantization, Sample
+from dsum_bench.spec import Dtype, Quantization
 
 if TYPE_CHECKING:
-    from dsum_bench.cli.session import Session
-    from dsum_bench.metrics.base import Metric
     from dsum_bench.screening.preflight import Candidate
-
-METRICS_HELP = "METRIC@TOKENIZER  [default: those of the dataset's language]"
-
-
-@dataclass(frozen=True, slots=True)
-class ScreenOptions:
-    """The options of one call, as typed."""
-
-    models: tuple[str, ...]
-    all_models: bool
-    dataset: str
-    split: str | None
-    limit: int | None
-    sample: int | None
-    seed: int
-    prompt: str | None
-    prompt_format: PromptFormat
-    decoding: str | None
-    settings: tuple[str, ...]
-    metrics: tuple[str, ...]
-    device: str
-    dtype: Dtype | None
-    quantization: Quantization | None
-    time_budget: str | None
-    hang_timeout: float
-    executor: str
-    fresh: bool
-    free_cache: bool
-    dialogues: bool
-    dry_run: bool
-    as_json: bool
+    from dsum_bench.screening.sweep import ScreenResult
 
 
-@click.command(short_help="Summarise a dataset with models and store the scores.")
+@command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option(
-    "--all", "all_models", is_flag=True, help="Every model of the zoo that is made for the dataset's language."
-)
-@click.option("--dataset", default="samples-ko", show_default=True, help="Dataset of the registry.")
-@click.option("--split", help="Split of the dataset  [default: the dataset's own]")
-@click.option("--limit", type=click.IntRange(min=1), help="Only the first N samples.")
-@click.option("--sample", type=click.IntRange(min=1), help="N samples drawn at random.")
+@click.option("--all", "all_models", is_flag=True, help="Every model of the zoo.")
+@dataset_options
+@click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
+@click.option("--sample", metavar="N", type=click.IntRange(min=1), help="N samples drawn at random.")
 @click.option("--seed", default=42, show_default=True, help="For --sample and for sampling strategies.")
-@click.option("--prompt", help="Prompt of the registry for all models.")
-@click.option(
-    "--prompt-format",
-    type=click.Choice(get_args(PromptFormat)),
-    default="template",
-    show_default=True,
-    help="raw leaves the chat template out.",
-)
-@click.option("--decoding", help="Decoding of the registry for all models.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the decoding.")
-@click.option("--metric", "metrics", multiple=True, help=METRICS_HELP)
+@prompt_options
+@decoding_options
+@metric_option
+@click.option("--controls/--no-controls", default=True, show_default=True, help="Run the controls too.")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--dtype", type=click.Choice(get_args(Dtype)), help="For all models.")
 @click.option("--quantization", type=click.Choice(get_args(Quantization)), help="For all models.")
-@click.option(
-    "--time-budget", metavar="TIME", help="Most time for a model, such as 30m; it stops when it would need more."
-)
-@click.option(
-    "--hang-timeout", default=HANG_TIMEOUT, show_default=True, help="Seconds without a sign of life that end a worker."
-)
-@click.option("--executor", default="local", show_default=True, help="What runs the workers.")
+@click.option("--time-budget", metavar="TIME", help="Stop a model that would need more time, such as 30m.")
+@click.option("--hang-timeout", metavar="SECONDS", default=900.0, show_default=True, help="Silence that ends a worker.")
+@click.option("--executor", metavar="NAME", default="local", show_default=True, help="What runs the workers.")
 @click.option("--fresh", is_flag=True, help="Start these runs over instead of resuming them.")
 @click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
 @click.option(
-    "--dialogues/--no-dialogues", default=True, help="Store dialogues and references with the results, for reports."
+    "--dialogues/--no-dialogues",
+    default=True,
+    show_default=True,
+    help="Store dialogues and references with the results, for reports.",
 )
+@click.option("--wait", is_flag=True, help="Wait for another command that writes these results.")
 @click.option("--dry-run", is_flag=True, help="Check every model and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 @registry_option
 @plugin_option
 @results_option
 @click.pass_context
 def screen(
-    context: click.Context, /, database: Path, registry: tuple[Path, ...], plugin: tuple[str, ...], **typed: Any
+    context: click.Context,
+    /,
+    models: tuple[str, ...],
+    all_models: bool,
+    dry_run: bool,
+    as_json: bool,
+    results: Path,
+    registry: tuple[Path, ...],
+    plugin: tuple[str, ...],
+    **options: Any,
 ) -> None:
-    """Summarise a dataset with MODELs and store the scores.
+    """Run models on a dataset and score their summaries.
 
-    A run that was broken off goes on where it stopped. Each model has a process of its own: one that fails is
-    reported, and the others finish.
+    Interrupted runs resume where they stopped. Each model runs in a process of its own: one that fails is reported,
+    and the others finish. The controls of the dataset's language run with every sweep.
 
     Exit code: 0 all done, 1 a model failed or stopped early or one you named could not run, 2 wrong usage or input.
+
+    \b
+    Examples:
+      dsum-bench screen --all
+      dsum-bench screen smollm2-135m --dataset samples-en --limit 8
+      dsum-bench screen llama32-3b --decoding beam4 --set max_new_tokens=96
     """
-    from dsum_bench.cli.session import Session
-
-    choices = ScreenOptions(**typed)
-    if choices.all_models == bool(choices.models):
+    if all_models == bool(models):
         raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
-    session = Session.open(registry, plugin, database.parent)
-    context.exit(run(choices, session, database))
+    bench = open_bench(results, registry, plugin, as_json)
+    names = "all" if all_models else models
+    if dry_run:
+        unused = ("metrics", "time_budget", "hang_timeout", "executor", "fresh", "free_cache", "dialogues", "wait")
+        print_plan(bench.plan(names, **{k: v for k, v in options.items() if k not in unused}), as_json)
+        return
+    result = bench.screen(names, **options)
+    print_result(result, as_json)
+    context.exit(exit_code(result, named=not all_models))
 
 
-def run(choices: ScreenOptions, session: Session, database: Path) -> int:
-    """The command's work; returns the exit code."""
-    metrics = metrics_for(session, choices.dataset, choices.metrics)
-    candidates, samples = prepare(choices, session)
-    if choices.dry_run:
-        _show_plan(candidates, choices.as_json)
-        return 0
-    counts, broken = sweep(choices, session, database, candidates, samples, metrics)
-    return _finish(choices, candidates, counts, database) or int(bool(broken))
+def print_result(result: ScreenResult, as_json: bool) -> None:
+    """How the runs ended, and where to look next."""
+    if as_json:
+        from dsum_bench.cli.formatting import print_json
+
+        runs = [asdict(run) for run in result.runs]
+        print_json({"counts": result.counts, "runs": runs, "database": str(result.results / "dsum.db")})
+        return
+    counts = ", ".join(f"{count} {status}" for status, count in result.counts.items() if count)
+    click.echo(f"{counts}; see: dsum-bench leaderboard{where(result.results)}")
 
 
-def metrics_for(session: Session, dataset: str, chosen: Sequence[str]) -> dict[str, Metric]:
-    """The metrics that were chosen, else those of the dataset's language; warns of one made for another language."""
-    from dsum_bench.languages import default_metrics
-    from dsum_bench.metrics.choose import build, unsuited
-
-    language = session.registry.dataset(dataset).language
-    metrics = {m: build(session.plugins, m) for m in dict.fromkeys(chosen or default_metrics(language))}
-    for sentence in unsuited(metrics, language):
-        click.echo(f"warning: {sentence}", err=True)
-    return metrics
+def exit_code(result: ScreenResult, named: bool) -> int:
+    """0, 1 or 2 for the shell. named: the models were named one by one, so a skipped one is missed."""
+    models = [run for run in result.runs if not run.control] or list(result.runs)
+    if all(run.status == "failed" and not run.began for run in models):
+        return 2  # nothing could begin, and every reason is a fault of the input
+    missed = named and any(run.status == "skipped" for run in models)
+    ended_early = any(run.status in ("failed", "partial") for run in result.runs)
+    return int(ended_early or missed or bool(result.broken_metrics))
 
 
-def prepare(
-    choices: ScreenOptions, session: Session, references: bool = True
-) -> tuple[list[Candidate], tuple[Sample, ...]]:
-    """The runs that were asked for, checked, and their samples. Without ``references`` none is needed."""
-    from dsum_bench.datasets.load import load, select
-    from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
-    from dsum_bench.machine import detect
-    from dsum_bench.screening.preflight import Task, preflight
-
-    spec = session.registry.dataset(choices.dataset)
-    split = choices.split or spec.default_split
-    loaded = load(spec, session.plugins, split, references)
-    selection = select(loaded, choices.limit, choices.sample, choices.seed)
-    task = Task(
-        dataset=spec.name,
-        language=spec.language,
-        split=split,
-        selection=selection.label,
-        n_samples=len(selection.samples),
-        dataset_fingerprint=samples_fingerprint(selection.samples),
-        references_fingerprint=references_fingerprint(selection.samples),
-        prompt=choices.prompt,
-        prompt_format=choices.prompt_format,
-        decoding=choices.decoding,
-        settings=choices.settings,
-        seed=choices.seed,
-    )
-    machine = detect()
-    if choices.device == "cpu":
-        machine = replace(machine, gpus=())
-    candidates = preflight(_models(choices, session), task, session.registry, session.plugins, machine)
-    candidates.sort(key=lambda c: (not c.control, c.run.model.params or 0))
-    session.report_problems()
-    return candidates, selection.samples
-
-
-def _announce(candidates: Sequence[Candidate]) -> None:
-    """Say what a sweep is about to fetch: a whole zoo is more than many disks and evenings hold."""
-    from dsum_bench.engines.placement import size
-
-    fetched = [c.download_bytes for c in candidates if c.status == "ready" and c.download_bytes]
-    if fetched:
-        click.echo(
-            f"to be downloaded: {size(sum(fetched))} for {len(fetched)} model{'s' * (len(fetched) > 1)}", err=True
-        )
-
-
-def _models(choices: ScreenOptions, session: Session) -> list[ModelSpec]:
-    names = session.registry.models if choices.all_models else dict.fromkeys(choices.models)
-    changes: dict[str, Any] = {}
-    if choices.dtype:
-        changes["dtype"] = choices.dtype
-    if choices.quantization:
-        changes["quantization"] = choices.quantization
-    return [replace(session.registry.model(name), **changes) for name in names]
-
-
-def sweep(
-    choices: ScreenOptions,
-    session: Session,
-    database: Path,
-    candidates: Sequence[Candidate],
-    samples: Sequence[Sample],
-    metrics: Mapping[str, Any],
-) -> tuple[Mapping[str, int], Set[str]]:
-    """Do the runs; returns how many ended how, and the metrics that failed."""
-    from dsum_bench.cli.progress import Bars, Lines
-    from dsum_bench.screening.durations import parse_duration
-    from dsum_bench.screening.sweep import Settings, Sweep
-    from dsum_bench.store.writer import Store
-
-    _announce(candidates)
-    budget = parse_duration(choices.time_budget) if choices.time_budget else None
-    settings = Settings(budget, choices.fresh, choices.free_cache, choices.dialogues, database.parent / "logs")
-    executor = session.plugins.get("executor", choices.executor)(choices.hang_timeout)
-    console = session.console(stderr=choices.as_json)
-    with Store.open(database) as store:
-        watcher = Bars(console, len(candidates)) if console.is_terminal else Lines(console)
-        with watcher:
-            work = Sweep(samples, metrics, store, session.plugins, watcher, settings)
-            return work.go(candidates, executor), work.broken
-
-
-def _finish(choices: ScreenOptions, candidates: Sequence[Candidate], counts: Mapping[str, int], database: Path) -> int:
-    told = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-    if choices.as_json:
-        click.echo(json.dumps({"counts": dict(counts), "database": str(database)}))
-    else:
-        where = "" if str(database.parent) == "results" else f" --results {database.parent}"
-        click.echo(f"{told}; see: dsum-bench leaderboard{where}")
-    if all(c.status == "failed" for c in candidates):
-        return 2  # nothing could even begin, and every reason is a fault of the input
-    named_but_not_run = not choices.all_models and counts["skipped"]
-    return 1 if counts["failed"] or counts["partial"] or named_but_not_run else 0
-
-
-def _show_plan(candidates: Sequence[Candidate], as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def print_plan(candidates: Sequence[Candidate], as_json: bool) -> None:
+    """What would be done with each model, and why not."""
+    from dsum_bench.cli import formatting
 
     if as_json:
-        rows = [
-            {
-                "model": c.run.model.name,
-                "status": c.status,
-                "reason": c.reason or c.run.placement.reason,
-                "device": c.run.placement.device,
-                "dtype": c.run.placement.dtype,
-                "quantization": c.run.placement.quantization,
-                "needs_bytes": c.run.placement.needs_bytes,
-                "download_bytes": c.download_bytes,
-            }
-            for c in candidates
-        ]
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        formatting.print_json([_plan_row(c) for c in candidates])
         return
+    from rich.table import Table
+
     table = Table(title="Before the sweep", title_justify="left")
     table.add_column("model", no_wrap=True)
     table.add_column("status")
-    table.add_column("how, or why not", overflow="fold")
+    table.add_column("placement, or why not", overflow="fold")
     for c in candidates:
         place = c.run.placement
-        how = (
-            place.reason
-            if place.device == "none"
-            else f"{place.device} {place.dtype} {place.quantization}: {place.reason}"
-        )
-        table.add_row(Text(c.run.model.name), c.status, Text(c.reason or how))
-    Console().print(table)
+        how = f"{place.device} {place.dtype} {place.quantization}: {place.reason}"
+        text = c.reason or (place.reason if place.device == "none" else how)
+        table.add_row(formatting.literal(c.run.model.name), c.status, formatting.literal(text))
+    formatting.console().print(table)
+
+
+def _plan_row(candidate: Candidate) -> dict[str, object]:
+    place = candidate.run.placement
+    return {
+        "model": candidate.run.model.name,
+        "status": candidate.status,
+        "reason": candidate.reason or place.reason,
+        "device": place.device,
+        "dtype": place.dtype,
+        "quantization": place.quantization,
+        "needs_bytes": place.needs_bytes,
+        "download_bytes": candidate.download_bytes,
+    }

@@ -11,11 +11,10 @@ import click
 
 from dsum_bench.cli import formatting
 from dsum_bench.cli.board_table import TITLES, progress
-from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.cli.sample import show_sample
 from dsum_bench.errors import UserError
 from dsum_bench.store import reader
-from dsum_bench.store.constant import judged_run
 from dsum_bench.store.records import RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.samples import stored_samples
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 LABEL_WIDTH = 12
 
 
-@click.command()
+@command()
 @click.argument("run", required=False)
 @results_option
 @click.option(
@@ -41,7 +40,7 @@ LABEL_WIDTH = 12
 @json_option
 def show(
     run: str | None,
-    database: Path,
+    results: Path,
     limit: int,
     order: reader.Order | None,
     metric: str | None,
@@ -53,12 +52,14 @@ def show(
 
     With --sample ID, show that sample with the summary of RUN, or of every run, the best first.
     """
+    bench = open_bench(results)
+    database = bench.database
     if sample_id is not None:
         show_sample(database, sample_id, run, metric, dialogues, as_json)
         return
     if run is None:
         raise UserError("name a run (see 'dsum-bench runs'), or a sample with --sample ID")
-    record = judged_run(database, reader.run(database, run))
+    record = bench.show(run)
     samples = reader.samples(database, record.row.run_id, metric, order or "position", limit)
     if as_json:
         formatting.print_json(_without_means(asdict(record)) | {"samples": [asdict(sample) for sample in samples]})

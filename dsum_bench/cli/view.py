@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from dsum_bench.cli.options import results_option
+from dsum_bench.cli.options import command, open_bench, results_option
 
 
-@click.command()
+@command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port  [default: a free one]")
 @click.option("--vote", is_flag=True, help="A blind vote between RUNs instead of the report.")
@@ -18,7 +18,7 @@ from dsum_bench.cli.options import results_option
 )
 @click.option("--browser", is_flag=True, help="Open the page in the browser.")
 @results_option
-def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, browser: bool, database: Path) -> None:
+def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, browser: bool, results: Path) -> None:
     """Serve the report of the results as they are, with the progress of what is running. Ctrl-C stops it.
 
     Only this machine can reach the page, under an address that holds a token. Nothing is written.
@@ -26,13 +26,6 @@ def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, brows
     With --vote A B ..., people choose between the summaries of two runs without seeing which is which; sides and order
     are drawn for each voter, a vote can be broken off and resumed, and `dsum-bench votes FILE` counts it.
     """
-    from dsum_bench.errors import UserError
-    from dsum_bench.report.server import serve
-    from dsum_bench.report.votes import Ballot
-
-    if runs and not vote:
-        raise UserError("RUNs are named for a vote only: view --vote A B")
-    ballot = Ballot.open(database, runs, votes or database.parent / "votes.csv") if vote else None
 
     def tell(address: str) -> None:
         click.echo(f"{address}  (Ctrl-C stops)")
@@ -41,5 +34,5 @@ def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, brows
 
             webbrowser.open(address)
 
-    serve(database, port, ballot, tell)
+    open_bench(results).view(runs, vote=vote, port=port, votes=votes, tell=tell)
     click.echo("stopped")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsum_bench.cli import formatting
-from dsum_bench.cli.options import json_option, results_option
+from dsum_bench.cli.options import command, json_option, open_bench, results_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,20 +26,17 @@ LEGEND = (
 )
 
 
-@click.command()
+@command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @results_option
 @json_option
-def votes(files: tuple[Path, ...], database: Path, as_json: bool) -> None:
+def votes(files: tuple[Path, ...], results: Path, as_json: bool) -> None:
     """Rank runs by the votes in FILE..., and compare the votes with every metric.
 
     A file of votes is CSV with the columns voter, sample_id, first, second (the runs, in the order shown) and choice
     (first, second or tie). Voters whose names begin with judge: are models; all others are people.
     """
-    from dsum_bench.combining import tally, votes
-
-    given = votes.read(files)
-    found = tally.tally(given, tally.stored(database, [run for vote in given for run in vote.pair]))
+    found = open_bench(results).votes(files)
     if as_json:
         formatting.print_json(_without_nan(asdict(found)))
         return

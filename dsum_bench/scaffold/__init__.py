@@ -18,6 +18,24 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 TEMPLATES = Path(__file__).with_name("templates")
 
 
+def create(name: str, kind: Kind, folder: Path) -> list[Path]:
+    """Write the package into ``folder/dsum-bench-NAME``; returns that folder, then its files.
+
+    Raises:
+        UserError: a name that is invalid or built in already, or a folder that exists or cannot be written.
+    """
+    from dsum_bench.plugins import Plugins
+    from dsum_bench.spec import PluginSettings
+
+    texts = files(name, kind)
+    plain = name.removeprefix(PREFIX)
+    if plain in getattr(Plugins(PluginSettings(())), f"{kind}s"):
+        raise UserError(f"the {kind} '{plain}' is built in already; choose another name")
+    made = folder / f"{PREFIX}{plain}"
+    write(made, texts)
+    return [made, *(made / path for path in texts)]
+
+
 def files(name: str, kind: Kind) -> dict[str, str]:
     """Path in the package -> text, of a plugin called ``name``.
 

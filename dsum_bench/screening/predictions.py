@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dsum_bench import __version__
 from dsum_bench.characters import repaired, visible
@@ -38,22 +39,65 @@ class Predictions:
     missing: tuple[str, ...] = ()
 
 
+def names(sources: Sequence[Any], name: str | None, known: Collection[str], frame: str) -> list[str]:
+    """What the run of each source is called: name, else the file's name without its ending, or frame for a DataFrame.
+
+    Raises:
+        UserError: one name for several sources, a name twice, or that of a model of the registry.
+    """
+    if name is not None and len(sources) > 1:
+        raise UserError("--name names one file's run; without it each is called after its file")
+    found: dict[str, str] = {}
+    for source in sources:
+        called = name or (Path(source).stem if isinstance(source, str | Path) else frame)
+        if called in known:
+            raise UserError(f"'{called}' is a model of the registry; choose another --name, or rename {origin(source)}")
+        if called in found:
+            raise UserError(f"{origin(source)} and {found[called]} would both be called '{called}'; rename one of them")
+        found[called] = origin(source)
+    return list(found)
+
+
+def origin(source: Any) -> str:
+    """Where summaries come from, for messages and the store."""
+    return str(source) if isinstance(source, str | Path) else "DataFrame"
+
+
 def read(
-    file: Path,
+    source: Any,
     samples: Sequence[Sample],
-    plugins: Plugins,
+    name: str = "",
     id_column: str | None = None,
     summary_column: str | None = None,
     allow_missing: bool = False,
 ) -> Predictions:
-    """The summaries of a CSV or JSON Lines file, aligned with samples by id. An empty summary is one.
+    """The summaries of a CSV or JSON Lines file, or of a DataFrame called name, aligned with samples by id.
+
+    An empty summary is one.
 
     Raises:
         UserError: no such file, column or format, or several columns that may hold the summaries; an id twice, missing
             or unknown; names row and id.
     """
+    if isinstance(source, str | Path):
+        rows = _rows(Path(source))
+    else:
+        from dsum_bench.datasets.frames import frame_rows
+
+        rows = list(frame_rows(source, name))
+    return align(rows, origin(source), samples, id_column, summary_column, allow_missing)
+
+
+def align(
+    rows: Sequence[Row],
+    source: str,
+    samples: Sequence[Sample],
+    id_column: str | None = None,
+    summary_column: str | None = None,
+    allow_missing: bool = False,
+) -> Predictions:
+    """The summaries in rows of any source, by sample id; source names it in messages. Raises UserError as ``read``."""
     found: dict[str, tuple[str, str]] = {}
-    rows = _rows(file)
     from_column = _id_column(rows[0], id_column)
     column = _summary_column(rows, summary_column, from_column)
     for row in rows:
@@ -65,14 +109,14 @@ def read(
     extra = [f"'{i}' ({where})" for i, (_, where) in found.items() if i not in set(wanted)]
     if extra:
         raise UserError(
-            f"{file}: {len(extra)} of {len(found)} ids are not in the split: {_named(extra)}; is it the right dataset "
-            "and split, and --id-column?"
+            f"{source}: {len(extra)} of {len(found)} ids are not in the split: {_named(extra)}; is it the right "
+            "dataset and split, and --id-column?"
         )
     missing = [i for i in wanted if i not in found]
     if missing and not allow_missing:
         raise UserError(
-            f"{file} has no summary for {len(missing)} of {len(wanted)} samples: {_named(missing)}; add them, or count "
-            "them as empty (they score 0) with --allow-missing"
+            f"{source} has no summary for {len(missing)} of {len(wanted)} samples: {_named(missing)}; add them, or "
+            "count them as empty (they score 0) with --allow-missing"
         )
     return Predictions({i: found[i][0] if i in found else "" for i in wanted}, tuple(missing))
 
@@ -154,14 +198,14 @@ def _named(ids: Sequence[str]) -> str:
 
 
 def candidate(
-    name: str, file: Path, predictions: Predictions, dataset: DatasetSpec, split: str, samples: Sequence[Sample]
+    name: str, source: str, predictions: Predictions, dataset: DatasetSpec, split: str, samples: Sequence[Sample]
 ) -> Candidate:
     """The run that a file's summaries are. Its key follows their text: a changed file is another run."""
     from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
 
     text = json.dumps(predictions.summaries, ensure_ascii=False)
     run = RunSpec(
-        model=ModelSpec(name, "file", source=(file.name,), engine="file", origin=str(file)),
+        model=ModelSpec(name, "file", source=(Path(source).name,), engine="file", origin=source),
         dataset=dataset.name,
         language=dataset.language,
         split=split,

@@ -24,7 +24,7 @@ NOWHERE = Placement("none", "none", "none", "")
 class Task:
     """The samples of a sweep and how they are summarised; the same for all its models.
 
-    settings: ``key=value`` changes to every decoding.
+    prompt, decoding: for all models, None for each model's own. settings: ``key=value`` changes to every decoding.
     """
 
     dataset: str
@@ -34,9 +34,9 @@ class Task:
     n_samples: int
     dataset_fingerprint: str
     references_fingerprint: str
-    prompt: str | None = None
+    prompt: PromptSpec | None = None
     prompt_format: PromptFormat = "template"
-    decoding: str | None = None
+    decoding: DecodingSpec | None = None
     settings: tuple[str, ...] = ()
     seed: int = 42
 
@@ -73,7 +73,8 @@ def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> 
     generates = adapter.architecture != "none"
     prompt: PromptSpec | None = None
     if adapter.prompt_style != "none":
-        prompt = registry.prompt(task.prompt or model.prompt or default_prompt(adapter.prompt_style, task.language))
+        own = model.prompt or default_prompt(adapter.prompt_style, task.language)
+        prompt = task.prompt or registry.prompt(own)
     return RunSpec(
         model=model,
         dataset=task.dataset,
@@ -94,7 +95,7 @@ def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> 
 
 
 def _decoding(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> DecodingSpec:
-    spec = registry.decoding(task.decoding or model.decoding)
+    spec = task.decoding or registry.decoding(model.decoding)
     strategy = plugins.get("decoding", spec.strategy, f"decoding '{spec.name}'")
     params = with_settings(strategy.Params, spec.params, task.settings)
     try:

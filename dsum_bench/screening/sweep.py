@@ -33,7 +33,7 @@ class SweepObserver(Protocol):
     """Who is told how a sweep goes. Times in seconds."""
 
     def model_started(self, run: RunSpec, done: int, total: int) -> None: ...
-    def model_told(self, run: RunSpec, text: str) -> None: ...
+    def model_progress(self, run: RunSpec, text: str) -> None: ...
     def samples_done(self, run: RunSpec, done: int, total: int) -> None: ...
     def found(self, run: RunSpec, finding: Finding) -> None: ...
     def model_ended(self, run: RunSpec, status: str, reason: str) -> None: ...
@@ -51,6 +51,39 @@ class Settings:
     free_cache: bool = False
     dialogues: bool = True
     log_folder: Path = Path("results/logs")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How one run of a sweep ended. reason: why, where it is not done. began: False where it was refused before.
+    samples: finished ones, those of earlier calls included."""
+
+    run_id: str
+    model: str
+    control: bool
+    status: Status
+    reason: str = ""
+    began: bool = True
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenResult:
+    """How a sweep ended. broken_metrics: those that raised and were left out; results: folder of the database."""
+
+    runs: tuple[RunResult, ...]
+    broken_metrics: tuple[str, ...]
+    results: Path
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Status -> number of runs, for ``done``, ``partial``, ``failed`` and ``skipped``."""
+        return {status: sum(r.status == status for r in self.runs) for status in ENDS}
+
+    @property
+    def done(self) -> tuple[RunResult, ...]:
+        """The runs that have every summary."""
+        return tuple(r for r in self.runs if r.status == "done")
 
 
 @dataclass(slots=True)
@@ -75,27 +108,26 @@ class Running:
 
 @dataclass(slots=True)
 class Sweep:
-    """Everything a sweep needs; ``go`` runs it and returns how many runs ended in each status."""
+    """Everything a sweep needs; ``go`` runs it and returns how each run ended."""
 
     samples: Sequence[Sample]
     metrics: Mapping[str, Metric]
     store: Store
     plugins: Plugins
-    watcher: SweepObserver
+    observer: SweepObserver
     settings: Settings
     positions: dict[str, int] = field(init=False)
     by_id: dict[str, Sample] = field(init=False)
-    counts: dict[str, int] = field(init=False)
+    ended: list[RunResult] = field(init=False, default_factory=list)
     broken: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.positions = {s.id: i for i, s in enumerate(self.samples)}
         self.by_id = {s.id: s for s in self.samples}
-        self.counts = dict.fromkeys(("done", "partial", "failed", "skipped"), 0)
         for choice, metric in self.metrics.items():
             self.store.declare_signature(metric.signature, choice, metric.measures)
 
-    def go(self, candidates: Sequence[Candidate], executor: Executor) -> Mapping[str, int]:
+    def go(self, candidates: Sequence[Candidate], executor: Executor) -> Sequence[RunResult]:
         """Run what can run.
 
         Everything finished is stored even if this is interrupted at any point, by Ctrl-C, SIGTERM or SIGHUP, and the
@@ -114,7 +146,7 @@ class Sweep:
                 with suppress(UserError):  # a disk that is full may stay so; readers tell interrupted runs all the same
                     self._break_off(list(running.values()), ending_reason(error))
                 raise
-        return self.counts
+        return self.ended
 
     # -- the steps ------------------------------------------------------------------------------------------
 
@@ -154,9 +186,13 @@ class Sweep:
 
     def _refuse(self, candidate: Candidate) -> None:
         status: Literal["failed", "skipped"] = "failed" if candidate.status == "failed" else "skipped"
-        self.store.record(candidate.run, _kind(candidate), status, candidate.reason)
-        self.counts[status] += 1
-        self.watcher.model_ended(candidate.run, status, candidate.reason)
+        run, reason = candidate.run, candidate.reason
+        run_id = self.store.record(run, _kind(candidate), status, reason)
+        self._note_end(RunResult(run_id, run.model.name, candidate.control, status, reason, began=False), run)
+
+    def _note_end(self, result: RunResult, run: RunSpec) -> None:
+        self.ended.append(result)
+        self.observer.model_ended(run, result.status, result.reason)
 
     def _open(self, candidate: Candidate) -> tuple[Running, ScreeningJob | None]:
         run = candidate.run
@@ -172,7 +208,7 @@ class Sweep:
         weight = sum(len(s.dialogue) for s in left)
         state = Running(candidate, run_id, len(self.samples), len(finished), answered, weight)
         if finished:
-            self.watcher.model_told(run, f"{len(finished)} of {len(self.samples)} samples are there already")
+            self.observer.model_progress(run, f"{len(finished)} of {len(self.samples)} samples are there already")
         if not left:
             return state, None
         log = self.settings.log_folder / f"{run.model.name}-{run_id}.log"
@@ -187,7 +223,7 @@ class Sweep:
             self.store.keep_findings(state.run_id, "before", event.findings)
             self._tell_findings(state, event.findings, event.faults)
         elif isinstance(event, Progress):
-            self.watcher.model_told(state.candidate.run, event.text)
+            self.observer.model_progress(state.candidate.run, event.text)
         elif isinstance(event, JobEnded):
             self._ended(event, state)
             return
@@ -197,7 +233,7 @@ class Sweep:
 
     def _begin(self, state: Running) -> None:
         state.began = monotonic()
-        self.watcher.model_started(state.candidate.run, state.done, state.total)
+        self.observer.model_started(state.candidate.run, state.done, state.total)
         self._event("dsum_run_started", run_id=state.run_id, run=state.candidate.run)
 
     def _keep(self, event: BatchDone, state: Running) -> None:
@@ -210,7 +246,7 @@ class Sweep:
         state.weight_left -= weight
         state.seconds += sum(o.generation.seconds for o in event.outputs)
         state.peak_memory = max(state.peak_memory, event.peak_memory)
-        self.watcher.samples_done(state.candidate.run, state.done, state.total)
+        self.observer.samples_done(state.candidate.run, state.done, state.total)
         self._look_early(state)
         self._event("dsum_samples_done", run_id=state.run_id, run=state.candidate.run, rows=event.outputs)
 
@@ -235,8 +271,8 @@ class Sweep:
             self.store.drop_outputs(state.run_id)
         self.store.close_run(state.run_id, status, reason, state.peak_memory)
         self._look(state, complete=status == "done")
-        self.counts[status] += 1
-        self.watcher.model_ended(run, status, reason)
+        control = state.candidate.control
+        self._note_end(RunResult(state.run_id, run.model.name, control, status, reason, samples=state.done), run)
         if status == "done" and self.settings.free_cache:
             self._free(run)
         self._event("dsum_run_finished", run_id=state.run_id, run=run, status=status, reason=reason)
@@ -246,7 +282,7 @@ class Sweep:
             with plugin_code():
                 self.plugins.engines[run.model.engine].free(run.model)
         except Exception as error:  # an engine may be a plugin, and a cache read-only
-            self.watcher.warned(f"the files of {run.model.name} were not deleted: {type(error).__name__}: {error}")
+            self.observer.warned(f"the files of {run.model.name} were not deleted: {type(error).__name__}: {error}")
 
     # -- checks ---------------------------------------------------------------------------------------------
 
@@ -279,11 +315,11 @@ class Sweep:
 
     def _tell_findings(self, state: Running, findings: Sequence[Finding], faults: Sequence[str]) -> None:
         for fault in faults:
-            self.watcher.warned(fault)
+            self.observer.warned(fault)
         for finding in findings:
             if finding.level != "note" and finding.check not in state.told:
                 state.told.add(finding.check)
-                self.watcher.found(state.candidate.run, finding)
+                self.observer.found(state.candidate.run, finding)
 
     # -- scores ---------------------------------------------------------------------------------------------
 
@@ -302,7 +338,7 @@ class Sweep:
         except Exception as error:  # a metric may be a plugin; its fault must cost no output
             self.broken.add(choice)
             told = f"{type(error).__name__}: {error}"
-            self.watcher.warned(f"metric {choice} failed on sample {sample.id} and is skipped from here on: {told}")
+            self.observer.warned(f"metric {choice} failed on sample {sample.id} and is skipped from here on: {told}")
             return {}
 
     def _score_again(self, run_id: str, finished: Mapping[str, Output]) -> None:
@@ -342,7 +378,7 @@ class Sweep:
 
     def _event(self, hook: str, **arguments: object) -> None:
         for problem in self.plugins.tell(hook, **arguments):  # a plugin's fault must not end a sweep
-            self.watcher.warned(problem)
+            self.observer.warned(problem)
 
 
 def checked_values(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]:
@@ -362,6 +398,8 @@ def _answered(output: Output) -> bool:
 def _kind(candidate: Candidate) -> Kind:
     return "control" if candidate.control else "model"
 
+
+ENDS: tuple[Status, ...] = ("done", "partial", "failed", "skipped")
 
 EARLY = 8
 """Finished samples from which on a run's outputs are checked for the first time."""

@@ -69,15 +69,17 @@ class Store:
         self._signatures: dict[str, int] = {}
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, wait: bool = False) -> Self:
         """Open path for writing, creating folder, file and tables as needed.
+
+        wait: wait until another writer ends instead of refusing.
 
         Runs that a killed process left ``running`` become ``partial``: with the lock held, nobody is running them.
 
         Raises:
             UserError: another writer has it, it cannot be written, is not a results database, or is a newer one.
         """
-        lock = _lock(path)
+        lock = _lock(path, wait)
         try:
             db = _connect(path)
             try:
@@ -378,18 +380,18 @@ class Store:
             raise told from error
 
 
-def _lock(path: Path) -> BaseFileLock:
+def _lock(path: Path, wait: bool) -> BaseFileLock:
     from filelock import FileLock, Timeout
 
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
-    lock = FileLock(lock_file(path), timeout=LOCK_SECONDS)
+    lock = FileLock(lock_file(path), timeout=-1 if wait else LOCK_SECONDS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout as error:
         raise UserError(
-            f"another dsum-bench is writing to {path}: wait until it ends, or give this one its own --results folder"
+            f"another dsum-bench is writing to {path}: wait until it ends (--wait), or use another --results folder"
         ) from error
     except (FileExistsError, NotADirectoryError) as error:
         raise UserError(f"{path.parent} is not a folder: remove the file in its place {ELSEWHERE}") from error

@@ -296,7 +296,7 @@ def sweep(folder: Path, tokenizer: Callable[[str], Any]) -> None:
     checkpoints(folder, tokenizer, samples)
     registry(folder)
     (folder / "answers.json").write_text(json.dumps(answers(samples)), encoding="utf-8")
-    done = Dsum(folder)("screen", "constant-ko", *MODELS, "--metric", "rouge@mecab")
+    done = Dsum(folder)("screen", "--no-controls", "constant-ko", *MODELS, "--metric", "rouge@mecab")
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
 
@@ -378,7 +378,7 @@ def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path, tmp_path: Pa
         db.execute("delete from findings where run_id = ?", [key])
     db.close()
     again = ("--metric", "rouge@mecab", "--results", str(tmp_path / "results"))
-    assert Dsum(swept)("screen", "header-cut", *again).returncode == 0
+    assert Dsum(swept)("screen", "--no-controls", "header-cut", *again).returncode == 0
     with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         after = db.execute("select hit, total from findings where run_id = ? and code = 'header-cut'", [key]).fetchone()
     assert after == before and after[1] == 40
@@ -398,13 +398,13 @@ def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path, tmp_path: Pa
 )
 def test_values_that_cannot_be(dsum: Dsum, tmp_path: Path, metric: str, code: str, level: str) -> None:
     registry(tmp_path)
-    assert dsum("screen", "lead-3", "--metric", metric).returncode == 0
+    assert dsum("screen", "--no-controls", "lead-3", "--metric", metric).returncode == 0
     assert {c: f[0] for c, f in findings(tmp_path, "lead-3").items()} == {code: level}
 
 
 def test_the_usual_metrics_of_controls_raise_nothing(dsum: Dsum, tmp_path: Path) -> None:
     metrics = [f"--metric={p}@{t}" for p in ("rouge", "rouge-score") for t in ("mecab", "whitespace", "char")]
-    assert dsum("screen", "lead-3", "longest-3", "constant-ko", *metrics).returncode == 0
+    assert dsum("screen", "--no-controls", "lead-3", "longest-3", "constant-ko", *metrics).returncode == 0
     assert [findings(tmp_path, m) for m in ("lead-3", "longest-3", "constant-ko")] == [{}, {}, {}]
 
 

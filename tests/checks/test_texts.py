@@ -101,5 +101,5 @@ def test_data_of_controls_is_checked_too(dsum: Dsum, tmp_path: Path) -> None:
     rows = [{"id": str(i), "dialogue": f"{i} {words * 2}", "summary": "저녁을 정합니다."} for i in range(5)]
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     (tmp_path / "registry.toml").write_text('[datasets.mine]\nformat = "jsonl"\npath = "d.jsonl"\n', encoding="utf-8")
-    done = dsum("screen", "lead-3", "--dataset", "mine", "--metric", "rouge@char")
+    done = dsum("screen", "--no-controls", "lead-3", "--dataset", "mine", "--metric", "rouge@char")
     assert "lead-3: warning [one-turn] 5 of 5 samples" in " ".join((done.stdout + done.stderr).split())

@@ -53,7 +53,7 @@ def dsum(tmp_path: Path) -> Dsum:
     return Dsum(tmp_path, COLUMNS="200", PYTHONPATH=f"{tmp_path / 'site'}{os.pathsep}{ROOT}")
 
 
-SWEEP = ("screen", "one", "two", "--limit", "3", "--metric", "rouge@char")
+SWEEP = ("screen", "--no-controls", "one", "two", "--limit", "3", "--metric", "rouge@char")
 
 
 @pytest.fixture

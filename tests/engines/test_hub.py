@@ -69,7 +69,7 @@ def dsum(tmp_path: Path, bart_tokenizer: Any) -> Iterator[HubDsum]:
         yield HubDsum(tmp_path / "work", address, asked)
 
 
-SWEEP = ("screen", "good", "--limit", "2", "--set", "max_new_tokens=4")
+SWEEP = ("screen", "--no-controls", "good", "--limit", "2", "--set", "max_new_tokens=4")
 
 
 def test_a_model_is_downloaded_once_pinned_to_its_commit_and_then_needs_no_hub(dsum: HubDsum) -> None:
@@ -93,7 +93,7 @@ def test_free_cache_deletes_the_models_files_once_its_run_is_done(dsum: HubDsum)
 
 def test_faults_are_reported_before_anything_is_downloaded(dsum: HubDsum) -> None:
     models = ("behind-a-gate", "gone", "wrong-revision", "pickles", "misfit")
-    done = dsum("screen", *models, "--dry-run", "--json")
+    done = dsum("screen", "--no-controls", *models, "--dry-run", "--json")
     told = {m["model"]: (m["status"], m["reason"]) for m in json.loads(done.stdout)}
     assert told["behind-a-gate"][0] == "skipped"
     assert "someone/gated is gated: accept its terms on the hub and set HF_TOKEN" in told["behind-a-gate"][1]
@@ -105,7 +105,7 @@ def test_faults_are_reported_before_anything_is_downloaded(dsum: HubDsum) -> Non
 
 
 def test_an_unreachable_hub_is_reported(dsum: HubDsum) -> None:
-    done = dsum("screen", "good", "--dry-run", "--json", HF_ENDPOINT="http://127.0.0.1:9")
+    done = dsum("screen", "--no-controls", "good", "--dry-run", "--json", HF_ENDPOINT="http://127.0.0.1:9")
     (told,) = json.loads(done.stdout)
     assert told["status"] == "skipped" and told["reason"].startswith("hub unreachable (")
 

@@ -31,7 +31,7 @@ main(sys.argv[1:])
 
 def plan(folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "dsum_bench")) -> dict[str, tuple[str, str]]:
     done = subprocess.run(
-        [sys.executable, *program, "screen", *arguments, "--dry-run", "--json"],
+        [sys.executable, *program, "screen", "--no-controls", *arguments, "--dry-run", "--json"],
         cwd=folder,
         env=os.environ | {"HF_HUB_OFFLINE": "1"},
         capture_output=True,

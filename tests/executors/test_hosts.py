@@ -16,7 +16,7 @@ from making import small
 SCRIPT = """
 from dsum_bench.cli import main
 print("SCRIPT BEGINS")
-arguments = ["screen", "lead-3", "mine", "--dataset", "samples-ko", "--limit", "2", "--set", "max_new_tokens=4"]
+arguments = ["screen", "--no-controls", "lead-3", "mine", "--limit", "2", "--set", "max_new_tokens=4"]
 main(arguments, standalone_mode=False)
 print("SCRIPT ENDS")
 """

@@ -44,7 +44,7 @@ def statuses(folder: Path) -> dict[str, tuple[str, str]]:
 
 
 def test_a_failing_worker_is_reported_and_the_others_finish(dsum: Dsum, folder: Path) -> None:
-    done = dsum("screen", *FAULTS, "lead-3", "--limit", "6", "--hang-timeout", "4")
+    done = dsum("screen", "--no-controls", *FAULTS, "lead-3", "--limit", "6", "--hang-timeout", "4")
     assert done.returncode == 1, done.stderr
     found = statuses(folder)
     assert found["lead-3"] == ("done", "")
@@ -68,7 +68,7 @@ def test_a_failing_worker_is_reported_and_the_others_finish(dsum: Dsum, folder: 
 def test_a_killed_sweep_resumes_and_gives_the_results_of_an_uninterrupted_one(
     dsum: Dsum, folder: Path, after: int
 ) -> None:
-    sweep = ("screen", "slow", "lead-3", "--limit", "20")
+    sweep = ("screen", "--no-controls", "slow", "lead-3", "--limit", "20")
     whole = folder / "whole"
     whole.mkdir()
     assert dsum(*sweep, "--results", str(whole / "results")).returncode == 0
@@ -97,7 +97,14 @@ def test_a_sweep_that_is_asked_to_end_keeps_everything_finished(
     dsum: Dsum, folder: Path, number: signal.Signals
 ) -> None:
     process = dsum.start(
-        "screen", "slow", "--limit", "30", stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        "screen",
+        "--no-controls",
+        "slow",
+        "--limit",
+        "30",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     wait_for_rows(folder, 5)
     assert board(dsum) == {"slow": "running"}
@@ -109,12 +116,12 @@ def test_a_sweep_that_is_asked_to_end_keeps_everything_finished(
     assert statuses(folder)["slow"][1].startswith("interrupted")
     kept = len(list(rows(folder)))
     assert 5 <= kept < 30
-    assert dsum("screen", "slow", "--limit", "30").returncode == 0
+    assert dsum("screen", "--no-controls", "slow", "--limit", "30").returncode == 0
     assert len(list(rows(folder))) == 30
 
 
 def test_a_model_over_its_time_budget_stops_and_keeps_its_samples(dsum: Dsum, folder: Path) -> None:
-    done = dsum("screen", "slow", "--limit", "40", "--time-budget", "2")
+    done = dsum("screen", "--no-controls", "slow", "--limit", "40", "--time-budget", "2")
     status, reason = statuses(folder)["slow"]
     assert status == "partial"
     assert "over its time budget" in reason and "2 s allowed" in reason
@@ -158,7 +165,7 @@ def wait_until_no_worker_is_left(folder: Path) -> None:
 
 
 def test_a_refused_sample_loses_no_other_and_is_not_generated_again(dsum: Dsum, folder: Path) -> None:
-    done = dsum("screen", "refuses-some", "--limit", "6")
+    done = dsum("screen", "--no-controls", "refuses-some", "--limit", "6")
     assert done.returncode == 0, done.stderr
     assert statuses(folder) == {"refuses-some": ("done", "")}
     kept = list(rows(folder))
@@ -166,7 +173,7 @@ def test_a_refused_sample_loses_no_other_and_is_not_generated_again(dsum: Dsum, 
     shown = dsum("show", "refuses-some", "--samples", "6").stdout
     assert shown.count("refused") == 1
     assert "noted: too long for [this] server" in shown
-    again = dsum("screen", "refuses-some", "--limit", "6")
+    again = dsum("screen", "--no-controls", "refuses-some", "--limit", "6")
     assert "started" not in again.stdout + again.stderr
     assert list(rows(folder)) == kept
 
@@ -176,7 +183,7 @@ def test_a_run_in_which_all_is_refused_is_failed_without_a_score_and_asked_for_a
     dsum: Dsum, folder: Path, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REFUSE", "1")
-    done = dsum("screen", "refuses-all", "--limit", str(limit))
+    done = dsum("screen", "--no-controls", "refuses-all", "--limit", str(limit))
     assert done.returncode == 1
     ((status, reason),) = statuses(folder).values()
     assert status == "failed"
@@ -184,5 +191,5 @@ def test_a_run_in_which_all_is_refused_is_failed_without_a_score_and_asked_for_a
     assert "too long for [this] server" in reason
     assert list(rows(folder)) == []
     monkeypatch.delenv("REFUSE")
-    assert dsum("screen", "refuses-all", "--limit", str(limit)).returncode == 0
+    assert dsum("screen", "--no-controls", "refuses-all", "--limit", str(limit)).returncode == 0
     assert [summary for _, _, summary in rows(folder)] == [TEXT] * limit

@@ -103,7 +103,7 @@ def talks(tmp_path: Path) -> Path:
 
 
 def test_english_dialogues_are_scored_and_ranked_by_english_words(dsum: Dsum, talks: Path) -> None:
-    done = dsum("screen", "lead-3", "--dataset", "talks")
+    done = dsum("screen", "--no-controls", "lead-3", "--dataset", "talks")
     assert done.returncode == 0, done.stderr
     assert "made for texts" not in done.stderr
     (board,) = json.loads(dsum("leaderboard", "--json").stdout)
@@ -115,6 +115,6 @@ def test_english_dialogues_are_scored_and_ranked_by_english_words(dsum: Dsum, ta
 
 
 def test_english_dialogues_on_korean_morphemes_are_warned_of(dsum: Dsum, talks: Path) -> None:
-    done = dsum("screen", "lead-3", "--dataset", "talks", "--metric", "rouge@mecab")
+    done = dsum("screen", "--no-controls", "lead-3", "--dataset", "talks", "--metric", "rouge@mecab")
     assert done.returncode == 0
     assert "metric 'rouge@mecab' is made for texts in ko, and these are in en" in " ".join(done.stderr.split())

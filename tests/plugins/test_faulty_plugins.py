@@ -17,7 +17,7 @@ LIMIT = 5
 
 
 def screen(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    done = Dsum(folder)("screen", *arguments, "--limit", str(LIMIT), "--metric", "rouge@char")
+    done = Dsum(folder)("screen", "--no-controls", *arguments, "--limit", str(LIMIT), "--metric", "rouge@char")
     assert "Traceback" not in done.stdout + done.stderr
     return done
 

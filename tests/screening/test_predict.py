@@ -64,7 +64,7 @@ def test_a_split_without_references_becomes_a_submission(dsum: Dsum, folder: Pat
 def test_pandas_reads_it_and_score_agrees_with_screen(dsum: Dsum, folder: Path) -> None:
     import pandas
 
-    assert dsum("screen", "lead-3", "--metric", "rouge@mecab").returncode == 0
+    assert dsum("screen", "--no-controls", "lead-3", "--metric", "rouge@mecab").returncode == 0
     before = dsum("leaderboard", "--format", "json").stdout
     assert dsum("predict", "lead-3", "-o", "out.csv", "--index").returncode == 0
     frame = pandas.read_csv(folder / "out.csv", index_col=0)
@@ -79,7 +79,7 @@ def test_pandas_reads_it_and_score_agrees_with_screen(dsum: Dsum, folder: Path) 
 
 
 def test_a_stored_run_is_written_by_its_key(dsum: Dsum, folder: Path) -> None:
-    assert dsum("screen", "constant-ko", "lead-3", "--limit", "3", "--metric", "text").returncode == 0
+    assert dsum("screen", "--no-controls", "constant-ko", "lead-3", "--limit", "3", "--metric", "text").returncode == 0
     key = json.loads(dsum("show", "constant-ko", "--json").stdout)["row"]["run_id"]
     done = dsum("predict", key[:6], "-o", "out.csv")
     assert done.returncode == 0, done.stderr

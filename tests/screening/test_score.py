@@ -136,7 +136,7 @@ def read(file: Path, rows: list[dict[str, str]], samples: tuple[Sample, ...], **
         writer.writeheader()
         writer.writerows(rows)
         file.write_text(text.getvalue(), encoding=options.pop("encoding", "utf-8"))
-    return dict(predictions.read(file, samples, PLUGINS, **options).summaries)  # type: ignore[arg-type]
+    return dict(predictions.read(file, samples, **options).summaries)  # type: ignore[arg-type]
 
 
 def test_of_several_columns_that_may_be_the_summary_none_is_taken(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
@@ -164,7 +164,7 @@ def test_a_file_of_summaries_in_no_known_encoding_is_refused_with_advice_that_ca
     file = tmp_path / "p.csv"
     file.write_bytes(b"id,summary\ndev_0," + b"\xff\xff\xff\n")
     with pytest.raises(UserError, match="neither UTF-8 nor CP949; save the file as UTF-8"):
-        predictions.read(file, samples, PLUGINS)
+        predictions.read(file, samples)
 
 
 # -- doctor ---------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_plugin_that_is_broken_is_named(dsum: Dsum, tmp_path: Path) -> None:
 
 def test_stored_scores_agree_with_the_packages_and_changed_ones_do_not(dsum: Dsum, tmp_path: Path) -> None:
     metrics = ("--metric", "rouge@mecab", "--metric", "rouge-score@char", "--metric", "text")
-    assert dsum("screen", "constant-ko", "lead-3", *metrics).returncode == 0
+    assert dsum("screen", "--no-controls", "constant-ko", "lead-3", *metrics).returncode == 0
     done = dsum("doctor", "--verify-metrics", "--json")
     assert done.returncode == 0, done.stdout
     found = json.loads(done.stdout)

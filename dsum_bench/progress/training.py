@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
@@ -15,15 +16,17 @@ from rich.text import Text
 
 from dsum_bench.engines.placement import size
 from dsum_bench.screening.durations import duration
-from dsum_bench.training.job import CurvePoint, TrainingJob, TrainingPlan
 
 PLAIN_EVERY = 30.0
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
 
+if TYPE_CHECKING:
+    from dsum_bench.training.job import CurvePoint, TrainingJob, TrainingPlan
+
 
 @dataclass(slots=True)
-class Watching:
+class TrainingProgress:
     """Shows a training. bar: None where the console is no terminal; there a line comes every half minute."""
 
     console: Console
@@ -93,10 +96,10 @@ class Watching:
 
 
 @contextmanager
-def watcher(console: Console) -> Iterator[Watching]:
-    """A bar where the console is a terminal."""
-    if not console.is_terminal:
-        yield Watching(console, None)
+def training_progress(console: Console, live: bool) -> Iterator[TrainingProgress]:
+    """A bar where the console is live, else lines."""
+    if not live:
+        yield TrainingProgress(console, None)
         return
     bar = Progress(
         TextColumn("{task.description}", markup=False),
@@ -108,7 +111,7 @@ def watcher(console: Console) -> Iterator[Watching]:
         transient=True,
     )
     with bar:
-        yield Watching(console, bar)
+        yield TrainingProgress(console, bar)
 
 
 def plan_table(job: TrainingJob, figures: TrainingPlan) -> Table:

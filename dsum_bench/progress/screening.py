@@ -37,10 +37,9 @@ class Rate(ProgressColumn):
 
 
 @contextmanager
-def counted(what: str) -> Iterator[Callable[[int, int], None]]:
-    """How many of something are done, told on standard error: a bar in a terminal, a line now and then elsewhere."""
-    console = Console(stderr=True, markup=False, highlight=False)
-    if console.is_terminal:
+def counted(console: Console, live: bool, what: str) -> Iterator[Callable[[int, int], None]]:
+    """How many of something are done: a bar where the console is live, a line now and then elsewhere."""
+    if live:
         with Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
         ) as bar:
@@ -53,7 +52,7 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
         nonlocal told
         if monotonic() - told >= PLAIN_EVERY:
             told = monotonic()
-            console.print(f"{done} of {total} {what}")
+            console.print(f"{done} of {total} {what}", markup=False)
 
     yield tell
 
@@ -90,7 +89,7 @@ class Bars:
         self.tasks[name] = self.progress.add_task(name, total=total, completed=done, said="")
         self.started[name] = (monotonic(), done)
 
-    def model_told(self, run: RunSpec, text: str) -> None:
+    def model_progress(self, run: RunSpec, text: str) -> None:
         if run.model.name in self.tasks:
             self.progress.update(self.tasks[run.model.name], said=text)
 
@@ -105,10 +104,10 @@ class Bars:
             self.progress.remove_task(self.tasks.pop(run.model.name))
         self.progress.advance(self.sweep)
         if status != "skipped" or not reason.startswith("made for"):
-            self.progress.console.print(ended(run, status, reason))
+            self.progress.console.print(end_line(run, status, reason))
 
     def found(self, run: RunSpec, finding: Finding) -> None:
-        self.progress.console.print(told_of(run.model.name, finding))
+        self.progress.console.print(finding_line(run.model.name, finding))
 
     def warned(self, text: str) -> None:
         self.progress.console.print(Text(f"warning: {text}", style="yellow"))
@@ -133,7 +132,7 @@ class Lines:
         self.last[run.model.name] = monotonic()
         self._line(f"{run.model.name}: started, {done} of {total} samples done before")
 
-    def model_told(self, run: RunSpec, text: str) -> None:
+    def model_progress(self, run: RunSpec, text: str) -> None:
         return
 
     def samples_done(self, run: RunSpec, done: int, total: int) -> None:
@@ -142,10 +141,10 @@ class Lines:
             self._line(f"{run.model.name}: {done} of {total} samples")
 
     def model_ended(self, run: RunSpec, status: str, reason: str) -> None:
-        self._line(ended(run, status, reason))
+        self._line(end_line(run, status, reason))
 
     def found(self, run: RunSpec, finding: Finding) -> None:
-        self._line(told_of(run.model.name, finding))
+        self._line(finding_line(run.model.name, finding))
 
     def warned(self, text: str) -> None:
         self._line(f"warning: {text}")
@@ -160,14 +159,14 @@ STYLES = {"done": "green", "partial": "yellow", "failed": "red", "skipped": "dim
 LEVELS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
-def told_of(model: str, finding: Finding) -> Text:
+def finding_line(model: str, finding: Finding) -> Text:
     """One line on what a check found."""
     text = Text(f"{model}: ")
     text.append(f"{finding.level} [{finding.check}]", LEVELS[finding.level])
     return text.append(f" {finding.text}")
 
 
-def ended(run: RunSpec, status: str, reason: str) -> Text:
+def end_line(run: RunSpec, status: str, reason: str) -> Text:
     """One line on how a model ended; names and reasons are data, never markup."""
     text = Text(f"{run.model.name}: ")
     text.append(status, STYLES.get(status, ""))

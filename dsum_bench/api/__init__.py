@@ -1,0 +1,1 @@
+"""The Python API: everything a command does, for notebooks and scripts."""

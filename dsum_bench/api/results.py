@@ -1,0 +1,122 @@
+"""Reading results: what the store holds, as DataFrames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsum_bench.store.pairs import Comparison
+    from dsum_bench.store.reader import Order
+    from dsum_bench.store.records import Board, RunRecord
+    from dsum_bench.store.training import Training
+
+
+class Results:
+    """The readers of a bench; they need its database alone."""
+
+    @property
+    def database(self) -> Path:
+        """The results database."""
+        raise NotImplementedError
+
+    def boards(self, metric: str | None = None, dataset: str | None = None, split: str | None = None) -> list[Board]:
+        """The boards of one metric as the leaderboard prints them; ``leaderboard`` gives them as a DataFrame."""
+        from dsum_bench.store import reader
+
+        return reader.boards(self.database, metric, dataset, split)
+
+    def leaderboard(
+        self, metric: str | None = None, dataset: str | None = None, split: str | None = None
+    ) -> pd.DataFrame:
+        """One row a ranked run, best first, board by board; runs that are not ranked follow each board.
+
+        Columns: ``BOARD_COLUMNS`` of ``dsum_bench.api.frames``, then each measure with ``_low`` and ``_high`` of its
+        95 % interval, on the scale of 100. rank: within its board. group: runs of a board with the same number cannot
+        be told apart.
+        """
+        from dsum_bench.api import frames
+        from dsum_bench.store.ranking import DEFAULT_SORT, ranked
+
+        return frames.leaderboard(ranked(self.database, self.boards(metric, dataset, split), DEFAULT_SORT))
+
+    def comparison(self, *runs: str, metric: str | None = None, measure: str = "mean") -> Comparison:
+        """Runs tested against each other pair by pair, with their samples; ``compare`` gives the pairs alone."""
+        from dsum_bench.store.pairs import compared
+
+        records = [self.run(run) for run in runs]
+        return compared(self.database, records, metric or self._metric(records[0]), measure)
+
+    def compare(self, a: str, b: str, *more: str, metric: str | None = None, measure: str = "mean") -> pd.DataFrame:
+        """Every pair of two or more runs: ``PAIR_COLUMNS`` of ``dsum_bench.api.frames``.
+
+        difference: mean of a minus mean of b, on the scale of 100, with its 95 % interval low to high; p: of a paired
+        permutation test. Both are corrected for the number of pairs; p_board for all pairs of their board, NaN where
+        the runs are all that stand on it.
+        """
+        from dsum_bench.api import frames
+
+        return frames.compare(self.comparison(a, b, *more, metric=metric, measure=measure))
+
+    def runs(self) -> pd.DataFrame:
+        """Every stored run, whatever its status: ``RUN_COLUMNS`` of ``dsum_bench.api.frames``."""
+        from dsum_bench.api import frames
+
+        return frames.runs(self._records())
+
+    def run(self, run: str) -> RunRecord:
+        """One run in full, by its key, the beginning of it, or the name of a model that has one finished run."""
+        from dsum_bench.store import reader
+        from dsum_bench.store.constant import judged_run
+
+        return judged_run(self.database, reader.run(self.database, run))
+
+    show = run
+
+    def samples(self, run: str, metric: str | None = None, order: Order = "position") -> pd.DataFrame:
+        """The finished samples of a run, its outputs and summaries, with a column for each measure of the metric.
+
+        order: ``position`` in the dataset, ``worst`` or ``best`` first.
+        """
+        from dsum_bench.api import frames
+
+        record = self.run(run)
+        return frames.samples(self.database, record, metric or self._metric(record), order)
+
+    def scores(self, run: str, metric: str | None = None) -> pd.DataFrame:
+        """Scores of each sample of a run, indexed by the sample's id, on the scale of 100."""
+        from dsum_bench.api import frames
+
+        record = self.run(run)
+        return frames.scores(self.database, record, metric or self._metric(record))
+
+    def findings(self, run: str | None = None) -> pd.DataFrame:
+        """What the protocol checks found, in one run or in all: ``FINDING_COLUMNS`` of ``dsum_bench.api.frames``."""
+        from dsum_bench.api import frames
+
+        return frames.findings([self.run(run)] if run is not None else self._records())
+
+    def training(self, name: str) -> Training:
+        """One training by its name ``BASE@RUN`` or by RUN: settings, plan, status and curve."""
+        from dsum_bench.store.training import training
+
+        return training(self.database, name)
+
+    def curve(self, training: str) -> pd.DataFrame:
+        """The curve of a training: columns step, measure (``loss``, ``eval_loss``, ``lr``, ...), value."""
+        from dsum_bench.api import frames
+
+        return frames.curve(self.training(training).curve)
+
+    def _metric(self, record: RunRecord) -> str:
+        """The metric that a run's data are usually read by."""
+        from dsum_bench.store import reader
+
+        return reader.usual_metric(self.database, record.row.run_id)
+
+    def _records(self) -> list[RunRecord]:
+        from dsum_bench.store import reader
+
+        return reader.runs(self.database)

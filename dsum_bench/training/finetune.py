@@ -1,0 +1,119 @@
+"""Trainings from requests to results: one job a request, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsum_bench.errors import UserError
+from dsum_bench.executors.base import Executor
+from dsum_bench.plugins import Plugins
+from dsum_bench.registry.trained import result_folder
+from dsum_bench.training.gain import Gain
+from dsum_bench.training.job import TrainingJob, named
+from dsum_bench.training.prepare import PreparedTraining
+from dsum_bench.training.sessions import TrainingObserver, main_process, train
+
+if TYPE_CHECKING:
+    from dsum_bench.screening.sweep import ScreenResult
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """How trainings are run; none of it changes their result.
+
+    name: of the run, the part after ``@``; None takes one from its settings. plan_only: plan and stop.
+    probe: time a batch first. ignore_memory: train even where the plan does not fit. fresh: start over.
+    """
+
+    name: str | None = None
+    plan_only: bool = False
+    probe: bool = True
+    ignore_memory: bool = False
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """How one training ended. model: the name of the trained model, ``BASE@RUN``.
+
+    status: ``done``, ``failed``, ``skipped``, or ``planned`` where only the plan was asked for.
+    """
+
+    model: str
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneResult:
+    """What came of a ``finetune``. screening, gains: None and () where nothing was screened."""
+
+    trainings: tuple[TrainingResult, ...]
+    screening: ScreenResult | None = None
+    gains: tuple[Gain, ...] = ()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that were trained to the end."""
+        return tuple(t.model for t in self.trainings if t.status == "done")
+
+
+def make_job(prepared: PreparedTraining, options: TrainingOptions, plugins: Plugins, results: Path) -> TrainingJob:
+    """The job of one training, its folders under results."""
+    spec = named(prepared.spec, options.name)
+    results = results.resolve()
+    return TrainingJob(
+        id=spec.result,
+        spec=spec,
+        train=prepared.train.samples,
+        dev=prepared.dev.samples if prepared.dev else (),
+        work=results / "training" / spec.result,
+        result=result_folder(results, spec.result),
+        plugins=plugins.settings,
+        log=str(results / "logs" / f"{spec.result}.log"),
+        plan_only=options.plan_only,
+        probe=options.probe,
+        ignore_memory=options.ignore_memory,
+    )
+
+
+def train_all(
+    jobs: Sequence[TrainingJob],
+    database: Path,
+    plugins: Plugins,
+    observer: TrainingObserver,
+    options: TrainingOptions,
+    executor: Executor,
+) -> tuple[TrainingResult, ...]:
+    """Do the jobs in order. Under ``accelerate launch`` only the first process writes.
+
+    Raises:
+        UserError: a run of the same name was begun with other settings; the database cannot be written.
+    """
+    from dsum_bench.store.training import TrainingLog
+    from dsum_bench.store.writer import Store
+
+    writes = main_process() and not options.plan_only
+    results = []
+    with Store.open(database) if writes else nullcontext() as store:
+        log = TrainingLog(store) if store is not None else None
+        for job in jobs:
+            outcome = train(job, log, plugins, observer, options.fresh, executor)
+            results.append(TrainingResult(job.id, outcome.status, outcome.reason))
+    return tuple(results)
+
+
+def check_name(name: str | None, points: int) -> None:
+    """Raise UserError for a name of a run that cannot be one, or that several runs would share."""
+    from dsum_bench.registry.check import NAME
+
+    if name is None:
+        return
+    if points > 1:
+        raise UserError("--name cannot be given to all runs of --sweep; they are named by their settings")
+    if not NAME.fullmatch(name) or "@" in name:
+        raise UserError(f"--name {name}: use lower-case letters, digits and . _ + - (not first)")
