@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def dsum_register_adapters(register: Callable[[type[Adapter]], None]) -> None:
     from dsum_bench.adapters.chat import ChatAdapter
     from dsum_bench.adapters.completion import CompletionAdapter
-    from dsum_bench.adapters.controls import ConstantAdapter, LeadAdapter, LongestAdapter
+    from dsum_bench.adapters.controls import ConstantAdapter, ConstantFitAdapter, LeadAdapter, LongestAdapter
     from dsum_bench.adapters.encoder_decoder import EncoderDecoderAdapter
     from dsum_bench.adapters.gemma import GemmaAdapter
     from dsum_bench.adapters.llama3 import Llama3Adapter
@@ -30,5 +30,6 @@ def dsum_register_adapters(register: Callable[[type[Adapter]], None]) -> None:
     register(SolarAdapter)
     register(CompletionAdapter)
     register(ConstantAdapter)
+    register(ConstantFitAdapter)
     register(LeadAdapter)
     register(LongestAdapter)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.adapters.parsing import clean
 from dsum_bench.dialogue import split_turns
+from dsum_bench.errors import ModelError
 from dsum_bench.spec import Generation, Prompt, Sample
 
 
@@ -46,6 +47,31 @@ class ConstantAdapter(ControlAdapter):
     def answer(self, turns: Sequence[str]) -> str:
         text: str = self.options.text
         return text
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantFitOptions:
+    """split: whose references are tried. candidates: how many of them; others: how many they are scored against."""
+
+    split: str = "train"
+    candidates: int = 200
+    others: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value in (("candidates", self.candidates), ("others", self.others)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+class ConstantFitAdapter(ControlAdapter):
+    """The one training summary that fits the others best, for every dialogue. It is chosen before the sweep, whose runs
+    then have the adapter ``constant`` with that sentence."""
+
+    name = "constant-fit"
+    Options = ConstantFitOptions
+
+    def answer(self, turns: Sequence[str]) -> str:
+        raise ModelError("its sentence has not been chosen: screen it with a dataset that has a training split")
 
 
 @dataclass(frozen=True, slots=True)

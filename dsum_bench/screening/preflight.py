@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from dsum_bench import __version__
+from dsum_bench.adapters.controls import ConstantFitAdapter
 from dsum_bench.adapters.prompts import default_prompt
 from dsum_bench.engines.base import Plan
 from dsum_bench.errors import ModelError, ModelSkipped, UserError, plugin_code
@@ -15,6 +16,7 @@ from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
+from dsum_bench.screening.fitting import fitted
 from dsum_bench.spec import DecodingSpec, ModelSpec, Placement, PromptFormat, PromptSpec, RunSpec
 
 NOWHERE = Placement("none", "none", "none", "")
@@ -65,7 +67,7 @@ def preflight(
     """
     runs = [_run(model, task, registry, plugins) for model in models]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(lambda run: _check(run, plugins, machine), runs))
+        return list(pool.map(lambda run: _check(run, registry, plugins, machine), runs))
 
 
 def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> RunSpec:
@@ -105,12 +107,15 @@ def _decoding(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins
     return replace(spec, params=params)
 
 
-def _check(run: RunSpec, plugins: Plugins, machine: Machine) -> Candidate:
+def _check(run: RunSpec, registry: Registry, plugins: Plugins, machine: Machine) -> Candidate:
     model = run.model
     adapter = plugins.adapters[model.adapter]
     control = adapter.architecture == "none"
     engine = plugins.get("engine", model.engine, f"{model.origin}: model '{model.name}'")
     try:
+        if model.adapter == ConstantFitAdapter.name:
+            model = fitted(run, registry, plugins)
+            run, adapter = replace(run, model=model), plugins.adapters[model.adapter]
         if model.languages and run.language not in model.languages:
             raise ModelSkipped(f"made for {', '.join(model.languages)}; the dialogues are {run.language}")
         decoding = plugins.decodings[run.decoding.strategy] if run.decoding else None
