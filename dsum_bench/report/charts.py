@@ -127,7 +127,9 @@ def heat(data: Any) -> alt.LayerChart:
         y=alt.Y("label:N", sort=alt.SortField("order"), title=None, axis=alt.Axis(labelLimit=LABEL_LIMIT)),
     )
     cells = base.mark_rect(stroke="c:line").encode(
-        color=alt.Color("mean:Q", title="t:axis.score", scale=alt.Scale(range=["c:middle", "c:high"], zero=False)),
+        color=alt.Color(
+            "mean:Q", title="t:axis.score", scale=alt.Scale(range=["c:middle", "c:high"], interpolate="rgb", zero=False)
+        ),
         tooltip=["label:N", "group:N", "n:Q", alt.Tooltip("mean:Q", format=".2f")],
     )
     return _sized(alt.layer(cells), alt.Step(ROW))
@@ -174,7 +176,7 @@ def matrix(data: Any) -> alt.LayerChart:
         color=alt.Color(
             "difference:Q",
             title="t:axis.difference",
-            scale=alt.Scale(range=["c:low", "c:middle", "c:high"], domainMid=0),
+            scale=alt.Scale(range=["c:low", "c:middle", "c:high"], interpolate="rgb", domainMid=0),
         ),
         tooltip=["a:N", "b:N", alt.Tooltip("difference:Q", format="+.2f"), alt.Tooltip("p:Q", format=".4f")],
     )

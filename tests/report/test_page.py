@@ -315,6 +315,17 @@ def test_the_theme_changes_page_and_charts(page: Any) -> None:
           "return t && t.getAttribute('fill') !== arguments[0]", light[1])  # fmt: skip
 
 
+def test_a_chart_is_there_when_the_window_was_made_narrower_elsewhere(page: Any) -> None:
+    go(page, "runs")
+    size(page, 390)
+    until(page, "return innerWidth === 390")
+    go(page, "boards")
+    script = (
+        "const s = document.querySelector('article.board .chart svg'); return s ? s.getBoundingClientRect().width : 0"
+    )
+    until(page, f"const w = (() => {{ {script} }})(); return w > 250 && w < 390")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_is_wider_than_the_window(page: Any, width: int) -> None:
     size(page, width)

@@ -112,6 +112,15 @@ const grouped = (board, means) => {
 };
 
 dsum.setUpCharts = () => {
+  // A chart that is not seen takes no width: when the window changes, what is drawn later is drawn afresh.
+  let width = innerWidth;
+  let waiting = 0;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return;
+    width = innerWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(() => dsum.redrawAll(), 200);
+  });
   for (const id of ["cost", "value"]) document.getElementById(id).addEventListener("change", () => dsum.redrawAll());
 };
 
