@@ -212,7 +212,16 @@ MODELS: dict[str, str] = {
     "overlap": 'source = "./trained-on-dev"',
 }
 CODES = {"bos-doubled": "bos", "bos-missing": "bos", "thinking-scored": "thinking"}
-BY_NATURE = {"dialogue-cut", "added-tokens", "not-above-constant", "round-trip", "empty", "identical", "thinking"}
+BY_NATURE = {
+    "dialogue-cut",
+    "unlike-references",
+    "added-tokens",
+    "not-above-constant",
+    "round-trip",
+    "empty",
+    "identical",
+    "thinking",
+}
 """What faults bring along: a model that writes the same everywhere does not beat the constant, and so on."""
 
 
