@@ -12,7 +12,7 @@ from dsum_bench.adapters.build import read_options
 from dsum_bench.adapters.controls import ConstantAdapter, ConstantFitAdapter
 from dsum_bench.errors import ModelSkipped, UserError
 from dsum_bench.metrics.base import Metric
-from dsum_bench.spec import ModelSpec, RunSpec, Sample
+from dsum_bench.spec import DatasetSpec, ModelSpec, RunSpec, Sample
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
@@ -41,6 +41,16 @@ def fitted(run: RunSpec, registry: Registry, plugins: Plugins) -> ModelSpec:
     metric = build(plugins, METRICS.get(run.language, "rouge@whitespace"))
     text = best_sentence(samples, metric, options.candidates, options.others)
     return replace(run.model, adapter=ConstantAdapter.name, options={"text": text})
+
+
+def can_be_fitted(model: ModelSpec, dataset: DatasetSpec, split: str, plugins: Plugins) -> bool:
+    """Whether a dataset has what the model's sentence is chosen from, beside the split that is evaluated; True for
+    every other model."""
+    if model.adapter != ConstantFitAdapter.name:
+        return True
+    wanted = read_options(ConstantFitAdapter, model).split
+    reader = plugins.datasets.get(dataset.format)
+    return reader is not None and wanted != split and wanted in reader(dataset).splits()
 
 
 def best_sentence(samples: Sequence[Sample], metric: Metric, candidates: int, others: int) -> str:

@@ -12,6 +12,7 @@ from dsum_bench.fingerprints import references_fingerprint, samples_fingerprint
 from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import Registry
+from dsum_bench.screening.fitting import can_be_fitted
 from dsum_bench.screening.preflight import Candidate, Task, preflight
 from dsum_bench.spec import DatasetSpec, DecodingSpec, Dtype, ModelSpec, PromptFormat, PromptSpec, Quantization
 
@@ -86,15 +87,19 @@ def _changed(request: ScreenRequest) -> list[ModelSpec]:
 def with_controls(
     request: ScreenRequest, wanted: bool, everything: bool, registry: Registry, plugins: Plugins
 ) -> ScreenRequest:
-    """The request with the controls of the dialogues' language beside its models, or without any.
+    """The request with the controls of the dialogues' language beside its models, as far as the dataset has what they
+    need, or without any.
 
     everything: the models are the whole zoo; those named one by one stay, controls or not.
     """
     language = request.dialogues.spec.language
+    dataset, split = request.dialogues.spec, request.dialogues.split
     beside = [
         model
         for model in registry.models.values()
-        if _is_control(model, plugins) and (not model.languages or language in model.languages)
+        if _is_control(model, plugins)
+        and (not model.languages or language in model.languages)
+        and can_be_fitted(model, dataset, split, plugins)
     ]
     if wanted:
         names = {model.name for model in request.models}

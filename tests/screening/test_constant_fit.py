@@ -53,7 +53,11 @@ def test_without_training_summaries_it_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "dev.jsonl").write_text(json.dumps(row), encoding="utf-8")
     table = '[datasets.mine]\nformat = "jsonl"\npath = "{split}.jsonl"\n'
     (tmp_path / "registry.toml").write_text(table, encoding="utf-8")
-    done = Dsum(tmp_path)("screen", "constant-fit", "--dataset", "mine", "--dry-run", "--json")
+    done = Dsum(tmp_path)("screen", "constant-fit", "--no-controls", "--dataset", "mine", "--dry-run", "--json")
     (told,) = json.loads(done.stdout)
     assert told["status"] == "skipped"
+    others = json.loads(Dsum(tmp_path)("screen", "lead-3", "--dataset", "mine", "--dry-run", "--json").stdout)
+    assert {m["model"] for m in others} == {"constant-ko", "lead-3", "longest-3"}
+    beside = json.loads(Dsum(tmp_path)("screen", "lead-3", "--dry-run", "--json").stdout)
+    assert {m["model"] for m in beside} == {"constant-fit", "constant-ko", "lead-3", "longest-3"}
     assert told["reason"].startswith("its sentence is chosen from split 'train': dataset 'mine' has no split 'train'")
