@@ -402,7 +402,7 @@ class Bench(Management):
     ) -> Path:
         """Write results as one HTML file that needs no network; returns its path.
 
-        dialogues: False leaves out all texts, for a file that leaves the house.
+        dialogues: False leaves out all texts, for a file that you share.
         """
         from dsum_bench.report import write_report
 

@@ -152,7 +152,7 @@ def _columns(ranked: RankedBoard) -> list[Column]:
 
 
 def _others(rows: Sequence[BoardRow], width: int) -> Table:
-    """What is not ranked; models of one fate share a line, since without a hub it is most of a zoo."""
+    """What is not ranked; models with the same status and reason share a line."""
     fates: dict[tuple[str, str, str], list[str]] = {}
     for row, treated in zip(rows, how_by_model(rows), strict=True):
         fates.setdefault((treated, progress(row), row.reason), []).append(row.model)

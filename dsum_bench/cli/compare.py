@@ -25,10 +25,15 @@ from dsum_bench.store.records import RunRecord
 @click.argument("b")
 @click.argument("more", metavar="[C]...", nargs=-1)
 @results_option
-@click.option("--metric", help="Metric that all are scored with  [default: the metric of the data's language]")
+@click.option("--metric", help="Metric to compare by  [default: the metric of the data's language]")
 @click.option("--measure", default="mean", show_default=True, help="Measure of the metric.")
 @click.option(
-    "--samples", "limit", type=click.IntRange(min=0), default=3, show_default=True, help="Samples that differ most."
+    "--samples",
+    "limit",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Samples to show, largest difference first.",
 )
 @json_option
 def compare(
@@ -38,7 +43,7 @@ def compare(
 
     Prints for every pair the difference of the means with its 95 % interval and the p of a paired permutation test,
     both corrected for the number of pairs, and the samples that differ most. Where the runs stand on a board with
-    others, p corrected for all pairs of that board is told, too.
+    others, p corrected for all pairs of that board is printed, too.
     """
     names = (a, b, *more)
     if len(names) > len(ascii_uppercase):
@@ -94,9 +99,9 @@ def _verdict(found: Comparison, pair: PairTest) -> Iterator[str]:
 
     differ = pair.p < ALPHA
     if found.n >= FEWEST:
-        yield f"they differ (p < {ALPHA})" if differ else f"they cannot be told apart at {100 * ALPHA:g} %"
+        yield f"they differ (p < {ALPHA})" if differ else f"they do not differ significantly at {100 * ALPHA:g} %"
     if pair.p_board is not None:
-        but = ": not told apart among so many" if differ and pair.p_board >= ALPHA else ""
+        but = ": not significant among so many" if differ and pair.p_board >= ALPHA else ""
         yield (
             f"one of {found.board_pairs} pairs of the {found.board_runs} runs on their board; corrected for all of "
             f"them p = {pair.p_board:.4f}{but}"

@@ -33,7 +33,7 @@ def doctor(
     results: Path,
     as_json: bool,
 ) -> None:
-    """Say what this machine can do: packages, GPU, memory, disk, hub, tokenizers of metrics, plugins, results.
+    """Show what this machine can run: packages, GPU, memory, disk, hub, tokenizers of metrics, plugins, results.
 
     Exit code: 0 all that is needed works, 1 something needed is broken, or a stored score differs.
     """

@@ -12,9 +12,9 @@ from dsum_bench.cli.options import command, json_option, open_bench, plugin_opti
 @command()
 @click.argument("model", metavar="BASE@RUN")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="New folder.")
-@click.option("--merge", is_flag=True, help="Whole weights instead of an adapter.")
+@click.option("--merge", is_flag=True, help="Full weights instead of an adapter.")
 @click.option(
-    "--dataset", metavar="NAME", default="samples-ko", show_default=True, help="Dialogues on which a merge is tried."
+    "--dataset", metavar="NAME", default="samples-ko", show_default=True, help="Dialogues to test a merge on."
 )
 @json_option
 @registry_option

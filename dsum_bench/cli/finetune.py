@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--recipe", metavar="NAME", help="Recipe of the registry  [default: the model's own]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the recipe.")
-@click.option("--sweep", metavar="GRID", help='A run for each point of a grid, such as "lr=1e-4,2e-4 r=16,32".')
+@click.option("--sweep", metavar="GRID", help='One run for each point of a grid, such as "lr=1e-4,2e-4 r=16,32".')
 @click.option("--dataset", metavar="NAME", default="samples-ko", show_default=True, help="Dataset of the registry.")
 @click.option("--split", metavar="NAME", default="train", show_default=True, help="Split to train on.")
 @click.option("--dev-split", metavar="NAME", help="Split to evaluate and screen on  [default: the dataset's own]")
@@ -42,18 +42,26 @@ if TYPE_CHECKING:
     show_default=True,
     help="Rows for the evaluation of each epoch.",
 )
-@click.option("--max-steps", metavar="N", type=click.IntRange(min=1), help="Updates after which training ends.")
+@click.option("--max-steps", metavar="N", type=click.IntRange(min=1), help="Stop after N updates.")
 @click.option("--name", metavar="RUN", help="The result is called MODEL@RUN  [default: from its settings]")
 @prompt_options
-@click.option("--seed", default=42, show_default=True, help="For the order of rows, dropout and --sample.")
+@click.option("--seed", default=42, show_default=True, help="Seed of row order, dropout and --sample.")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
-@click.option("--dtype", type=click.Choice(get_args(Dtype)), help="Of the base's weights, or of their computation.")
-@click.option("--hang-timeout", metavar="SECONDS", default=900.0, show_default=True, help="Silence that ends a worker.")
+@click.option(
+    "--dtype", type=click.Choice(get_args(Dtype)), help="Dtype of the base's weights, or of their computation."
+)
+@click.option(
+    "--hang-timeout",
+    metavar="SECONDS",
+    default=900.0,
+    show_default=True,
+    help="Seconds without a sign of life after which a worker is stopped.",
+)
 @click.option("--executor", metavar="NAME", default="local", show_default=True, help="What runs the workers.")
-@click.option("--fresh", is_flag=True, help="Start the run over instead of resuming it.")
+@click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--dry-run", "plan_only", is_flag=True, help="Print the plan and stop.")
-@click.option("--probe/--no-probe", default=True, show_default=True, help="Time a batch, for how long it will take.")
-@click.option("--ignore-memory", is_flag=True, help="Train even where the plan says that memory does not suffice.")
+@click.option("--probe/--no-probe", default=True, show_default=True, help="Time one batch to estimate the duration.")
+@click.option("--ignore-memory", is_flag=True, help="Train even if the plan does not fit into memory.")
 @click.option("--screen/--no-screen", default=True, show_default=True, help="Screen base and result afterwards.")
 @click.option("--screen-limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples of it.")
 @json_option
@@ -71,9 +79,9 @@ def finetune(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Train MODEL by recipe and screen the result, MODEL@RUN, beside it.
+    """Train MODEL by recipe and screen the result, MODEL@RUN, next to its base.
 
-    An interrupted run resumes from its last checkpoint when the same command is given again.
+    An interrupted run resumes from its last checkpoint when you run the same command again.
 
     Exit code: 0 done, 1 training or screening failed, 2 wrong usage or input.
 

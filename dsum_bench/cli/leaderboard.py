@@ -26,8 +26,8 @@ Cells = Mapping[str, Any]
 @results_option
 @click.option("--dataset", metavar="NAME", help="Only this dataset.")
 @click.option("--split", metavar="NAME", help="Only this split.")
-@click.option("--metric", help="What the runs are ranked by  [default: the metric of the data's language]")
-@click.option("--all-metrics", is_flag=True, help="One table for every metric there are scores of.")
+@click.option("--metric", help="Metric to rank by  [default: the metric of the data's language]")
+@click.option("--all-metrics", is_flag=True, help="One table for every metric.")
 @click.option(
     "--sort",
     default=DEFAULT_SORT,
@@ -51,8 +51,8 @@ def leaderboard(
     """Rank the runs that can be compared: same dialogues, same references, same metric.
 
     Each such set is a table of its own, with the 95 % interval of the mean that ranks and a blank line where all runs
-    below can be told apart from the first of the block above, whatever the number of runs. Below it stands how large a
-    difference its dialogues can show, and what is not finished, failed or was skipped, and why.
+    below differ significantly from the first of the block above, corrected for the number of runs. Below the table:
+    the smallest difference its dialogues can detect, and what is unfinished, failed or was skipped, and why.
     """
     database = open_bench(results).database
     chosen = reader.metrics(database) if all_metrics else [metric]

@@ -81,7 +81,7 @@ def registry_option(command: F) -> F:
         multiple=True,
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="Your own registry; extends the shipped one. registry.toml in this folder is read by itself.",
+        help="Your own registry file; it extends the shipped one. registry.toml in this folder is always read.",
     )(command)
 
 
@@ -108,7 +108,7 @@ def prompt_options(command: F) -> F:
         type=click.Choice(get_args(PromptFormat)),
         default="template",
         show_default=True,
-        help="raw leaves the chat template out.",
+        help="raw: without the chat template.",
     )
     prompt = click.option("--prompt", metavar="NAME", help="Prompt of the registry  [default: the model's own]")
     return prompt(form(command))

@@ -21,9 +21,11 @@ PLOTS = ("forest", "tradeoff", "distribution", "matrix", "topics", "lengths", "c
 @click.option("--of", "value", metavar="VALUE", help="Cost of a tradeoff, value of a distribution, measure of a curve.")
 @click.option("--dataset", metavar="NAME", help="Only this dataset.")
 @click.option("--split", metavar="NAME", help="Only this split.")
-@click.option("--metric", help="Whose scores.  [default: rouge@mecab where there is one]")
-@click.option("--language", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Of the axes.")
-@click.option("--dark", is_flag=True, help="On dark ground.")
+@click.option("--metric", help="Metric  [default: rouge@mecab where there is one]")
+@click.option(
+    "--language", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Language of the axes."
+)
+@click.option("--dark", is_flag=True, help="Dark background.")
 def plot(
     what: str,
     results: Path,

@@ -12,7 +12,7 @@ from dsum_bench.scaffold import KINDS, Kind
 
 @click.group()
 def plugin() -> None:
-    """Begin a plugin package of your own."""
+    """Write a new plugin package."""
 
 
 @plugin.command()

@@ -27,7 +27,7 @@ from dsum_bench.cli.options import (
 )
 @dataset_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
-@click.option("--seed", default=42, show_default=True, help="For sampling strategies.")
+@click.option("--seed", default=42, show_default=True, help="Seed of sampling strategies.")
 @prompt_options
 @decoding_options
 @click.option("--index", is_flag=True, help="Number the rows in a first CSV column without a name, as pandas does.")

@@ -25,7 +25,7 @@ from dsum_bench.cli.options import command, open_bench, results_option
 @click.option(
     "--dialogues/--no-dialogues",
     default=True,
-    help="Leave out dialogues, references, topics, summaries and worked examples, for a file that leaves the house.",
+    help="Leave out dialogues, references, topics, summaries and worked examples, for a file that you share.",
 )
 @click.option("--markdown", is_flag=True, help="Print the boards as Markdown for an issue or a README instead.")
 def report(

@@ -23,7 +23,7 @@ from dsum_bench.store.records import RunRecord
 @click.argument("words", nargs=-1)
 @results_option
 @click.option("--status", type=click.Choice(reader.STATUS_ORDER), help="Only runs of this status.")
-@click.option("--metric", help="Whose mean to show  [default: the metric of the data's language]")
+@click.option("--metric", help="Metric of the mean shown  [default: the metric of the data's language]")
 @json_option
 def runs(words: tuple[str, ...], results: Path, status: str | None, metric: str | None, as_json: bool) -> None:
     """List runs: key, name, model, what tells it from others of its model, data, status, score.
@@ -84,7 +84,7 @@ def rename(run: str, name: str, results: Path) -> None:
 
 @command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @results_option
 def delete(runs: tuple[str, ...], yes: bool, results: Path) -> None:
     """Delete each RUN with its summaries and scores, and dialogues that no other run is of."""

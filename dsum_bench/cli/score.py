@@ -22,11 +22,11 @@ from dsum_bench.cli.options import (
 
 @command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
-@click.option("--name", help="What the leaderboard calls it  [default: the file's name without its ending]")
+@click.option("--name", help="Name on the leaderboard  [default: the file's name without its ending]")
 @dataset_options
 @click.option("--id-column", metavar="NAME", help="Column of the sample's id  [default: id, or fname]")
 @click.option("--summary-column", metavar="NAME", help="Column of the summary  [default: summary, or prediction]")
-@click.option("--allow-missing", is_flag=True, help="Count samples that the file lacks as empty.")
+@click.option("--allow-missing", is_flag=True, help="Count samples missing from the file as empty.")
 @metric_option
 @click.option("--wait", is_flag=True, help="Wait for another command that writes these results.")
 @json_option

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @dataset_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
 @click.option("--sample", metavar="N", type=click.IntRange(min=1), help="N samples drawn at random.")
-@click.option("--seed", default=42, show_default=True, help="For --sample and for sampling strategies.")
+@click.option("--seed", default=42, show_default=True, help="Seed of --sample and of sampling strategies.")
 @prompt_options
 @decoding_options
 @metric_option
@@ -45,9 +45,15 @@ if TYPE_CHECKING:
 @click.option("--dtype", type=click.Choice(get_args(Dtype)), help="For all models.")
 @click.option("--quantization", type=click.Choice(get_args(Quantization)), help="For all models.")
 @click.option("--time-budget", metavar="TIME", help="Stop a model that would need more time, such as 30m.")
-@click.option("--hang-timeout", metavar="SECONDS", default=900.0, show_default=True, help="Silence that ends a worker.")
+@click.option(
+    "--hang-timeout",
+    metavar="SECONDS",
+    default=900.0,
+    show_default=True,
+    help="Seconds without a sign of life after which a worker is stopped.",
+)
 @click.option("--executor", metavar="NAME", default="local", show_default=True, help="What runs the workers.")
-@click.option("--fresh", is_flag=True, help="Start these runs over instead of resuming them.")
+@click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
 @click.option(
     "--dialogues/--no-dialogues",

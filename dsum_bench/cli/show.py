@@ -30,9 +30,9 @@ LABEL_WIDTH = 12
 @click.option(
     "--samples", "limit", type=click.IntRange(min=0), default=3, show_default=True, help="How many summaries to show."
 )
-@click.option("--worst", "order", flag_value="worst", help="Begin with the lowest scores.")
-@click.option("--best", "order", flag_value="best", help="Begin with the highest scores.")
-@click.option("--metric", help="Whose scores to show of a sample  [default: the metric of the data's language]")
+@click.option("--worst", "order", flag_value="worst", help="Lowest scores first.")
+@click.option("--best", "order", flag_value="best", help="Highest scores first.")
+@click.option("--metric", help="Metric of the scores shown  [default: the metric of the data's language]")
 @click.option(
     "--sample", "sample_id", metavar="ID", help="One sample: its dialogue, references and every run's summary."
 )

@@ -45,14 +45,14 @@ class TrainingProgress:
             self.task = self.bar.add_task(job.id, total=figures.steps, said="loading")
 
     def probed(self, job: TrainingJob, seconds: float) -> None:
-        self.console.print(Text(f"{job.id}: about {duration(seconds)} of training, from the time of one batch here"))
+        self.console.print(Text(f"{job.id}: about {duration(seconds)} of training, estimated from one batch here"))
 
     def told(self, job: TrainingJob, text: str) -> None:
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, said=text) if not self.losses else None
 
     def resumed(self, job: TrainingJob, step: int) -> None:
-        self.console.print(Text(f"{job.id}: goes on from step {step} of {self.steps}"))
+        self.console.print(Text(f"{job.id}: resuming at step {step} of {self.steps}"))
 
     def logged(self, job: TrainingJob, point: CurvePoint) -> None:
         values = point.values

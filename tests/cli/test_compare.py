@@ -58,7 +58,7 @@ def test_a_real_difference_is_significant_and_chance_is_not(folder: Path) -> Non
     assert "[red]" in text and SIGNATURE in text
     assert all(len(line) <= 80 for line in text.splitlines())
     code, text = call(folder, "same", "base", "--measure", "rouge1")
-    assert code == 0 and "they cannot be told apart at 5 %" in text
+    assert code == 0 and "they do not differ significantly at 5 %" in text
     assert "A - B  +0.00" in text and "A is better on 20 samples, B on 20; 0 of 40 are tied" in text
 
 
@@ -97,7 +97,7 @@ def test_one_of_many_pairs_is_marked_as_such(tmp_path: Path) -> None:
     told = " ".join(text.split())
     assert code == 0 and "they differ (p < 0.05)" in told
     assert "one of 45 pairs of the 10 runs on their board; corrected for all of them p = 0." in told
-    assert "not told apart among so many" in told
+    assert "not significant among so many" in told
     # And so says the board.
     done = CliRunner().invoke(main, ["leaderboard", "--results", str(tmp_path), "--sort", "rouge1", "--json"])
     (board,) = json.loads(done.output)
@@ -129,7 +129,7 @@ def test_four_samples_are_too_few_whatever_they_score(tmp_path: Path) -> None:
     code, text = call(tmp_path, "high", "low", "--measure", "rouge1")
     assert code == 0 and "A - B  +43.00, no 95 % interval, p = 0.1250" in text
     assert "4 dialogues cannot tell runs apart at 5 %, whatever they score; 6 can" in text
-    assert "they cannot be told apart" not in text
+    assert "they do not differ significantly" not in text
     (pair,) = json.loads(call(tmp_path, "high", "low", "--measure", "rouge1", "--json")[1])["pairs"]
     assert pair["difference"] == {"mean": 43.0, "low": None, "high": None} and pair["exact"]
 

@@ -141,7 +141,7 @@ def test_a_killed_run_resumes_on_the_same_curve(tune: Run, folder: Path) -> None
         db.execute("delete from training_log where training_id = 'mine@killed' and step = 4")
     done = tune("--name", "killed", *often)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "goes on from step" in done.stdout
+    assert "resuming at step" in done.stdout
     whole, resumed = curve(folder, "mine@whole"), curve(folder, "mine@killed")
     assert [step for step, _ in resumed] == [step for step, _ in whole] == list(range(1, 37))
     assert [v for _, v in resumed] == pytest.approx([v for _, v in whole], abs=1e-4)
@@ -265,7 +265,7 @@ def test_sharded_4_bit_weights_learn_what_whole_ones_do_and_a_run_resumes(
     shutil.rmtree(folder / "results/models/mine@sharded")
     shutil.rmtree(checkpoints / "checkpoint-12")
     done = call(folder, command)
-    assert done.returncode == 0 and "goes on from step 8" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "resuming at step 8" in done.stdout, done.stdout + done.stderr
     assert_same(weights(folder / "results/models/mine@sharded"), first)
     assert [v for _, v in curve(folder, "mine@sharded")] == pytest.approx(points, abs=1e-4)
     screened = [
