@@ -101,6 +101,9 @@ class HuggingFace(TrainableEngine):
         tell("opening the tokenizer")
         self.tokenizer = self._open_tokenizer()
         ends = (*checkpoint.as_ids(self.tokenizer.eos_token_id), *checkpoint.end_ids(self.folder, self.config))
+        if self.model.peft is not None:
+            # The end that it learnt to write need not be one that its base names.
+            ends = (*ends, *checkpoint.end_ids(Path(self.model.peft), {}))
         self.checkpoint_ends = tuple(sorted(set(ends)))
         return Loaded(
             self.tokenizer,

@@ -59,7 +59,7 @@ class TrainingProgress:
         if "eval_loss" in values:
             self.console.print(Text(f"{job.id}: step {point.step}, evaluation loss {values['eval_loss']:.4f}"))
         if "eval_rouge" in values:
-            self.console.print(Text(f"{job.id}: step {point.step}, evaluation ROUGE {values['eval_rouge']:.2f}"))
+            self.console.print(Text(f"{job.id}: step {point.step}, evaluation score {values['eval_rouge']:.2f}"))
         if "loss" not in values:
             return
         self.losses.append(values["loss"])
@@ -78,9 +78,8 @@ class TrainingProgress:
             self.task = None
         if self.losses:
             self.console.print(Text(f"loss {drawn(self.losses)} {self.losses[0]:.3f} to {self.losses[-1]:.3f}"))
-        told = {"done": f"trained; the model is called {job.id}", "planned": "planned"}.get(
-            status, f"{status}: {reason}"
-        )
+        trained = f"trained; the model is called {job.id}" + (f" ({reason})" if reason else "")
+        told = {"done": trained, "planned": "planned"}.get(status, f"{status}: {reason}")
         self.console.print(Text(f"{job.id}: {told}"))
 
     def _line(self, point: CurvePoint) -> str:
@@ -136,6 +135,8 @@ def plan_table(job: TrainingJob, figures: TrainingPlan) -> Table:
         ("steps", f"{figures.steps:,} of {together} rows"),
         *((f"memory: {name}", size(count)) for name, count in figures.memory.items()),
         ("memory, together", f"{size(figures.peak)} of {size(figures.free)} free"),
+        ("activations", "computed again, which takes less memory" if figures.checkpointing else "kept"),
+        *((("freed memory", "kept for the next batch, which is faster"),) if figures.keeps_freed else ()),
         ("disk", f"{size(figures.disk)} of {size(figures.disk_free)} free"),
     ]
     for name, text in told:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 OPEN = """
 insert into trainings (id, model, base, recipe, trainer, dataset, split, selection, settings, status, started)
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?)
-on conflict (id) do update set status = 'running', reason = '', finished = null, selection = excluded.selection
+on conflict (id) do update set status = 'running', reason = '', finished = null, selection = excluded.selection,
+settings = excluded.settings
 """
 CLOSE = """
 update trainings set status = ?, reason = ?, finished = ?, seconds = seconds + ?, peak_memory = max(peak_memory, ?)
@@ -66,6 +67,14 @@ class TrainingLog:
         values = [run.result, run.result, run.model.name, recipe.name, recipe.trainer, run.dataset, run.split]
         with self.store.transaction() as db:
             db.execute(OPEN, [*values, run.selection, json.dumps(dict(settings)), now()])
+
+    def keep_finished(self, run: TrainingSpec, settings: Mapping[str, str]) -> None:
+        """Have a run that was finished before stand as done; one that stands so is left alone."""
+        with self.store.transaction() as db:
+            found = db.execute("select status from trainings where id = ?", [run.result]).fetchone()
+        if found is None or found[0] != "done":
+            self.open(run, settings)
+            self.close(run.result, "done", "", 0.0, 0)
 
     def plan(self, key: str, figures: TrainingPlan) -> None:
         """Keep what was planned."""

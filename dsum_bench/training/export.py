@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
 from dsum_bench.plugins import Plugins
-from dsum_bench.provenance import FILE, Provenance
 from dsum_bench.spec import ModelSpec, Placement, PluginSettings
+from dsum_bench.training.saving import GENERATION
 
 TEXTS = 8
 NEW_TOKENS = 48
@@ -55,9 +54,11 @@ def merge(job: MergeJob, emit: Callable[[Any], None]) -> None:
     after = [_written(engine, text) for text in job.texts]
     engine.network.save_pretrained(job.out)
     loaded.tokenizer.save_pretrained(job.out)
-    generation = engine.folder / "generation_config.json"
-    if generation.is_file():
-        shutil.copy(generation, job.out / generation.name)
+    # That of the adapter knows which tokens end a summary; adapters of 0.1.0 have none.
+    for folder in (Path(job.model.peft or ""), engine.folder):
+        if (folder / GENERATION).is_file():
+            shutil.copy(folder / GENERATION, job.out / GENERATION)
+            break
     emit(MergeDone(job.id, sum(a != b for a, b in zip(before, after, strict=True)), len(before)))
 
 
@@ -83,27 +84,3 @@ def copy(folder: Path, out: Path) -> None:
         shutil.copytree(folder, out, dirs_exist_ok=True)
     except OSError as error:
         raise ModelError(f"{out} cannot be written: {error.strerror or error}") from error
-
-
-def card(model: ModelSpec, made: Provenance, scores: list[tuple[str, str, str, float, int]], merged: bool) -> str:
-    """The model card, in Markdown. scores: dataset and split, signature, measure, mean and number of samples."""
-    params = made.recipe.get("params", {})
-    lines = [
-        f"# {model.name}",
-        "",
-        f"{made.base} trained with dsum-bench by recipe `{made.recipe.get('name')}`; "
-        + ("the adapter is merged into the weights." if merged else "see `adapter_config.json` for how to load it."),
-        "",
-        f"- base: `{' '.join(model.source)}` (weights {made.base_weights})",
-        f"- licence of the base: {model.license or 'see the base'}",
-        f"- data: {made.dataset} {made.split}, {made.recipe.get('selection')}, {len(made.dialogues)} dialogues",
-        f"- prompt fingerprint: `{made.prompt}` (adapter `{made.adapter}`)",
-        f"- recipe: `{json.dumps(params, sort_keys=True)}`, seed {made.recipe.get('seed')}",
-        "",
-        "| samples | measure | mean | n | signature |",
-        "|---|---|---|---|---|",
-        *(f"| {data} | {measure} | {mean:.2f} | {n} | `{sign}` |" for data, sign, measure, mean, n in scores),
-        "",
-        f"`{FILE}` holds digests of the training dialogues, so that an evaluation on one of them is detected.",
-    ]
-    return "\n".join(lines) + "\n"

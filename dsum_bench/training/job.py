@@ -12,6 +12,8 @@ from dsum_bench.fingerprints import canonical, prompt_fingerprint
 from dsum_bench.spec import Placement, PluginSettings, Sample, TrainingSpec
 
 KEY_LENGTH = 8
+ELSEWHERE = ("report", "gradient_checkpointing")
+"""Parameters that change no weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class TrainingPlan:
     trainable, weights: numbers of weights trained, and of all. rows, tokens: of the training texts; trimmed: rows
     that lost turns; longest: tokens of the longest. steps: updates of the weights. processes: taking part.
     memory: part -> bytes; peak: their sum; free: what there is; disk: for checkpoints and result.
+    checkpointing: whether activations are computed again instead of kept. keeps_freed: whether freed memory is kept
+    for the next batch instead of given back to the system, which is faster and takes up to half more.
     """
 
     trainable: int
@@ -63,6 +67,8 @@ class TrainingPlan:
     free: int
     disk: int
     disk_free: int
+    checkpointing: bool = False
+    keeps_freed: bool = False
 
     @property
     def peak(self) -> int:
@@ -132,7 +138,8 @@ def settings(spec: TrainingSpec) -> dict[str, str]:
         "seed": spec.seed,
         "max-steps": spec.max_steps,
     }
-    return {k: canonical(v) for k, v in found.items()} | {k: canonical(v) for k, v in spec.recipe.params.items()}
+    params = {k: v for k, v in spec.recipe.params.items() if k not in ELSEWHERE}
+    return {k: canonical(v) for k, v in found.items()} | {k: canonical(v) for k, v in params.items()}
 
 
 def named(spec: TrainingSpec, name: str | None) -> TrainingSpec:

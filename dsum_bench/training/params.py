@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dsum_bench.languages import main_metric
+
 REPORTS = ("tensorboard", "wandb")
 LARGE = 13e9
 """Weights up to which the QLoRA paper drops out 0.1 of the adapter's input; 0.05 above."""
@@ -19,8 +21,13 @@ class TrainingParams:
     max_tokens: longest training text, in tokens; a longer dialogue loses turns, never its summary.
     max_grad_norm: the gradient's norm is cut to it. group_by_length: rows of like length share a batch.
     packing: rows of a batch follow each other in one, without filling; each sees only itself, and the loss is the same.
-    eval_rouge: evaluation rows that are summarised after each epoch, for their ROUGE; 0 for none.
-    patience: epochs without a better evaluation loss after which training stops, the best kept; 0 never stops.
+    eval_steps: updates between evaluations; 0 evaluates after every epoch.
+    eval_rouge: evaluation rows that are summarised at every evaluation, for their score; 0 for none.
+    choose_by: which weights are kept. A metric as ``screen --metric`` takes it, or ``loss``: those of the best
+    evaluation. ``last``: those of the last update. ``auto``: by the ROUGE of the language where there are evaluation
+    rows, by loss where summaries cannot be written (weights split over processes, eval_rouge 0), else the last.
+    patience: evaluations without a better one after which training stops; 0 never stops.
+    gradient_checkpointing: compute activations again instead of keeping them; None does so where memory needs it.
     save_steps: updates between checkpoints. report: extra places for the curve, ``tensorboard`` or ``wandb``.
     """
 
@@ -34,10 +41,12 @@ class TrainingParams:
     max_grad_norm: float = 0.3
     weight_decay: float = 0.0
     optimizer: Literal["adamw_torch", "paged_adamw_32bit", "adafactor"] = "paged_adamw_32bit"
-    gradient_checkpointing: bool = True
+    gradient_checkpointing: bool | None = None
     group_by_length: bool = True
     packing: bool = False
-    eval_rouge: int = 0
+    eval_steps: int = 0
+    eval_rouge: int = 32
+    choose_by: str = "auto"
     patience: int = 0
     save_steps: int = 50
     report: tuple[str, ...] = ()
@@ -47,12 +56,31 @@ class TrainingParams:
             _check(getattr(self, key) > 0, key, "must be more than 0")
         for key in ("batch", "accumulate", "save_steps"):
             _check(getattr(self, key) >= 1, key, "must be at least 1")
-        for key in ("weight_decay", "patience", "eval_rouge"):
+        for key in ("weight_decay", "patience", "eval_steps", "eval_rouge"):
             _check(getattr(self, key) >= 0, key, "must not be negative")
         _check(self.max_tokens >= 16, "max_tokens", "must be at least 16")
         _check(0 <= self.warmup < 1, "warmup", "must be a fraction of the steps, from 0 to less than 1")
         for place in self.report:
             _check(place in REPORTS, "report", f"may hold {' and '.join(REPORTS)}, not '{place}'")
+        by_score = self.choose_by not in ("auto", "loss", "last")
+        _check(not by_score or self.eval_rouge > 0, "choose_by", f"'{self.choose_by}' needs eval_rouge above 0")
+
+    def measure(self, evaluates: bool, sharded: bool) -> Literal["eval_loss", "eval_rouge"] | None:
+        """What the kept weights are chosen by; None for the last ones.
+
+        evaluates: whether there are evaluation rows. sharded: whether weights are split over processes.
+        """
+        if not evaluates or self.choose_by == "last":
+            return None
+        if self.choose_by == "loss" or not self.eval_rouge or sharded:
+            return "eval_loss"
+        return "eval_rouge"
+
+    def metric(self, language: str) -> str:
+        """The metric of the evaluation's summaries."""
+        if self.choose_by in ("auto", "loss", "last"):
+            return main_metric(language)
+        return self.choose_by
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +123,6 @@ class FullParams(TrainingParams):
     max_grad_norm: float = 1.0
     weight_decay: float = 0.01
     optimizer: Literal["adamw_torch", "paged_adamw_32bit", "adafactor"] = "adamw_torch"
-    gradient_checkpointing: bool = False
     save_steps: int = 200
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from dsum_bench.engines.placement import size
+from dsum_bench.spec import Placement
 from dsum_bench.training.params import TrainingParams
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -15,6 +16,9 @@ RUNTIME = {"cpu": int(0.5e9), "cuda": int(0.3e9)}
 """What there is before a weight: on the CPU torch, transformers and peft; on a GPU the allocator's slack."""
 PACKING = int(0.3e9)
 """What packing weights to 4 bits leaves behind on the CPU."""
+KEPT_FREED = 1.5
+RESERVE = 1.25
+"""How far the estimate may be off where there is a slower way that takes less."""
 SHARE = 0.95
 """Of the free memory that a plan may take."""
 
@@ -75,6 +79,25 @@ def memory(
     return {name: int(count) for name, count in parts.items()}
 
 
+def choose(
+    shape: ModelShape, params: TrainingParams, tokens: int, target: int, placement: Placement, free: int
+) -> tuple[dict[str, int], bool, bool]:
+    """The fastest way to train that fits, unless the recipe says: memory by part, whether activations are computed
+    again, and whether freed memory is kept.
+
+    tokens, target: as for ``memory``. free: bytes.
+    """
+    place = (placement.dtype, placement.quantization, placement.device)
+    on_cpu = not placement.device.startswith("cuda")
+    asked = params.gradient_checkpointing
+    for checkpointing in (False, True) if asked is None else (asked,):
+        needs = memory(shape, replace(params, gradient_checkpointing=checkpointing), tokens, target, *place)
+        # Freed blocks that are kept take up to half more; on a GPU torch's allocator keeps them anyway.
+        if sum(needs.values()) * (KEPT_FREED if on_cpu else RESERVE) <= free * SHARE:
+            return needs, checkpointing, on_cpu
+    return needs, checkpointing, False
+
+
 def steps(rows: int, params: TrainingParams, processes: int, max_steps: int | None) -> int:
     """Updates of the weights, as transformers' Trainer counts them."""
     batches = ceil(ceil(rows / processes) / params.batch)
@@ -83,9 +106,9 @@ def steps(rows: int, params: TrainingParams, processes: int, max_steps: int | No
 
 
 def disk(shape: ModelShape, keeps: str) -> int:
-    """Bytes for three checkpoints (one being written) with their optimiser, and the result."""
+    """Bytes for three checkpoints (one being written) with their optimiser, two best weights, and the result."""
     saved = shape.added if keeps == "adapter" else shape.linear + shape.other
-    return 3 * (saved * 4 + shape.trainable * 8) + saved * 4
+    return 3 * (saved * 4 + shape.trainable * 8) + 3 * saved * 4
 
 
 def refusal(peak: int, free: int, params: TrainingParams, trainer: str) -> str | None:
@@ -97,7 +120,7 @@ def refusal(peak: int, free: int, params: TrainingParams, trainer: str) -> str |
         advice.append(f"--set batch={max(1, params.batch // 2)} --set accumulate={params.accumulate * 2}")
     if params.max_tokens > 512:
         advice.append("--set max_tokens=512")
-    if not params.gradient_checkpointing:
+    if params.gradient_checkpointing is False:
         advice.append("--set gradient_checkpointing=true")
     if trainer != "qlora":
         advice.append("--recipe qlora")

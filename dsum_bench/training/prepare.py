@@ -17,7 +17,7 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
 from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, TrainingSpec
-from dsum_bench.training import sharding
+from dsum_bench.training import sharding, trackers
 from dsum_bench.training.sessions import check_rows
 
 
@@ -78,8 +78,11 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         dev = select(
             load(dataset, plugins, wanted.dev_split or dataset.default_split), wanted.dev_limit, None, wanted.seed
         )
-    if recipe.params.get("eval_rouge") and dev is None:
-        raise UserError("eval_rouge needs evaluation rows: give --dev-limit a number above 0")
+    if recipe.params["choose_by"] not in ("auto", "last") and dev is None:
+        raise UserError("choose_by needs evaluation rows: give --dev-limit a number above 0")
+    if recipe.params["patience"] and (dev is None or recipe.params["choose_by"] == "last"):
+        raise UserError("patience needs evaluation rows and something to choose by: --dev-limit above 0, choose_by")
+    trackers.check(recipe)
     style = adapter.prompt_style
     prompt: PromptSpec | None = None
     if style != "none":

@@ -16,7 +16,8 @@ from dsum_bench.registry.load import Registry
 from dsum_bench.registry.trained import result_folder
 from dsum_bench.spec import DatasetSpec, ModelSpec
 from dsum_bench.store.training import scores_of
-from dsum_bench.training.export import TEXTS, MergeDone, MergeJob, card, copy
+from dsum_bench.training.card import card
+from dsum_bench.training.export import TEXTS, MergeDone, MergeJob, copy
 
 Tell = Callable[[str], None]
 
@@ -45,7 +46,7 @@ def export(
             _merge_in_worker(spec, registry.dataset(dataset), plugins, output, database, tell)
         else:
             copy(folder, output)
-        text = card(spec, made, scores_of(database, name), bool(dataset))
+        text = card(spec, made, scores_of(database, name), output)
         (output / "README.md").write_text(text, encoding="utf-8")
     except (ModelError, OSError) as error:
         raise UserError(f"{name} cannot be exported: {error}") from None

@@ -14,7 +14,7 @@ from dsum_bench.executors.signals import ending_signals
 from dsum_bench.plugins import Plugins
 from dsum_bench.store.training import TrainingLog
 from dsum_bench.store.writer import Status
-from dsum_bench.training.claims import claim, forget
+from dsum_bench.training.claims import claim, finished, forget
 from dsum_bench.training.job import (
     CurvePoint,
     PlanReady,
@@ -26,6 +26,7 @@ from dsum_bench.training.job import (
 )
 
 AFTER_KILL = "the same command resumes from the last checkpoint, --set batch=1 takes less"
+FINISHED = "it was trained before; --fresh trains it again"
 
 
 class TrainingObserver(Protocol):
@@ -92,6 +93,11 @@ def _train(
         if fresh:
             forget(job)
         claim(job, settings(job.spec))
+    if not job.plan_only and not fresh and finished(job):
+        if log is not None:
+            log.keep_finished(job.spec, settings(job.spec))
+        return TrainingOutcome("done", FINISHED)
+    if log is not None:
         log.open(job.spec, settings(job.spec))
     began, peak, outcome = monotonic(), 0, TrainingOutcome("failed")
     try:
@@ -124,7 +130,8 @@ def _take(event: Event, job: TrainingJob, log: TrainingLog | None, plugins: Plug
     elif isinstance(event, TrainingResumed):
         if log is not None:
             log.resume(job.id, event.step, event.points)
-        watcher.resumed(job, event.step)
+        if event.step:
+            watcher.resumed(job, event.step)
     elif isinstance(event, CurvePoint):
         if log is not None:
             log.log(job.id, event.step, event.values, event.seconds)

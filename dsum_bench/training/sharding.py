@@ -21,8 +21,8 @@ def refusal(trainer: str, keeps: str, params: TrainingParams) -> str | None:
         return f"trainer '{trainer}' does not shard; use qlora, lora or rslora, or a configuration without FSDP"
     if params.optimizer != "adamw_torch":
         return f"optimizer {params.optimizer} does not support sharded weights; use --set optimizer=adamw_torch"
-    if params.eval_rouge:
-        return "eval_rouge generates in one process, and none has all of the weights; use --set eval_rouge=0"
+    if params.choose_by not in ("auto", "loss", "last"):
+        return f"choose_by {params.choose_by} needs summaries, and no process has all weights; use --set choose_by=loss"
     return None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from transformers import Trainer
 
 from dsum_bench.training import loss
@@ -18,14 +19,24 @@ class Stepping(Trainer):  # type: ignore[misc]  # transformers has no types here
 
     The evaluation loss is the mean over all labelled tokens too. transformers' own is a mean of means that changes with
     the size of a batch.
+
+    smoothing: of labels, while training. scoring: gives the mean score of what the network writes.
     """
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *, smoothing: float = 0.0, eval_dataset: Rows | None = None, **rest: Any) -> None:
+    def __init__(
+        self,
+        *,
+        smoothing: float = 0.0,
+        eval_dataset: Rows | None = None,
+        scoring: Callable[[], float] | None = None,
+        **rest: Any,
+    ) -> None:
         # Where transformers is given a loss function it counts the labelled tokens of an update over all processes.
         super().__init__(compute_loss_func=loss.summed, eval_dataset=eval_dataset, **rest)
         self.smoothing = smoothing
+        self.scoring = scoring
         self._told = torch.zeros(2, dtype=torch.float64)
         if eval_dataset:
             self.eval_dataset = filled_up(eval_dataset, self.args.eval_batch_size * self.args.world_size)
@@ -35,7 +46,7 @@ class Stepping(Trainer):  # type: ignore[misc]  # transformers has no types here
     ) -> Any:
         """The share of this batch in the mean over ``num_items_in_batch`` tokens."""
         targets = inputs["labels"]
-        outputs = model(**loss.inputs_of(inputs))
+        outputs = model(**loss.inputs_of(inputs), use_cache=False)
         if not model.training:
             total = loss.summed(outputs.logits, targets)
             self._told += torch.tensor([float(total), loss.count(targets)], dtype=torch.float64)
@@ -52,6 +63,12 @@ class Stepping(Trainer):  # type: ignore[misc]  # transformers has no types here
         told = self._told.to(self.args.device, torch.float64 if self.args.device.type != "mps" else torch.float32)
         total, tokens = self.accelerator.reduce(told, "sum").tolist()
         found.metrics["eval_loss"] = total / tokens
+        if self.scoring is not None:
+            # One process lets the network write; all have to know, since all stop together.
+            scored = [self.scoring() if self.accelerator.is_main_process else 0.0]
+            if self.args.world_size > 1:
+                broadcast_object_list(scored)
+            found.metrics["eval_rouge"] = scored[0]
         return found
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:

@@ -11,6 +11,8 @@ from dsum_bench.spec import Sample
 
 IGNORED = -100
 """The label that a loss passes over."""
+ROOM = 128
+"""Tokens of a dialogue that advice leaves room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +37,50 @@ def build_texts(
     tell: is given the number of samples done, now and then.
 
     Raises:
-        ModelError: a summary, or the prompt without a dialogue, does not fit in max_tokens.
+        ModelError: a summary and the prompt around a dialogue do not fit in max_tokens. Names the row.
     """
     before = adapter.context
     limit = min(max_tokens, before.max_prompt_tokens or max_tokens)
-    texts = []
+    texts: list[TrainingText] = []
+    unfit: list[tuple[int, Sample, int]] = []
     try:
-        for done, sample in enumerate(samples):
+        bare = _bare(adapter) if samples else 0
+        for row, sample in enumerate(samples, start=1):
             for reference in sample.references:
-                texts.append(_text(adapter, sample, reference, max_tokens, limit))
-            if done % 100 == 0:
-                tell(done)
+                target = adapter.target(reference)
+                needs = bare + len(target) if adapter.architecture == "decoder" else max(bare, len(target))
+                if needs > max_tokens or bare > limit:
+                    unfit.append((row, sample, needs))
+                    continue
+                texts.append(_text(adapter, sample, target, max_tokens, limit))
+            if row % 100 == 1:
+                tell(row - 1)
     finally:
         adapter.context = before
+    if unfit:
+        raise ModelError(_told(unfit, max_tokens))
     return texts
 
 
-def _text(adapter: Adapter, sample: Sample, reference: str, max_tokens: int, limit: int) -> TrainingText:
-    target = adapter.target(reference)
+def _bare(adapter: Adapter) -> int:
+    """Tokens of a prompt without its dialogue."""
+    adapter.context = replace(adapter.context, max_prompt_tokens=None)
+    return len(adapter.prompt(Sample("", "")).token_ids)
+
+
+def _told(unfit: Sequence[tuple[int, Sample, int]], max_tokens: int) -> str:
+    row, sample, needs = max(unfit, key=lambda found: found[2])
+    more = f" ({len(unfit) - 1} more rows do not fit either)" if len(unfit) > 1 else ""
+    return (
+        f"row {row}, sample '{sample.id}': its summary and the prompt around a dialogue take {needs} tokens, and there "
+        f"is room for {max_tokens}{more}; use --set max_tokens={needs + ROOM} where the model takes as many, or leave "
+        "the row out"
+    )
+
+
+def _text(adapter: Adapter, sample: Sample, target: tuple[int, ...], max_tokens: int, limit: int) -> TrainingText:
     shared = adapter.architecture == "decoder"
     room = min(limit, max_tokens - len(target)) if shared else limit
-    if room < 1 or len(target) > max_tokens:
-        raise ModelError(
-            f"sample '{sample.id}': its summary alone takes {len(target)} of {max_tokens} tokens; raise max_tokens"
-        )
     adapter.context = replace(adapter.context, max_prompt_tokens=room)
     prompt = adapter.prompt(sample)
     if not shared:

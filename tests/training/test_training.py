@@ -340,7 +340,7 @@ def test_a_model_from_the_hub_without_a_hub_is_refused(folder: Path) -> None:
         ((), "1", "fsdp_version: 2"),
         (("--recipe", "dora"), "2", "trainer 'dora' does not shard"),
         ((), "2", "--set optimizer=adamw_torch"),
-        (("--set", "optimizer=adamw_torch", "--set", "eval_rouge=2"), "2", "--set eval_rouge=0"),
+        (("--set", "optimizer=adamw_torch", "--set", "choose_by=rouge@char"), "2", "--set choose_by=loss"),
     ],
 )
 def test_what_a_sharded_run_cannot_do(
@@ -411,9 +411,9 @@ def test_rouge_is_taken_while_training(tune: Run, folder: Path) -> None:
         rouge, losses = (db.execute(points, [name]).fetchall() for name in ("eval_rouge", "eval_loss"))
     assert [step for step, _ in rouge] == [step for step, _ in losses] == [12, 24]
     assert all(0 <= value <= 100 for _, value in rouge) and rouge[-1][1] > 0
-    assert f"evaluation ROUGE {rouge[-1][1]:.2f}" in done.stdout
-    refused = tune("--name", "s", "--set", "eval_rouge=2", "--no-screen")
-    assert refused.returncode == 2 and "eval_rouge needs evaluation rows" in refused.stderr
+    assert f"evaluation score {rouge[-1][1]:.2f}" in done.stdout
+    refused = tune("--name", "s", "--set", "choose_by=loss", "--no-screen")
+    assert refused.returncode == 2 and "choose_by needs evaluation rows" in refused.stderr
 
 
 # -- an encoder-decoder -------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def test_a_long_dialogue_loses_turns_and_the_summary_nothing() -> None:
 
 def test_a_summary_longer_than_the_room_is_refused_by_name() -> None:
     adapter = make("chat", small(CHATML, bos=None), "ko-default")
-    with pytest.raises(ModelError, match=r"sample 'a': its summary alone takes 101 of 64 tokens"):
+    with pytest.raises(ModelError, match=r"row 1, sample 'a': its summary .* room for 64; use --set max_tokens="):
         build_texts(adapter, [Sample("a", "#Person1#: 네.", ("x" * 100,))], 64)
 
 
