@@ -51,3 +51,16 @@ def gibibytes(size: int) -> str:
 def moment(stamp: str) -> str:
     """A stored time for people: ``2026-11-23 07:07 UTC``."""
     return f"{stamp[:16].replace('T', ' ')} UTC"
+
+
+def size(count: int) -> str:
+    """A number of bytes for a person, in GB (1e9) or MB (1e6)."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person: ``45 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

@@ -77,7 +77,7 @@ def _version(name: str) -> str:
 
 
 def _machine(database: Path) -> Iterator[Diagnosis]:
-    from dsum_bench.engines.placement import size
+    from dsum_bench.figures import size
     from dsum_bench.machine import detect
 
     machine = detect()

@@ -14,8 +14,8 @@ from typing import Any
 
 from dsum_bench.engines import checkpoint
 from dsum_bench.engines.base import Tell
-from dsum_bench.engines.placement import size
 from dsum_bench.errors import ModelError, ModelSkipped, first_line
+from dsum_bench.figures import size
 from dsum_bench.spec import ModelSpec
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dsum_bench.errors import ModelSkipped
+from dsum_bench.figures import size
 from dsum_bench.machine import Gpu, Machine
 from dsum_bench.spec import Dtype, Placement, Quantization
 
@@ -74,8 +75,3 @@ def _first_fit(
     least = needs_bytes(params or 0, dtype, quantization, working)
     kind = dtype if quantization == "none" else quantization
     raise ModelSkipped(f"needs about {size(least)} of memory in {kind}; {what}")
-
-
-def size(count: int) -> str:
-    """A number of bytes for a person, in GB (1e9) or MB (1e6)."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

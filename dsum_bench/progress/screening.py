@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from dsum_bench.screening.durations import duration
+from dsum_bench.figures import duration
 from dsum_bench.spec import Finding, RunSpec
 
 PLAIN_EVERY = 30.0

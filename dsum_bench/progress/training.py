@@ -14,8 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from dsum_bench.engines.placement import size
-from dsum_bench.screening.durations import duration
+from dsum_bench.figures import duration, size
 
 PLAIN_EVERY = 30.0
 BARS = "▁▂▃▄▅▆▇█"

@@ -1,16 +1,8 @@
-"""Durations, for people and from what they type."""
+"""Durations as people type them."""
 
 from __future__ import annotations
 
 from dsum_bench.errors import UserError
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a person: ``45 s``, ``12 min``, ``3 h 20 min``."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def parse_duration(text: str) -> float:

@@ -145,7 +145,7 @@ def _settings(request: ScreenRequest, style: str, architecture: str) -> Sequence
 
 def announcement(candidates: Sequence[Candidate]) -> str:
     """What a sweep is about to fetch, '' for nothing: a whole zoo is more than many disks and evenings hold."""
-    from dsum_bench.engines.placement import size
+    from dsum_bench.figures import size
 
     fetched = [c.download_bytes for c in candidates if c.status == "ready" and c.download_bytes]
     if not fetched:

@@ -18,10 +18,10 @@ from dsum_bench.checks.base import RunOutputs
 from dsum_bench.errors import UserError, ending_reason, plugin_code
 from dsum_bench.executors.base import Event, Executor, JobEnded, Progress, events_of
 from dsum_bench.executors.signals import ending_signals
+from dsum_bench.figures import duration
 from dsum_bench.metrics.base import Metric
 from dsum_bench.metrics.bounds import scored_part
 from dsum_bench.plugins import Plugins
-from dsum_bench.screening.durations import duration
 from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
 from dsum_bench.screening.preflight import Candidate
 from dsum_bench.spec import Finding, Output, RunSpec, Sample

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil
 
-from dsum_bench.engines.placement import size
+from dsum_bench.figures import size
 from dsum_bench.spec import Placement
 from dsum_bench.training.params import TrainingParams
 

@@ -11,9 +11,9 @@ from typing import Any
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.adapters.build import build
 from dsum_bench.engines.base import Loaded, TrainableEngine
-from dsum_bench.engines.placement import size
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
+from dsum_bench.figures import size
 from dsum_bench.machine import detect
 from dsum_bench.metrics.choose import build as build_metric
 from dsum_bench.plugins import Plugins
