@@ -79,7 +79,7 @@ def test_a_model_is_downloaded_once_pinned_to_its_commit_and_then_needs_no_hub(d
     assert re.search(r"to be downloaded: \d+ MB for 1 model$", done.stderr, re.MULTILINE)
     assert any(line == f"GET /someone/good/resolve/{COMMIT}/model.safetensors" for line in dsum.asked)
     dsum.asked.clear()
-    again = dsum(*SWEEP[:3], "3", *SWEEP[4:], HF_HUB_OFFLINE="1")
+    again = dsum(*SWEEP[:4], "3", *SWEEP[5:], HF_HUB_OFFLINE="1")
     assert again.returncode == 0, again.stdout + again.stderr
     assert dsum.asked == [] and "to be downloaded" not in again.stderr
     assert dsum.rows("select count(*) from runs where status = 'done'") == [(2,)]
