@@ -163,7 +163,8 @@ def ours(folder: Path, work: Path, family: str, recipe: str, accumulate: int) ->
     trainer_class = Plugins(settings).trainers[recipe]
     batch = ROWS // accumulate // int(os.environ.get("WORLD_SIZE", "1"))
     params: dict[str, Any] = {"batch": batch, "accumulate": accumulate, "lr": PEAK, "schedule": "linear", "epochs": 6.0,
-              "warmup": 0.5, "max_grad_norm": 1.0, "weight_decay": 0.0, "optimizer": "adamw_torch"}  # fmt: skip
+              "warmup": 0.5, "max_grad_norm": 1.0, "weight_decay": 0.0, "optimizer": "adamw_torch",
+              "choose_by": "last"}  # fmt: skip
     if recipe != "full":
         params |= {"r": 4, "alpha": 8.0, "dropout": 0.0}
     trainer = trainer_class(trainer_class.Params(**params))

@@ -19,7 +19,7 @@ from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.engines.huggingface import OUT_OF_MEMORY
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
-from dsum_bench.training import checkpoints, sharding
+from dsum_bench.training import checkpoints
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.batches import Collator, Packed, decoder_inputs, packing, rows_of, seconds_per_batch
 from dsum_bench.training.curve import CurveCallback, points_of
@@ -77,7 +77,7 @@ def train(
         arguments = _arguments(job, trainer, engine, folder, bool(dev), figures)
         # The arguments made the processes of a distributed run wait for each other.
         last = _last(folder, arguments, lambda text: emit(Progress(job.id, text)))
-        measure = trainer.params.measure(bool(dev), sharding.asked())
+        measure = trainer.params.measure(bool(dev), score is None)
         keeper = Keeper(folder, measure, trainer.params.patience)
         loop = Stepping(
             model=network,

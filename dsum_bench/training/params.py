@@ -65,14 +65,14 @@ class TrainingParams:
         by_score = self.choose_by not in ("auto", "loss", "last")
         _check(not by_score or self.eval_rouge > 0, "choose_by", f"'{self.choose_by}' needs eval_rouge above 0")
 
-    def measure(self, evaluates: bool, sharded: bool) -> Literal["eval_loss", "eval_rouge"] | None:
+    def measure(self, evaluates: bool, silent: bool) -> Literal["eval_loss", "eval_rouge"] | None:
         """What the kept weights are chosen by; None for the last ones.
 
-        evaluates: whether there are evaluation rows. sharded: whether weights are split over processes.
+        evaluates: whether there are evaluation rows. silent: whether no summaries are written.
         """
         if not evaluates or self.choose_by == "last":
             return None
-        if self.choose_by == "loss" or not self.eval_rouge or sharded:
+        if self.choose_by == "loss" or not self.eval_rouge or silent:
             return "eval_loss"
         return "eval_rouge"
 
