@@ -13,6 +13,7 @@ from dsum_bench.cli import formatting
 from dsum_bench.cli.options import json_option, plugin_option, registry_option, results_option
 
 CACHE = "judge.db"
+DATABASE = "dsum.db"
 
 
 @click.command(short_help="Let a model judge the summaries of runs.")
@@ -58,7 +59,7 @@ def judge(
     output: Path | None,
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
-    database: Path,
+    results: Path,
     as_json: bool,
 ) -> None:
     """Let a model judge the summaries of finished RUNs on the same dialogues, each a run's key or its model's name.
@@ -72,6 +73,7 @@ def judge(
     from dsum_bench_judge.questions import markings, marks, material, pairings, votes
     from dsum_bench_judge.results import cost_of, judgement
 
+    database = results / DATABASE
     if ask == "pairs" and len(runs) < 2:
         raise UserError("choices are between runs: name two or more, or use --ask rubric")
     model = _model(judge_name, registry, plugin)
@@ -81,7 +83,7 @@ def judge(
     if output is not None and ask == "rubric":
         raise UserError("--output holds choices: leave --ask rubric out")
     with _progress(len(marking) + len(pairing)) as step:
-        found = asked(model, [*marking, *pairing], max_tokens, database.parent / CACHE, step)
+        found = asked(model, [*marking, *pairing], max_tokens, results / CACHE, step)
     answers = found.answers[: len(marking)], found.answers[len(marking) :]
     chosen = votes(judge_name, given, pairing, answers[1]) if pairing or (ask != "rubric" and len(runs) > 1) else []
     given_marks = marks(given, marking, answers[0]) if marking else {}

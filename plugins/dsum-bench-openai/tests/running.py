@@ -31,7 +31,7 @@ def write(
 
 
 def command(*more: str) -> list[str]:
-    return [sys.executable, "-m", "dsum_bench", "screen", "served", "--dataset", "d", *more]
+    return [sys.executable, "-m", "dsum_bench", "screen", "served", "--dataset", "d", "--no-controls", *more]
 
 
 def environment(**more: str) -> dict[str, str]:
