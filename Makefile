@@ -8,7 +8,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c c
 OFFLINE ?= 1
 DEMO ?= --limit 16 --set max_new_tokens=64
 
-.PHONY: demo check test lint bench docs clean
+.PHONY: demo check test lint pages bench docs clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dsum-bench needs Python 3.11 or newer")'
@@ -45,6 +45,12 @@ test: lint
 # While you work: everything that needs no network and trains nothing.
 check: lint
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup -m "not slow and not network"
+
+# The pages that are made from the code: help texts, docstrings, imports.
+pages: $(VENV)/.test
+	$(VENV)/bin/python tests/support/pages.py
+	$(VENV)/bin/python tests/support/python_page.py
+	$(VENV)/bin/python tests/support/architecture.py
 
 # Against what people would run instead, on two cores in about half an hour. DATA: dialogues as JSON lines. GPU=1: on a GPU too.
 bench: $(VENV)/.test
