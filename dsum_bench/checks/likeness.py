@@ -55,6 +55,8 @@ class TooGood(Check):
                 "error",
             )
         for signature, values in written.values.items():
+            if not signature.startswith("rouge"):
+                continue  # people's agreement is known by ROUGE; other metrics may be near their top for anybody
             means = [v["mean"] for v in values.values() if "mean" in v]
             if len(means) < ENOUGH:
                 continue
