@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Display:
     def live(self) -> bool:
         """Whether bars that redraw themselves can be shown. A forced colour does not make a pipe a terminal."""
         if self.console.is_jupyter:
-            return True
+            return find_spec("ipywidgets") is not None  # without it Rich draws no bar and warns of that
         return self.console.is_terminal and bool(getattr(self.console.file, "isatty", lambda: False)())
 
     def warn(self, text: str) -> None:

@@ -7,7 +7,10 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import nbformat
+import notebooks
 import pytest
 import tiny
 from commands import patience
@@ -63,12 +66,30 @@ def test_a_script_without_a_guard_runs_once_and_screens(folder: Path, given: str
     assert_screened(folder)
 
 
+def run_cell(folder: Path, source: str) -> list[Any]:
+    """Outputs of a notebook's only cell."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    notebooks.execute(notebook, folder)
+    return list(notebook.cells[0].outputs)
+
+
 def test_a_notebook_cell_screens(folder: Path) -> None:
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SCRIPT)])
-    nbclient.NotebookClient(notebook, timeout=int(patience()), resources={"metadata": {"path": str(folder)}}).execute()
+    run_cell(folder, SCRIPT)
     assert_screened(folder)
+
+
+NO_WIDGETS = """
+import sys
+sys.modules["ipywidgets"] = None
+from dsum_bench import Bench
+Bench().screen("lead-3", limit=2, controls=False)
+"""
+
+
+def test_a_notebook_without_widgets_shows_lines_instead_of_warnings(folder: Path) -> None:
+    said = "".join(output.get("data", {}).get("text/plain", "") for output in run_cell(folder, NO_WIDGETS))
+    assert "lead-3" in said and "done" in said
+    assert "warn" not in said
 
 
 OWN = """
