@@ -136,9 +136,13 @@ def _tokenizers(plugins: Plugins) -> Iterator[Diagnosis]:
 
 
 def _results(database: Path) -> Diagnosis:
-    from dsum_bench.store import reader
+    from dsum_bench.store import faults, reader
 
     try:
+        with reader.reading(database) as db:
+            wrong = faults.damage(db)
+        if wrong:
+            raise faults.damaged(database, wrong)
         boards = reader.boards(database)
     except UserError as error:
         there = database.exists()

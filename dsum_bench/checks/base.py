@@ -54,6 +54,10 @@ Answer = Finding | Sequence[Finding] | None
 """What a check says: nothing, one finding, or one for each signature."""
 
 
+NOTABLE = 0.01
+"""Below this share of the samples a warning is a note: 1 of 499 moves no mean by more than chance does."""
+
+
 class Check(ABC):
     """One way to be wrong. A subclass has at least one of ``data``, ``before`` and ``after``.
 
@@ -89,8 +93,14 @@ class Check(ABC):
     def found(
         self, text: str, hit: int = 0, total: int = 0, level: Level | None = None, signature: str = ""
     ) -> Finding:
-        """A finding of this check. Newlines in text become spaces, so that it is one line."""
-        return Finding(self.name, level or self.level, " ".join(text.split()), hit, total, self.mark, signature)
+        """A finding of this check. Newlines in text become spaces, so that it is one line.
+
+        A warning about less than 1 % of the samples (``hit`` of ``total``) becomes a note; an error stays one.
+        """
+        level = level or self.level
+        if level == "warning" and hit < NOTABLE * total:
+            level = "note"
+        return Finding(self.name, level, " ".join(text.split()), hit, total, self.mark, signature)
 
 
 def share(hit: int, total: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -90,7 +90,7 @@ class ScreenResult:
 class Running:
     """A run in progress. weight: characters of dialogue, a stand-in for work; seconds: spent generating.
     answered: finished samples that were not refused. looked: whether the early outputs were checked; told: names of the
-    checks whose findings were told."""
+    checks whose findings were told; early: check -> finding that the first outputs showed."""
 
     candidate: Candidate
     run_id: str
@@ -104,6 +104,7 @@ class Running:
     peak_memory: int = 0
     looked: bool = False
     told: set[str] = field(default_factory=set)
+    early: dict[str, Finding] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -293,7 +294,9 @@ class Sweep:
         state.looked = True
         faults: list[str] = []
         written = RunOutputs(state.candidate.run, self.by_id, self.store.outputs(state.run_id), complete=False)
-        self._tell_findings(state, runner.early(self.plugins, written, faults.append), faults)
+        findings = runner.early(self.plugins, written, faults.append)
+        state.early = {f.check: f for f in findings}
+        self._tell_findings(state, findings, faults)
 
     def _look(self, state: Running, complete: bool) -> None:
         """Check everything a run has written, and keep what is found with it."""
@@ -311,7 +314,18 @@ class Sweep:
         faults: list[str] = []
         findings = runner.after(self.plugins, written, state.candidate.control, faults.append)
         self.store.keep_findings(state.run_id, "after", runner.stored(self.plugins, findings))
+        self._take_back(state, findings)
         self._tell_findings(state, findings, faults)
+
+    def _take_back(self, state: Running, findings: Sequence[Finding]) -> None:
+        """Say which early findings no longer hold over everything that was written."""
+        last = {f.check: f for f in reversed(findings)}  # the gravest of each check comes first
+        for check, early in state.early.items():
+            now = last.get(check)
+            if now is None or now.level == "note":
+                text = f"the early {early.level} no longer holds over all {state.done} samples"
+                told = f"{text}: {now.text}" if now else text
+                self.observer.found(state.candidate.run, replace(early, level="note", text=told))
 
     def _tell_findings(self, state: Running, findings: Sequence[Finding], faults: Sequence[str]) -> None:
         for fault in faults:

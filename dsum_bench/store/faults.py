@@ -10,6 +10,25 @@ from dsum_bench.errors import UserError
 ELSEWHERE = "or name another folder with --results"
 
 
+def damage(db: sqlite3.Connection) -> str:
+    """What SQLite finds wrong with the pages of a database (``pragma quick_check``), in its words; '' for nothing."""
+    try:
+        found = str(db.execute("pragma quick_check(1)").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        return str(error)
+    return "" if found == "ok" else " ".join(found.replace("*** in database main ***", "").split())
+
+
+def damaged(path: Path, what: str) -> UserError:
+    """The answer to a database with damaged pages. Writing on could lose what can still be read."""
+    return UserError(
+        f"{path} is damaged ({what}): nothing was written to it. Keep a copy of the file; "
+        f"`sqlite3 {path} .recover | sqlite3 NEW.db` saves what can be read. Move it away {ELSEWHERE}"
+    )
+
+
 def explain(path: Path, error: sqlite3.Error) -> Exception:
     """The UserError for an error of the file or disk; the error itself when our own code is at fault."""
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError | sqlite3.InterfaceError):

@@ -20,6 +20,7 @@ from dsum_bench.languages import main_metric
 from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.lock import is_held, show_interrupted
+from dsum_bench.store.older import show_missing
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
 
@@ -398,6 +399,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
             db.row_factory = sqlite3.Row
             db.execute("begin")
             _check(path, db)
+            show_missing(db)
             if not held and not is_held(path):  # a writer may have ended before, or begun after, what is seen here
                 show_interrupted(db)
             yield db

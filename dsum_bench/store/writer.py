@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from dsum_bench.errors import INTERRUPTED, UserError
 from dsum_bench.fingerprints import run_id
 from dsum_bench.spec import Finding, Output, RunSpec
-from dsum_bench.store.faults import ELSEWHERE, explain
+from dsum_bench.store.faults import ELSEWHERE, damage, damaged, explain
 from dsum_bench.store.lock import lock_file
 from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
 from dsum_bench.store.schema import COUNTS, STEPS, migrations
@@ -77,7 +77,7 @@ class Store:
         Runs that a killed process left ``running`` become ``partial``: with the lock held, nobody is running them.
 
         Raises:
-            UserError: another writer has it, it cannot be written, is not a results database, or is a newer one.
+            UserError: another writer has it, it cannot be written, is not a results database, is damaged, or a newer one.
         """
         lock = _lock(path, wait)
         try:
@@ -307,6 +307,9 @@ class Store:
         """Check that the file is ours, bring its tables up to date and load what is cached."""
         chain = migrations()
         with self._explained():
+            wrong = damage(self._db.conn)
+            if wrong:
+                raise damaged(self.path, wrong)
             applied = {migration.name for migration in chain.applied(self._db)}
             _check_owner(self.path, self._db, applied, {step.__name__ for step in STEPS})
             self._db.enable_wal()
