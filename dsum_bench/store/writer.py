@@ -77,7 +77,7 @@ class Store:
         Runs that a killed process left ``running`` become ``partial``: with the lock held, nobody is running them.
 
         Raises:
-            UserError: another writer has it, it cannot be written, is not a results database, is damaged, or a newer one.
+            UserError: another writer has it, it cannot be written, is not a results database, is damaged, or newer.
         """
         lock = _lock(path, wait)
         try:
