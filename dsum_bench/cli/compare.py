@@ -44,6 +44,11 @@ def compare(
     Prints for every pair the difference of the means with its 95 % interval and the p of a paired permutation test,
     both corrected for the number of pairs, and the samples that differ most. Where the runs stand on a board with
     others, p corrected for all pairs of that board is printed, too.
+
+    \b
+    Examples:
+      dsum-bench compare ours kobart
+      dsum-bench compare ours theirs kobart --metric facts
     """
     names = (a, b, *more)
     if len(names) > len(ascii_uppercase):

@@ -15,7 +15,13 @@ from dsum_bench.cli.options import command, json_option, open_bench, plugin_opti
 @plugin_option
 @results_option
 def datasets(as_json: bool, results: Path, registry: tuple[Path, ...], plugin: tuple[str, ...]) -> None:
-    """List the datasets of the registry with the samples of each split."""
+    """List the datasets of the registry with the samples of each split.
+
+    \b
+    Examples:
+      dsum-bench datasets
+      dsum-bench datasets --json
+    """
     from dsum_bench.cli import formatting
 
     bench = open_bench(results, registry, plugin, as_json)

@@ -36,6 +36,11 @@ def doctor(
     """Show what this machine can run: packages, GPU, memory, disk, hub, tokenizers of metrics, plugins, results.
 
     Exit code: 0 all that is needed works, 1 something needed is broken, or a stored score differs.
+
+    \b
+    Examples:
+      dsum-bench doctor
+      dsum-bench doctor --verify-metrics
     """
     found = open_bench(results, registry, plugin, as_json=True).doctor(verify_metrics)
     if as_json:

@@ -53,6 +53,11 @@ def leaderboard(
     Each such set is a table of its own, with the 95 % interval of the mean that ranks and a blank line where all runs
     below differ significantly from the first of the block above, corrected for the number of runs. Below the table:
     the smallest difference its dialogues can detect, and what is unfinished, failed or was skipped, and why.
+
+    \b
+    Examples:
+      dsum-bench leaderboard --dataset samples-ko
+      dsum-bench leaderboard --format csv > board.csv
     """
     database = open_bench(results).database
     chosen = reader.metrics(database) if all_metrics else [metric]

@@ -17,7 +17,13 @@ from dsum_bench.cli.options import command, json_option, open_bench, plugin_opti
 @plugin_option
 @results_option
 def models(notes: bool, as_json: bool, results: Path, registry: tuple[Path, ...], plugin: tuple[str, ...]) -> None:
-    """List the model zoo: the shipped registry, plugins, your own registry files and what you trained."""
+    """List the model zoo: the shipped registry, plugins, your own registry files and what you trained.
+
+    \b
+    Examples:
+      dsum-bench models
+      dsum-bench models --notes
+    """
     from dsum_bench.cli import formatting
 
     bench = open_bench(results, registry, plugin, as_json)

@@ -47,6 +47,11 @@ def plot(
     topics        mean by topic
     lengths       mean by length of the dialogue
     curve         --of loss, eval_loss, ... of all trainings
+
+    \b
+    Examples:
+      dsum-bench plot forest
+      dsum-bench plot tradeoff --of seconds -o tradeoff.svg
     """
     bench = open_bench(results)
     if output is not None:

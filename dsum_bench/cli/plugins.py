@@ -14,6 +14,11 @@ def plugins(as_json: bool, plugin: tuple[str, ...]) -> None:
     """List plugins with version, import time and what each registers.
 
     DSUM_BENCH_LOAD_PLUGINS names the installed plugins to load; empty loads none.
+
+    \b
+    Examples:
+      dsum-bench plugins
+      dsum-bench plugins --json
     """
     from dsum_bench.cli import formatting
 

@@ -40,6 +40,11 @@ def report(
     """Write an HTML file with boards, charts, every sample and every run.
 
     The file needs no network and nothing beside it: open it from disk, send it, keep it.
+
+    \b
+    Examples:
+      dsum-bench report -o results/report.html
+      dsum-bench report --markdown --dataset samples-ko
     """
     bench = open_bench(results)
     if markdown:

@@ -34,6 +34,10 @@ def rescore(
     It needs the dialogues and references that `screen` stores; of runs that were screened without them it says so.
 
     Exit code: 0 all scored, 1 some run could not be, 2 wrong usage or input.
+
+    \b
+    Example:
+      dsum-bench rescore --metric facts
     """
 
     def tell(done: Rescored) -> None:

@@ -29,6 +29,11 @@ def runs(words: tuple[str, ...], results: Path, status: str | None, metric: str 
     """List runs: key, name, model, what tells it from others of its model, data, status, score.
 
     WORDS leave only the runs in whose description all of them stand, such as `kobart beam4 dev`.
+
+    \b
+    Examples:
+      dsum-bench runs
+      dsum-bench runs kobart beam4 --status done
     """
     database = open_bench(results).database
     found = reader.runs(database)
@@ -77,7 +82,12 @@ def _mean(record: RunRecord, metric: str | None) -> str:
 @click.argument("name")
 @results_option
 def rename(run: str, name: str, results: Path) -> None:
-    """Call RUN by NAME, under which every command finds it from then on; '' takes the name away."""
+    """Call RUN by NAME, under which every command finds it from then on; '' takes the name away.
+
+    \b
+    Example:
+      dsum-bench rename 0123abcd baseline
+    """
     record = open_bench(results).rename(run, name)
     click.echo(f"{record.row.run_id} ({record.row.model}) {f'is called {name}' if name else 'has no name now'}")
 
@@ -87,7 +97,12 @@ def rename(run: str, name: str, results: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @results_option
 def delete(runs: tuple[str, ...], yes: bool, results: Path) -> None:
-    """Delete each RUN with its summaries and scores, and dialogues that no other run is of."""
+    """Delete each RUN with its summaries and scores, and dialogues that no other run is of.
+
+    \b
+    Example:
+      dsum-bench delete baseline
+    """
     bench = open_bench(results)
     records = {r.row.run_id: r for r in (bench.run(run) for run in runs)}
     for record in records.values():
@@ -106,6 +121,10 @@ def merge(other: Path, results: Path) -> None:
 
     A run that both have gets the samples and scores that it lacks here; what is here already stays as it is. Nothing
     is merged where a run of one key has other dialogues, references or another kind.
+
+    \b
+    Example:
+      dsum-bench merge ../other/results
     """
     done = open_bench(results).merge(other)
     click.echo(
@@ -125,7 +144,12 @@ def merge(other: Path, results: Path) -> None:
 )
 @results_option
 def export_runs(runs: tuple[str, ...], output: Path, results: Path) -> None:
-    """Write each RUN to a database of its own, with summaries, scores, findings and dialogues; `merge` reads it."""
+    """Write each RUN to a database of its own, with summaries, scores, findings and dialogues; `merge` reads it.
+
+    \b
+    Example:
+      dsum-bench export-runs ours kobart -o shared
+    """
     bench = open_bench(results)
     file = bench.export_runs(runs, output)
     count = len({bench.run(run).row.run_id for run in runs})

@@ -51,6 +51,11 @@ def show(
     """Show RUN: a run's key or its beginning, its name, its model's name, or a few words that describe it.
 
     With --sample ID, show that sample with the summary of RUN, or of every run, the best first.
+
+    \b
+    Examples:
+      dsum-bench show gemma3-270m
+      dsum-bench show --sample dev_0
     """
     bench = open_bench(results)
     database = bench.database

@@ -25,6 +25,11 @@ def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, brows
 
     With --vote A B ..., people choose between the summaries of two runs without seeing which is which; sides and order
     are drawn for each voter, a vote can be broken off and resumed, and `dsum-bench votes FILE` counts it.
+
+    \b
+    Examples:
+      dsum-bench view
+      dsum-bench view --vote ours kobart
     """
 
     def tell(address: str) -> None:

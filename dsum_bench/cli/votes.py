@@ -35,6 +35,10 @@ def votes(files: tuple[Path, ...], results: Path, as_json: bool) -> None:
 
     A file of votes is CSV with the columns voter, sample_id, first, second (the runs, in the order shown) and choice
     (first, second or tie). Voters whose names begin with judge: are models; all others are people.
+
+    \b
+    Example:
+      dsum-bench votes votes.csv
     """
     found = open_bench(results).votes(files)
     if as_json:
