@@ -1,7 +1,8 @@
 """The documentation as a site: `make docs`. Sphinx reads the same Markdown that a repository browser shows."""
 
 project = "dsum-bench"
-extensions = ["myst_parser"]
+extensions = ["myst_nb"]
+nb_execution_mode = "off"  # outputs are stored; tests/docs/test_notebook.py runs the cells
 html_theme = "furo"
 html_title = "dsum-bench"
 myst_heading_anchors = 4

@@ -359,6 +359,9 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for page in ALL:
         made = tmp_path / "site" / Path(page).relative_to("docs").with_suffix(".html")
         assert made.is_file(), page
+    for page in ("notebook", "notebook.ko"):
+        made = tmp_path / "site" / "tutorial" / f"{page}.html"
+        assert "cell_output" in made.read_text(encoding="utf-8"), f"{page}: no outputs"
 
 
 def wrong_registry(text: str, folder: Path) -> str:

@@ -137,13 +137,13 @@ def wrong_blocks(text: str, folder: Path, registry: Callable[[str], str]) -> lis
     JSON lines that are no samples, commands that the command line does not take.
 
     Args:
-        folder: an empty one, where files that commands name are made.
+        folder: an empty one, where Python runs and files that commands name are made.
         registry: gives what is wrong with a registry, '' when nothing is.
     """
     wrong = [f"language '{m['language']}'" for m in FENCE.finditer(text)
              if m["language"] not in OUTPUT | {"toml", "python", "jsonl"}]  # fmt: skip
     wrong += [problem for code in blocks(text, "toml") if (problem := _wrong_toml(code, registry))]
-    wrong += [problem for code in blocks(text, "python") if (problem := _wrong_python(code))]
+    wrong += [problem for code in blocks(text, "python") if (problem := _wrong_python(code, folder))]
     for code in blocks(text, "jsonl"):
         wrong += [line for line in code.splitlines() if not {"id", "dialogue"} <= json.loads(line).keys()]
     typed = [found.replace("\\\n", " ") for found in COMMAND.findall(prose(text))]
@@ -161,11 +161,15 @@ def _wrong_toml(code: str, registry: Callable[[str], str]) -> str:
     return registry(code) if tables.keys() & SPECS else "" if "project" in tables else f"TOML of nothing: {code}"
 
 
-def _wrong_python(code: str) -> str:
+def _wrong_python(code: str, folder: Path) -> str:
+    before = Path.cwd()
+    os.chdir(folder)
     try:
         exec(compile(code, "block", "exec"), {"__name__": "block"})
     except Exception as error:
         return f"Python: {type(error).__name__}: {error}"
+    finally:
+        os.chdir(before)
     return ""
 
 

@@ -46,8 +46,13 @@ def execute(notebook: Any, folder: Path) -> Any:
 
 def shown(cell: Any) -> list[str]:
     """What a cell printed and the text of what it returned."""
-    outputs = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+    outputs = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in without_stderr(cell))
     return [text for text in outputs if text]
+
+
+def without_stderr(cell: Any) -> list[Any]:
+    """Outputs of a cell but for what libraries say of this machine, such as that ipywidgets is not installed."""
+    return [output for output in cell.outputs if output.get("name") != "stderr"]
 
 
 def write(notebook: Any, file: Path) -> None:
@@ -62,6 +67,8 @@ def main() -> None:
     english, korean = read(ENGLISH), read(KOREAN)
     with tempfile.TemporaryDirectory() as folder:
         execute(english, Path(folder))
+    for cell in code(english):
+        cell.outputs = without_stderr(cell)
     for cell, ours in zip(code(korean), code(english), strict=True):
         cell.update(source=ours.source, outputs=ours.outputs, execution_count=ours.execution_count)
         cell.metadata = ours.metadata
