@@ -16,7 +16,9 @@ import pytest
 def test_the_notebook_runs_from_an_empty_folder_and_shows_what_comes_out(tmp_path: Path) -> None:
     stored = notebooks.read(notebooks.ENGLISH)
     fresh = notebooks.execute(notebooks.read(notebooks.ENGLISH), tmp_path)
-    repeatable = [i for i, cell in enumerate(notebooks.code(fresh)) if notebooks.REPEATABLE in cell.metadata.tags]
+    repeatable = [
+        i for i, cell in enumerate(notebooks.code(fresh)) if notebooks.REPEATABLE in cell.metadata.get("tags", ())
+    ]
     assert len(repeatable) >= 4
     for i in repeatable:
         assert notebooks.shown(notebooks.code(fresh)[i]) == notebooks.shown(notebooks.code(stored)[i])
