@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 from io import TextIOWrapper
-from pathlib import Path
 from typing import Any
 
 import click
@@ -123,8 +122,23 @@ def _has_plugins() -> bool:
     """
     if os.environ.get("DSUM_BENCH_LOAD_PLUGINS") == "":
         return False
-    metadata = (file for folder in sys.path for file in Path(folder).glob("*.dist-info/entry_points.txt"))
-    return any(b"[dsum_bench]" in file.read_bytes() for file in metadata)
+    return any(b"[dsum_bench]" in _entry_points(folder) for path in sys.path for folder in _distributions(path))
+
+
+def _distributions(path: str) -> list[str]:
+    try:
+        with os.scandir(path or ".") as entries:
+            return [entry.path for entry in entries if entry.name.endswith(".dist-info")]
+    except OSError:
+        return []
+
+
+def _entry_points(folder: str) -> bytes:
+    try:
+        with open(f"{folder}/entry_points.txt", "rb", buffering=0) as file:  # noqa: PTH123 (pathlib takes longer)
+            return file.read()
+    except OSError:
+        return b""
 
 
 @click.group(
