@@ -103,7 +103,7 @@ def screen(
         return
     result = bench.screen(names, **options)
     print_result(result, as_json)
-    context.exit(exit_code(result, named=not all_models))
+    context.exit(exit_code(result, models))
 
 
 def print_result(result: ScreenResult, as_json: bool) -> None:
@@ -118,12 +118,12 @@ def print_result(result: ScreenResult, as_json: bool) -> None:
     click.echo(f"{counts}; see: dsum-bench leaderboard{where(result.results)}")
 
 
-def exit_code(result: ScreenResult, named: bool) -> int:
-    """0, 1 or 2 for the shell. named: the models were named one by one, so a skipped one is missed."""
-    models = [run for run in result.runs if not run.control] or list(result.runs)
-    if all(run.status == "failed" and not run.began for run in models):
+def exit_code(result: ScreenResult, named: Sequence[str]) -> int:
+    """0, 1 or 2 for the shell. named: models that were named one by one, so that a skipped one is missed."""
+    asked = [run for run in result.runs if run.model in named] or list(result.runs)
+    if all(run.status == "failed" and not run.began for run in asked):
         return 2  # nothing could begin, and every reason is a fault of the input
-    missed = named and any(run.status == "skipped" for run in models)
+    missed = bool(named) and any(run.status == "skipped" for run in asked)
     ended_early = any(run.status in ("failed", "partial") for run in result.runs)
     return int(ended_early or missed or bool(result.broken_metrics))
 

@@ -360,7 +360,7 @@ def test_a_check_that_raises_loses_only_its_own_finding(swept: Path) -> None:
 def test_findings_are_marks_on_the_board_and_sentences_in_show(swept: Path) -> None:
     board = Dsum(swept)("leaderboard").stdout
     (line,) = [row for row in board.splitlines() if row.split()[1:2] == ["header-cut"]]
-    assert line.split()[-1] == "H"
+    assert line.split()[-1] == "Hd"  # what is cut from the right is the header and the end of the dialogue
     assert "H header-cut" in board
     shown = " ".join(Dsum(swept)("show", "header-cut", "--samples", "0").stdout.split())
     assert "error [header-cut] " in shown and "the adapter cuts prompts from the right" in shown
@@ -371,7 +371,7 @@ def test_check_finds_without_generating_what_screen_finds_before(swept: Path) ->
     done = Dsum(swept)("check", "header-cut", "clean", "end-tokens", "--json")
     assert done.returncode == 1, done.stderr
     found = {m["model"]: [f["check"] for f in m["findings"]] for m in json.loads(done.stdout)}
-    assert found == {"header-cut": ["header-cut"], "clean": [], "end-tokens": ["end-tokens"]}
+    assert found == {"header-cut": ["header-cut", "dialogue-cut"], "clean": [], "end-tokens": ["end-tokens"]}
 
 
 @pytest.mark.slow

@@ -95,6 +95,7 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
         python,
         tmp_path,
         "screen",
+        "--no-controls",
         "exaone-tiny",
         "--dataset",
         "samples-ko",

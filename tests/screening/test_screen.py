@@ -279,7 +279,7 @@ def test_a_log_folder_that_cannot_be_written_fails_the_model_not_the_sweep(dsum:
 @pytest.mark.xdist_group("models")
 @pytest.mark.parametrize("model", ["smollm2-135m", "gemma3-270m"])
 def test_a_real_model_reads_and_writes(dsum: Dsum, tmp_path: Path, model: str) -> None:
-    done = dsum("screen", model, "--limit", "2", "--set", "max_new_tokens=24")
+    done = dsum("screen", "--no-controls", model, "--limit", "2", "--set", "max_new_tokens=24")
     assert done.returncode == 0, done.stdout + done.stderr
     found = rows(tmp_path, "select summary, prompt_tokens, new_tokens, finish from outputs")
     assert len(found) == 2
