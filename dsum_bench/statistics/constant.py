@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dsum_bench.spec import Finding, Level
-from dsum_bench.statistics.paired import Values
+
+if TYPE_CHECKING:
+    from dsum_bench.statistics.paired import Values
 
 NAME = "not-above-constant"
 MARK = "A"
