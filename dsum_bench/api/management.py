@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsum_bench.api.results import Results
-from dsum_bench.api.workspace import DATABASE, Workspace
+from dsum_bench.api.workspace import DATABASE
 
 if TYPE_CHECKING:
     from dsum_bench.screening.rescore import Rescored
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dsum_bench.store.records import RunRecord
 
 
-class Management(Workspace, Results):
+class Management(Results):
     """What changes stored runs without generating anything."""
 
     def rename(self, run: str, name: str) -> RunRecord:

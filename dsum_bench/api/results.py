@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dsum_bench.api.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,13 +15,8 @@ if TYPE_CHECKING:
     from dsum_bench.store.training import Training
 
 
-class Results:
+class Results(Workspace):
     """The readers of a bench; they need its database alone."""
-
-    @property
-    def database(self) -> Path:
-        """The results database."""
-        raise NotImplementedError
 
     def boards(self, metric: str | None = None, dataset: str | None = None, split: str | None = None) -> list[Board]:
         """The boards of one metric as the leaderboard prints them; ``leaderboard`` gives them as a DataFrame."""
