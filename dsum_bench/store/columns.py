@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsum_bench.store import scores
 from dsum_bench.store.reader import reading
 
 IDS = """
@@ -19,7 +19,6 @@ select sample_id, summary, nullif(output, summary) as output, prompt_tokens, new
     trimmed_turns, trimmed_chars, {note}
 from outputs where run_id = ?
 """
-VALUES = "select signature_id, measure, sample_id, value from scores where run_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,12 @@ def score_columns(
     with reading(path) as db:
         names = {row["id"]: row["signature"] for row in db.execute("select id, signature from signatures")}
         for run in runs:
-            found: dict[tuple[int, str], array[float]] = defaultdict(lambda: empty[:])
-            for signature, measure, sample, value in db.execute(VALUES, [run]):
-                if sample in places:
-                    found[signature, measure][places[sample]] = value
-            yield run, {(names[signature], measure): column for (signature, measure), column in found.items()}
+            part = scores.of_run(db, run)
+            at = [places.get(sample) for sample in part.samples]
+            found = {}
+            for (signature, measure), values in part.columns.items():
+                found[names[signature], measure] = column = empty[:]
+                for place, value in zip(at, values, strict=True):
+                    if place is not None:
+                        column[place] = value
+            yield run, found

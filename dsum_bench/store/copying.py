@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dsum_bench.errors import UserError
+from dsum_bench.store import scores
 from dsum_bench.store.reader import reading
 from dsum_bench.store.writer import Store
 
 MUST_EQUAL = ("model", "kind", "dataset_fingerprint", "references_fingerprint", "n_samples")
 RUN_TABLES = ("outputs", "findings")
-SCORES = """
-select scores.*, signature from scores join signatures on signatures.id = signature_id where run_id = ?
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,15 @@ def _copy_run(
     for table in RUN_TABLES:
         _insert(ours, table, [dict(r) for r in theirs.execute(f"select * from {table} where run_id = ?", [run["id"]])])
     told = {r[0]: r[1] for r in theirs.execute("select sample_id, summary from outputs where run_id = ?", [run["id"]])}
-    scores = []
-    for row in map(dict, theirs.execute(SCORES, [run["id"]])):
-        del row["signature"]
-        # Scores belong to a text: where the two have written different ones, ours keeps its own.
-        if mine.get(row["sample_id"], told[row["sample_id"]]) == told[row["sample_id"]]:
-            scores.append(row | {"signature_id": signatures[row["signature_id"]]})
-    _insert(ours, "scores", scores)
+    # Scores belong to a text: where the two have written different ones, ours keeps its own.
+    same = {sample for sample, summary in told.items() if mine.get(sample, summary) == summary}
+    known = {row[:3] for row in scores.rows_of(scores.of_run(ours, run["id"]))}
+    rows = (
+        (sample, signatures[number], measure, value)
+        for sample, number, measure, value in scores.rows_of(scores.of_run(theirs, run["id"]))
+        if sample in same
+    )
+    scores.add(ours, run["id"], scores.part_of(row for row in rows if row[:3] not in known))
     means = [dict(row) for row in theirs.execute("select * from aggregates where run_id = ?", [run["id"]])]
     added = ours.total_changes - before
     _insert(ours, "aggregates", [row | {"signature_id": signatures[row["signature_id"]]} for row in means])
@@ -118,7 +118,7 @@ def _signatures(theirs: sqlite3.Connection, ours: sqlite3.Connection) -> dict[in
 
 
 def _copy_samples(runs: Sequence[Mapping[str, Any]], theirs: sqlite3.Connection, ours: sqlite3.Connection) -> None:
-    if not theirs.execute("select 1 from sqlite_master where name = 'samples'").fetchone():
+    if not _has(theirs, "samples"):
         return
     for data, references in {(run["dataset_fingerprint"], run["references_fingerprint"]) for run in runs}:
         sql = "select * from samples where dataset_fingerprint = ? and references_fingerprint = ?"
@@ -131,6 +131,8 @@ def _copy_samples(runs: Sequence[Mapping[str, Any]], theirs: sqlite3.Connection,
 
 
 def _copy_trainings(theirs: sqlite3.Connection, ours: sqlite3.Connection) -> list[str]:
+    if not _has(theirs, "trainings"):
+        return []
     known = {row[0] for row in ours.execute("select id from trainings")}
     rows = [dict(row) for row in theirs.execute("select * from trainings") if row["id"] not in known]
     _insert(ours, "trainings", rows)
@@ -138,6 +140,11 @@ def _copy_trainings(theirs: sqlite3.Connection, ours: sqlite3.Connection) -> lis
         log = theirs.execute("select * from training_log where training_id = ?", [row["id"]])
         _insert(ours, "training_log", [dict(point) for point in log])
     return [row["id"] for row in rows]
+
+
+def _has(db: sqlite3.Connection, table: str) -> bool:
+    """Whether the version that wrote a database knew a table."""
+    return db.execute("select 1 from sqlite_master where name = ?", [table]).fetchone() is not None
 
 
 def _insert(db: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsum_bench.errors import UserError, suggestion
+from dsum_bench.store import scores
 from dsum_bench.store.groups import values
 from dsum_bench.store.reader import boards, reading
 from dsum_bench.store.records import RunRecord, SignatureScores
@@ -16,12 +17,7 @@ from dsum_bench.store.records import RunRecord, SignatureScores
 if TYPE_CHECKING:
     from dsum_bench.statistics import AllPairs, Interval, Smallest
 
-SAMPLES = """
-select o.sample_id as sample_id, s.value as score, o.summary as summary
-from outputs o join scores s on s.run_id = o.run_id and s.sample_id = o.sample_id
-where o.run_id = ? and s.measure = ? and s.signature_id = (select id from signatures where signature = ?)
-order by o.position, o.sample_id
-"""
+SUMMARIES = "select sample_id, summary from outputs where run_id = ? order by position, sample_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +134,12 @@ def together(path: Path, runs: Sequence[RunRecord], metric: str, measure: str) -
         raise UserError(f"metric '{metric}' has no measure '{measure}'{suggestion(measure, signature.means)}")
     by_run: list[dict[str, tuple[float, str]]] = []
     with reading(path) as db:
+        sql = "select id from signatures where signature = ?"
+        number = db.execute(sql, [signature.signature]).fetchone()[0]
         for record in runs:
-            rows = db.execute(SAMPLES, [record.row.run_id, measure, signature.signature])
-            by_run.append({row["sample_id"]: (row["score"], row["summary"]) for row in rows})
+            known = scores.by_sample(scores.of_run(db, record.row.run_id), number)
+            rows = db.execute(SUMMARIES, [record.row.run_id])
+            by_run.append({row["sample_id"]: (known[row["sample_id"]][measure], row["summary"]) for row in rows})
     samples = (
         SampleOfRuns(i, tuple(run[i][0] for run in by_run), tuple(run[i][1] for run in by_run)) for i in by_run[0]
     )

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.languages import main_metric
+from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.lock import is_held, show_interrupted
@@ -43,12 +44,7 @@ FINDINGS = """
 select * from findings
 order by run_id, case level when 'error' then 0 when 'warning' then 1 else 2 end, stage desc, position
 """
-SCORES = """
-select sample_id, measure, value, measures from scores join signatures on signatures.id = signature_id
-where run_id = :run and signature_id = (
-    select max(signature_id) from scores join signatures on signatures.id = signature_id
-    where run_id = :run and metric = :metric)
-"""
+SIGNATURES = "select id, measures from signatures where metric = ? order by id desc"
 
 
 class Dialogues(NamedTuple):
@@ -136,15 +132,24 @@ def samples(
     """
     with reading(path) as db:
         rows = db.execute("select * from outputs where run_id = ? order by position, sample_id", [run_id]).fetchall()
-        scores: dict[str, dict[str, float]] = defaultdict(dict)
-        metric = metric or _main_metric(db, run_id)
-        for score in _in_order(db.execute(SCORES, {"run": run_id, "metric": metric}).fetchall()):
-            scores[score["sample_id"]][score["measure"]] = score["value"]
+        scores = _scores(db, run_id, metric or _main_metric(db, run_id))
     found = [_sample(row, scores.get(row["sample_id"], {})) for row in rows]
     if order != "position":
         sign = -1.0 if order == "best" else 1.0
         found.sort(key=lambda s: sign * overall(s.scores) if s.scores else float("inf"))
     return found[:limit]
+
+
+def _scores(db: sqlite3.Connection, run_id: str, metric: str) -> Mapping[str, Mapping[str, float]]:
+    """Of each sample, the values of a metric's latest signature."""
+    part = stored_scores.of_run(db, run_id)
+    known = {number for number, _ in part.columns}
+    for number, measures in db.execute(SIGNATURES, [metric]):
+        if number in known:
+            found = stored_scores.by_sample(part, number)
+            order = _order(measures, {measure for values in found.values() for measure in values})
+            return {sample: {m: values[m] for m in order if m in values} for sample, values in found.items()}
+    return {}
 
 
 def usual_metric(path: Path, run_id: str) -> str:
@@ -360,10 +365,13 @@ def _in_order(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
     """Rows of one signature by the order in which its measures are shown."""
     if not rows:
         return []
-    order = tuple(
-        dict.fromkeys((*json.loads(rows[0]["measures"]), *MEASURE_ORDER, *sorted(r["measure"] for r in rows)))
-    )
+    order = _order(rows[0]["measures"], (row["measure"] for row in rows))
     return sorted(rows, key=lambda row: order.index(row["measure"]))
+
+
+def _order(declared: str, measures: Iterable[str]) -> tuple[str, ...]:
+    """The order in which measures are shown. declared: what their signature says of it, as JSON."""
+    return tuple(dict.fromkeys((*json.loads(declared), *MEASURE_ORDER, *sorted(measures))))
 
 
 def _record(found: _Run, spec: Mapping[str, Any]) -> RunRecord:

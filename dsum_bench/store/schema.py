@@ -250,6 +250,35 @@ def m009_student_intervals(db: Database) -> None:
     db.conn.executemany(RENEW, rows)
 
 
+SCORE_PARTS = """
+create table score_parts (
+    id integer primary key,
+    run_id text not null references runs (id) on delete cascade,
+    samples text not null
+);
+create index score_parts_run on score_parts (run_id);
+
+create table score_columns (
+    part_id integer not null references score_parts (id) on delete cascade,
+    signature_id integer not null references signatures (id),
+    measure text not null,
+    data blob not null,
+    primary key (part_id, signature_id, measure)
+);
+"""
+SCORE_ROWS = "select sample_id, signature_id, measure, value from scores where run_id = ?"
+
+
+def m010_score_parts(db: Database) -> None:
+    """Scores by columns instead of a row a value with its names as text: a fifth of the size, read at once."""
+    from dsum_bench.store import scores
+
+    db.executescript(SCORE_PARTS)
+    for (run_id,) in db.execute("select id from runs").fetchall():
+        scores.add(db.conn, run_id, scores.part_of(db.execute(SCORE_ROWS, [run_id])))
+    db.execute("drop table scores")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -260,6 +289,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m007_signed_findings,
     m008_run_names,
     m009_student_intervals,
+    m010_score_parts,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

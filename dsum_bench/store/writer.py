@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from dsum_bench.errors import INTERRUPTED, UserError
 from dsum_bench.fingerprints import run_id
 from dsum_bench.spec import Finding, Output, RunSpec
+from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.faults import ELSEWHERE, damage, damaged, explain
 from dsum_bench.store.lock import lock_file
 from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
@@ -33,14 +34,12 @@ LOCK_SECONDS = 1.0
 """For longer than a reader holds the lock, and shorter than anybody waits for in vain."""
 
 ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-ADD_SCORE = "insert or ignore into scores values (?, ?, ?, ?, ?)"
 ADD_AGGREGATE = (
     "insert into aggregates (run_id, signature_id, measure, mean, n, low, high) values (?, ?, ?, ?, ?, ?, ?)"
 )
 ADD_FINDING = "insert into findings values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-VALUES = """
-select signature_id, sample_id, measure, value from scores join outputs using (run_id, sample_id)
-where run_id = ? order by signature_id, position, sample_id
+KNOWN = """
+select count(*) from outputs where run_id = ? and sample_id in (select value from json_each(?))
 """
 CONSTANTS = """
 select max(id) from runs where kind = 'control' and adapter = 'constant' and status = 'done'
@@ -152,8 +151,7 @@ class Store:
             finished = self._db.execute("select count(*) from outputs where run_id = ?", [key]).fetchone()[0]
             if status == "done" and finished != row[0]:
                 raise ValueError(f"run {key} has {finished} of {row[0]} samples and cannot be done")
-            self._db.execute("delete from aggregates where run_id = ?", [key])
-            self._db.conn.executemany(ADD_AGGREGATE, self._aggregates(key))
+            self._renew_means(key)
             values = {"id": key, "status": status, "reason": reason, "now": now(), "peak": peak_memory}
             self._db.execute(CLOSE, values)
 
@@ -184,8 +182,7 @@ class Store:
     def renew_means(self, key: str) -> None:
         """Compute a run's means again from its scores; nothing else of it changes."""
         with self._transaction():
-            self._db.execute("delete from aggregates where run_id = ?", [key])
-            self._db.conn.executemany(ADD_AGGREGATE, self._aggregates(key))
+            self._renew_means(key)
 
     def discard(self, key: str) -> None:
         """Delete a run with its outputs and scores."""
@@ -196,6 +193,7 @@ class Store:
         """Delete what a run has written, with its scores; the run stays."""
         with self._transaction():
             self._db.execute("delete from outputs where run_id = ?", [key])
+            stored_scores.drop(self._db.conn, key)
 
     def status(self, key: str) -> Status | None:
         """The status of a run, None when there is none."""
@@ -220,14 +218,15 @@ class Store:
             ValueError: a score that is not finite, or a signature that was not declared.
         """
         scored = [(row.output, self._score_rows(row.output.generation.sample_id, row.scores)) for row in rows]
-        added = 0
+        added, kept = 0, []
         with self._transaction():
             for output, scores in scored:
                 values = output_row(key, output, positions[output.generation.sample_id])
                 if self._db.execute(ADD_OUTPUT, values).rowcount != 1:
                     continue  # scores of another text must not be mixed in
                 added += 1
-                self._db.conn.executemany(ADD_SCORE, [(key, *score) for score in scores])
+                kept += scores
+            stored_scores.add(self._db.conn, key, stored_scores.part_of(kept))
         return added
 
     # -- scores ---------------------------------------------------------------------------------------------
@@ -245,10 +244,7 @@ class Store:
 
     def scored(self, key: str, signature: str) -> set[str]:
         """Ids of the samples of a run that have scores of this signature."""
-        sql = """select distinct sample_id from scores join signatures on signatures.id = signature_id
-            where run_id = ? and signature = ?"""
-        with self._explained():
-            return {row[0] for row in self._db.execute(sql, [key, signature])}
+        return set(self.values(key).get(signature, {}))
 
     def add_scores(self, key: str, scores: Mapping[str, Scores]) -> None:
         """Store scores, by sample id, of samples that are already there; a score that is there stays as it was.
@@ -256,12 +252,11 @@ class Store:
         Raises:
             ValueError: a score that is not finite, a signature that was not declared, a sample without output.
         """
-        rows = [(key, *row) for sample_id, values in scores.items() for row in self._score_rows(sample_id, values)]
-        try:
-            with self._transaction():
-                self._db.conn.executemany(ADD_SCORE, rows)
-        except sqlite3.IntegrityError as error:
-            raise ValueError(f"run {key} has no output for some of the samples that scores are given for") from error
+        rows = [row for sample_id, values in scores.items() for row in self._score_rows(sample_id, values)]
+        with self._transaction():
+            if self._db.execute(KNOWN, [key, json.dumps(list(scores))]).fetchone()[0] != len(scores):
+                raise ValueError(f"run {key} has no output for some of the samples that scores are given for")
+            stored_scores.add(self._db.conn, key, stored_scores.part_of(rows))
 
     def renew_signatures(self) -> None:
         """Learn of signatures that were written past ``declare_signature``."""
@@ -270,12 +265,11 @@ class Store:
 
     def values(self, key: str) -> dict[str, dict[str, dict[str, float]]]:
         """All scores of a run: signature -> sample id -> measure -> value."""
-        names = {number: signature for signature, number in self._signatures.items()}
-        found: dict[str, dict[str, dict[str, float]]] = {}
         with self._explained():
-            for signature, sample_id, measure, value in self._db.execute(VALUES, [key]):
-                found.setdefault(names[signature], {}).setdefault(sample_id, {})[measure] = value
-        return found
+            part = stored_scores.of_run(self._db.conn, key)
+            names = dict(self._db.execute("select id, signature from signatures"))
+        numbers = sorted({number for number, _ in part.columns})
+        return {names[number]: stored_scores.by_sample(part, number) for number in numbers}
 
     def constant_run(self, run: RunSpec) -> str | None:
         """Key of the finished run of a constant control on a run's dialogues and references, if there is one."""
@@ -339,13 +333,17 @@ class Store:
             [key, run.model.name, run.dataset_fingerprint, run.prompt_format],
         )
 
+    def _renew_means(self, key: str) -> None:
+        stored_scores.fold(self._db.conn, key)
+        self._db.execute("delete from aggregates where run_id = ?", [key])
+        self._db.conn.executemany(ADD_AGGREGATE, self._aggregates(key))
+
     def _aggregates(self, key: str) -> list[tuple[object, ...]]:
         """Rows of ``aggregates``: means with their intervals; a single sample has none."""
         from dsum_bench.statistics import mean_intervals
 
-        columns: dict[tuple[int, str], list[float]] = {}
-        for signature, _, measure, value in self._db.execute(VALUES, [key]):
-            columns.setdefault((signature, measure), []).append(value)
+        whole = stored_scores.of_run(self._db.conn, key)
+        columns = {place: [v for v in values if v == v] for place, values in whole.columns.items()}  # NaN is none
         rows: list[tuple[object, ...]] = []
         for n in {len(values) for values in columns.values()}:
             alike = {place: values for place, values in columns.items() if len(values) == n}
@@ -355,7 +353,7 @@ class Store:
         return rows
 
     def _drop_scores(self, key: str) -> None:
-        self._db.execute("delete from scores where run_id = ?", [key])
+        stored_scores.drop(self._db.conn, key)
         self._db.execute("delete from aggregates where run_id = ?", [key])
 
     def _score_rows(self, sample_id: str, scores: Scores) -> list[tuple[str, int, str, float]]:

@@ -379,7 +379,7 @@ def test_a_resumed_run_is_checked_over_all_its_samples(swept: Path, tmp_path: Pa
     shutil.copytree(swept / "results", tmp_path / "results")  # other tests read the sweep's own
     with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
         (key,) = db.execute("select id from runs where model = 'header-cut'").fetchone()
-        db.execute("delete from scores where run_id = ? and sample_id >= 'dev_2'", [key])
+        db.execute("delete from score_parts where run_id = ?", [key])
         db.execute("delete from outputs where run_id = ? and sample_id >= 'dev_2'", [key])
         before = db.execute(
             "select hit, total from findings where run_id = ? and code = 'header-cut'", [key]

@@ -63,7 +63,7 @@ def test_a_changed_block_of_help_is_reported(printed: dict[str, str]) -> None:
 
 
 def test_every_table_and_column_is_named(tables: dict[str, list[str]]) -> None:
-    assert {"runs", "outputs", "scores"} <= tables.keys()
+    assert {"runs", "outputs", "score_columns"} <= tables.keys()
     assert pages.wrong_columns(read("store.md"), tables) == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from assets import axe_script
 from browser import complaints, size, until
 from click.testing import CliRunner
-from store_runs import SIGNATURE
+from store_runs import SIGNATURE, score_rows
 
 from dsum_bench.cli import main
 
@@ -111,19 +111,28 @@ def test_every_number_of_the_boards_equals_the_leaderboards_json(page: Any, data
             assert int(columns["memory"] or 0) == real["peak_memory"]
 
 
+def stored(database: Path) -> dict[tuple[str, str, str], float]:
+    """Run, sample, measure -> value of the signature that ranks."""
+    with sqlite3.connect(database) as db:
+        (number,) = db.execute("select id from signatures where signature = ?", [SIGNATURE]).fetchone()
+    return {(run, sample, m): value for run, sample, signature, m, value in score_rows(database) if signature == number}
+
+
 def test_the_scores_of_a_sample_equal_the_stores(page: Any, database: Path) -> None:
     open_samples(page)
     shown = page.execute_script("""return [...document.querySelectorAll('#sample section[data-run]')].map(s => [
         s.dataset.run, Object.fromEntries([...s.querySelectorAll('[data-measure]')]
             .map(m => [m.dataset.measure, [m.dataset.v, m.textContent]]))])""")
     sample = shown_sample(page)
-    with sqlite3.connect(database) as db:
-        for run, values in shown:
-            sql = """select measure, value from scores join signatures on id = signature_id
-                where run_id = ? and sample_id = ? and signature = ?"""
-            real = dict(db.execute(sql, [run, sample, SIGNATURE]))
-            assert {measure: float(value) for measure, (value, _) in values.items()} == real
-            assert all(text == f"{measure} {real[measure]:.2f}" for measure, (_, text) in values.items())
+    known = stored(database)
+    for run, values in shown:
+        real = {
+            measure: value
+            for (run_id, sample_id, measure), value in known.items()
+            if (run_id, sample_id) == (run, sample)
+        }
+        assert {measure: float(value) for measure, (value, _) in values.items()} == real
+        assert all(text == f"{measure} {real[measure]:.2f}" for measure, (_, text) in values.items())
 
 
 def test_the_matrix_holds_what_compare_says_of_all_runs(page: Any, database: Path) -> None:
@@ -197,10 +206,8 @@ def test_a_search_finds_the_samples_that_hold_it(page: Any) -> None:
 def test_samples_are_sorted_by_score_and_by_disagreement(page: Any, database: Path) -> None:
     open_samples(page)
     runs = page.execute_script("return ['run-a', 'run-b'].map(id => document.getElementById(id).value)")
-    with sqlite3.connect(database) as db:
-        sql = """select sample_id, value from scores join signatures on id = signature_id
-            where run_id = ? and signature = ? and measure = 'rougeL'"""
-        first, second = (dict(db.execute(sql, [run, SIGNATURE])) for run in runs)
+    known = stored(database)
+    first, second = ({s: v for (r, s, m), v in known.items() if (r, m) == (run, "rougeL")} for run in runs)
     choose(page, "#sample-measure", "rougeL")
     choose(page, "#sample-order", "worst")
     assert listed(page) == sorted(first, key=lambda i: first[i])

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from store_runs import SIGNATURE, make_control, make_run, measures, open_store, positions, scored, store_run
+from store_runs import SIGNATURE, make_control, make_run, measures, open_store, positions, score_rows, scored, store_run
 
 from dsum_bench.errors import UserError
 from dsum_bench.spec import Finding, Sample
@@ -15,7 +15,7 @@ from dsum_bench.store.copying import copy_runs
 from dsum_bench.store.samples import keep_samples, stored_samples
 from dsum_bench.store.writer import Store
 
-TABLES = ("runs", "outputs", "scores", "aggregates", "findings", "texts", "samples")
+TABLES = ("runs", "outputs", "aggregates", "findings", "texts", "samples")
 SAMPLES = [Sample(f"s{i}", f"#Person1#: 안녕 {i}", (f"인사 {i}",), "인사") for i in range(4)]
 
 
@@ -31,7 +31,8 @@ def contents(path: Path) -> dict[str, set[tuple[object, ...]]]:
                 if "signature_id" in row:
                     row["signature_id"] = signatures[row["signature_id"]]
             found[table] = {tuple(row.values()) for row in rows}
-        return found
+    found["scores"] = {(run, sample, signatures[n], *value) for run, sample, n, *value in score_rows(path)}
+    return found
 
 
 @pytest.fixture

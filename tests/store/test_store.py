@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -29,7 +30,9 @@ from store_runs import (
     make_run,
     measures,
     open_store,
+    parts,
     positions,
+    score_rows,
     scored,
     store_run,
 )
@@ -37,8 +40,9 @@ from store_runs import (
 from dsum_bench.errors import UserError
 from dsum_bench.fingerprints import canonical, run_id
 from dsum_bench.spec import DecodingSpec, Example, Placement, RunSpec
-from dsum_bench.store import reader
+from dsum_bench.store import reader, scores
 from dsum_bench.store.rows import ScoredOutput
+from dsum_bench.store.schema import SCORE_PARTS
 from dsum_bench.store.writer import Store
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +191,7 @@ def test_closing_writes_means_time_and_counts(path: Path) -> None:
     assert {n for (n,) in rows(path, "select n from aggregates")} == {4}
 
 
-def test_intervals_are_students_also_those_an_older_version_stored(path: Path) -> None:
+def test_intervals_are_students_and_a_single_sample_has_none(path: Path) -> None:
     bases = (10.5, 20.25, 7.75, 1.0)
     with open_store(path) as store:
         key = store.open_run(make_run(), "model")
@@ -199,14 +203,9 @@ def test_intervals_are_students_also_those_an_older_version_stored(path: Path) -
     values = [measures(base)["mean"] for base in bases]
     low, high = stats.t.interval(0.95, 3, fmean(values), stats.sem(values))
     ends = "select low, high from aggregates where run_id = ? and measure = 'mean'"
-    for _ in range(2):
-        with sqlite3.connect(path) as db:
-            assert db.execute(ends, [key]).fetchone() == pytest.approx((low, high))
-            assert db.execute(ends, [alone]).fetchone() == (None, None)
-            db.execute("update aggregates set low = 1, high = 2")
-            db.execute("delete from _sqlite_migrations where name = 'm009_student_intervals'")
-        db.close()
-        open_store(path).close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute(ends, [key]).fetchone() == pytest.approx((low, high))
+        assert db.execute(ends, [alone]).fetchone() == (None, None)
 
 
 def test_done_is_refused_while_samples_are_missing(path: Path) -> None:
@@ -230,7 +229,7 @@ def test_nan_score_is_refused_with_its_whole_batch(path: Path, value: float) -> 
         store.add(key, [scored(1)], positions(2))
         with pytest.raises(ValueError, match="finite"):
             store.add_scores(key, {"s1": {SIGNATURE: {"other": value}}})
-    assert rows(path, "select count(*) from scores") == [(5,)]
+    assert len(score_rows(path)) == 5
 
 
 def test_undeclared_signature_is_refused(path: Path) -> None:
@@ -262,9 +261,60 @@ def test_adding_in_any_batches_any_number_of_times_keeps_each_sample_once(batche
         everything = {i for batch in batches for i in batch}
         assert added == len(everything)
         assert rows(file, "select sample_id from outputs order by 1") == [(f"s{i}",) for i in sorted(everything)]
-        assert rows(file, "select sample_id, value from scores where measure = 'rouge1' order by 1") == [
+        assert [(sample, value) for _, sample, _, measure, value in score_rows(file) if measure == "rouge1"] == [
             (f"s{i}", float(i)) for i in sorted(everything)
         ]
+
+
+def test_a_run_that_ends_has_its_scores_in_one_part_and_reads_as_before(path: Path) -> None:
+    with open_store(path) as store:
+        store.declare_signature("chars", "rouge@char")
+        key = store.open_run(make_run(n=30), "model")
+        for i in reversed(range(30)):  # any order of samples
+            store.add(key, [scored(i, float(i))], positions(30))
+        store.add_scores(key, {f"s{i}": {"chars": {"rouge1": i / 7}} for i in range(0, 30, 2)})
+        before, running = score_rows(path), store.values(key)
+        assert parts(path) == 31
+        store.close_run(key, "done")
+        assert parts(path) == 1
+        assert store.values(key) == running
+        assert set(store.scored(key, "chars")) == {f"s{i}" for i in range(0, 30, 2)}
+    assert score_rows(path) == before and len(before) == 30 * 5 + 15
+    assert [s.scores["rouge1"] for s in reader.samples(path, key, METRIC)] == [float(i) for i in range(30)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from("abcdefgh"),
+            st.dictionaries(st.sampled_from(["x", "y", "z"]), st.floats(allow_nan=False, allow_infinity=False)),
+            max_size=8,
+        ),
+        max_size=6,
+    )
+)
+def test_folding_keeps_of_every_value_the_first(batches: list[dict[str, dict[str, float]]]) -> None:
+    expected: dict[tuple[str, int, str], float] = {}
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript("create table runs (id text primary key); create table signatures (id integer primary key);")
+        db.executescript(SCORE_PARTS + "pragma foreign_keys = on; insert into runs values ('run');")
+        db.execute("insert into signatures values (1)")
+        for batch in batches:
+            rows = [
+                (sample, 1, measure, value) for sample, values in batch.items() for measure, value in values.items()
+            ]
+            scores.add(db, "run", scores.part_of(rows))
+            expected |= {row[:3]: row[3] for row in rows if row[:3] not in expected}
+        for _ in range(2):
+            whole = scores.of_run(db, "run")
+            assert {row[:3]: row[3] for row in scores.rows_of(whole)} == expected
+            assert list(whole.samples) == sorted({sample for sample, *_ in expected})
+            scores.fold(db, "run")
+        for measure in {m for *_, m in expected}:
+            column = scores.column(db, "run", 1, measure)
+            known = {s: v for (s, _, m), v in expected.items() if m == measure}
+            assert {s: v for s, v in zip(whole.samples, column, strict=True) if v == v} == known
 
 
 # -- resuming -------------------------------------------------------------------------------------------------
@@ -285,7 +335,7 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
         store.close_run(key, "done")
     for sql in (
         "select * from outputs order by run_id, sample_id",
-        "select * from scores",
+        "select run_id, samples, measure, data from score_parts join score_columns on part_id = id order by measure",
         "select * from aggregates",
         "select id, status, reason, seconds from runs",
     ):
@@ -323,7 +373,7 @@ def test_discard_removes_everything_of_one_run_only(path: Path) -> None:
         key, other = store_run(store, make_run("a")), store_run(store, make_run("b"))
         store.discard(key)
         assert store.status(key) is None
-    for table in ("outputs", "scores", "aggregates"):
+    for table in ("outputs", "score_parts", "aggregates"):
         assert {k for (k,) in rows(path, f"select run_id from {table}")} == {other}
 
 
@@ -396,10 +446,9 @@ def assert_batches_whole(path: Path) -> int:
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("pragma integrity_check").fetchone() == ("ok",)
         stored = {sample for (sample,) in db.execute("select sample_id from outputs")}
-        values = db.execute("select sample_id, count(*), max(value) from scores group by sample_id").fetchall()
     assert stored == {f"s{i}" for i in range(len(stored))}
     assert len(stored) % 8 == 0
-    assert {sample: count for sample, count, _ in values} == dict.fromkeys(stored, 5)
+    assert Counter(sample for _, sample, *_ in score_rows(path)) == dict.fromkeys(stored, 5)
     return len(stored)
 
 

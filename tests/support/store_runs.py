@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import struct
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,3 +91,22 @@ def open_store(path: Path) -> Store:
     store = Store.open(path)
     store.declare_signature(SIGNATURE, METRIC, MEASURES)
     return store
+
+
+def score_rows(path: Path) -> list[tuple[str, str, int, str, float]]:
+    """Run, sample, number of the signature, measure and value of every stored score, sorted."""
+    sql = """select run_id, samples, signature_id, measure, data
+        from score_parts join score_columns on part_id = score_parts.id"""
+    with closing(sqlite3.connect(path)) as db:
+        return sorted(
+            (run, sample, signature, measure, value)
+            for run, samples, signature, measure, data in db.execute(sql)
+            for sample, value in zip(json.loads(samples), struct.unpack(f"<{len(data) // 8}d", data), strict=True)
+            if value == value
+        )
+
+
+def parts(path: Path) -> int:
+    """In how many parts the scores of all runs are stored."""
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("select count(*) from score_parts").fetchone()[0])

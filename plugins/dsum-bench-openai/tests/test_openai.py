@@ -65,7 +65,7 @@ def test_a_fault_that_stays_is_a_sentence_and_no_score(fault: str, status: str, 
     ((found, reason),) = rows(tmp_path, "select status, reason from runs")
     assert (found, words in reason) == (status, True), reason
     assert "Traceback" not in done.stdout + done.stderr
-    assert rows(tmp_path, "select * from scores") == []
+    assert rows(tmp_path, "select * from score_columns") == []
 
 
 def test_what_was_answered_before_a_fault_is_kept_and_not_asked_again(tmp_path: Path) -> None:
