@@ -13,6 +13,8 @@ from dsum_bench.spec import DecodingSpec, ModelSpec, PromptSpec, RunSpec, Sample
 
 KEY_LENGTH = 12
 DIGITS = 16
+OF_SAMPLES = ("dataset", "dataset_fingerprint", "split")
+"""What of a run's shape says which samples it is about."""
 
 
 def run_id(run: RunSpec) -> str:
@@ -24,6 +26,15 @@ def run_id(run: RunSpec) -> str:
     """
     digest = hashlib.sha256(canonical(_shaping(run)).encode("ascii"))
     return digest.hexdigest()[:KEY_LENGTH]
+
+
+def setup_id(run: RunSpec) -> str:
+    """The key of everything that shapes a run's outputs but its samples: 12 hexadecimal digits of a SHA-256.
+
+    Two runs with the same would write the same text for the same sample, whatever else they are asked.
+    """
+    shaping = {name: value for name, value in _shaping(run).items() if name not in OF_SAMPLES}
+    return hashlib.sha256(canonical(shaping).encode("ascii")).hexdigest()[:KEY_LENGTH]
 
 
 def canonical(value: object) -> str:
@@ -93,6 +104,11 @@ def _decoding(decoding: DecodingSpec | None) -> dict[str, object] | None:
 def samples_fingerprint(samples: Sequence[Sample]) -> str:
     """16 hexadecimal digits of a SHA-256 over ids and dialogues, sorted by id: another order is the same data."""
     return _rows_digest(sorted([s.id, s.dialogue] for s in samples))
+
+
+def sample_digest(sample: Sample) -> str:
+    """16 hexadecimal digits over what a model is asked about a sample, and over its id, which seeds what is random."""
+    return _rows_digest([[sample.id, sample.dialogue, sample.turns]])
 
 
 def references_fingerprint(samples: Sequence[Sample]) -> str:

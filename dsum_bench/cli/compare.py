@@ -43,7 +43,8 @@ def compare(
 
     Prints for every pair the difference of the means with its 95 % interval and the p of a paired permutation test,
     both corrected for the number of pairs, and the samples that differ most. Where the runs stand on a board with
-    others, p corrected for all pairs of that board is printed, too.
+    others, p corrected for all pairs of that board is printed, too. Runs of different samples are compared on those
+    that they share.
 
     \b
     Examples:
@@ -63,6 +64,10 @@ def compare(
     labels = {r.row.run_id: letter for r, letter in zip(found.together.runs, ascii_uppercase, strict=False)}
     for record, mean in zip(found.together.runs, found.means, strict=True):
         console.print(formatting.literal(f"{labels[record.row.run_id]}  {mean:6.2f}  {_run(record)}", "bold"))
+    sizes = [r.row.n_samples for r in found.together.runs]
+    if any(size != found.n for size in sizes):
+        each = ", ".join(f"{letter} has {size}" for letter, size in zip(labels.values(), sizes, strict=True))
+        console.print(formatting.literal(f"on the {found.n} samples that they share ({each})"))
     for line in _told(found, labels):
         console.print(formatting.literal(line))
     if found.smallest:
@@ -117,7 +122,7 @@ def _verdict(found: Comparison, pair: PairTest) -> Iterator[str]:
 def _object(found: Comparison, most: Sequence[SampleOfRuns]) -> dict[str, Any]:
     """For a program. An end of an interval that is infinite is null."""
     runs = [
-        {"run_id": r.row.run_id, "model": r.row.model, "mean": mean}
+        {"run_id": r.row.run_id, "model": r.row.model, "mean": mean, "n_samples": r.row.n_samples}
         for r, mean in zip(found.together.runs, found.means, strict=True)
     ]
     pairs = [asdict(pair) for pair in found.pairs]

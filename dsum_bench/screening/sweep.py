@@ -19,6 +19,8 @@ from dsum_bench.errors import UserError, ending_reason, plugin_code
 from dsum_bench.executors.base import Event, Executor, JobEnded, Progress, events_of
 from dsum_bench.executors.signals import ending_signals
 from dsum_bench.figures import duration
+from dsum_bench.fingerprints import run_id as run_key
+from dsum_bench.fingerprints import sample_digest
 from dsum_bench.metrics.base import Metric
 from dsum_bench.metrics.bounds import scored_part
 from dsum_bench.plugins import Plugins
@@ -119,12 +121,14 @@ class Sweep:
     settings: Settings
     positions: dict[str, int] = field(init=False)
     by_id: dict[str, Sample] = field(init=False)
+    inputs: dict[str, str] = field(init=False)
     ended: list[RunResult] = field(init=False, default_factory=list)
     broken: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.positions = {s.id: i for i, s in enumerate(self.samples)}
         self.by_id = {s.id: s for s in self.samples}
+        self.inputs = {s.id: sample_digest(s) for s in self.samples}
         for choice, metric in self.metrics.items():
             self.store.declare_signature(metric.signature, choice, metric.measures)
 
@@ -197,10 +201,13 @@ class Sweep:
 
     def _open(self, candidate: Candidate) -> tuple[Running, ScreeningJob | None]:
         run = candidate.run
+        before = self.store.status(run_key(run))
         run_id = self.store.open_run(run, _kind(candidate))
         if self.settings.fresh:
             self.store.discard(run_id)
             self.store.open_run(run, _kind(candidate))
+        else:
+            self._take_over(run)
         finished = self.store.outputs(run_id)
         self._score_again(run_id, finished)
         left = tuple(s for s in self.samples if s.id not in finished)
@@ -210,10 +217,16 @@ class Sweep:
         state = Running(candidate, run_id, len(self.samples), len(finished), answered, weight)
         if finished:
             self.observer.model_progress(run, f"{len(finished)} of {len(self.samples)} samples are there already")
-        if not left:
+        if not left and before == "done":
             return state, None
         log = self.settings.log_folder / f"{run.model.name}-{run_id}.log"
         return state, ScreeningJob(run_id, run, left, self.plugins.settings, str(log), there)
+
+    def _take_over(self, run: RunSpec) -> None:
+        """Take what runs of the same setup have written for some of these samples: a larger run generates the rest."""
+        taken = self.store.take_over(run, self.inputs, self.positions)
+        if taken:
+            self.observer.model_progress(run, f"{taken} of {len(self.samples)} samples are taken from another run")
 
     def _take(self, event: Event, state: Running, executor: Executor) -> None:
         if not state.began:
@@ -238,7 +251,10 @@ class Sweep:
         self._event("dsum_run_started", run_id=state.run_id, run=state.candidate.run)
 
     def _keep(self, event: BatchDone, state: Running) -> None:
-        rows = [ScoredOutput(o, self._scores(o.summary, self.by_id[o.generation.sample_id])) for o in event.outputs]
+        rows = []
+        for output in event.outputs:
+            sample = self.by_id[output.generation.sample_id]
+            rows.append(ScoredOutput(output, self._scores(output.summary, sample), self.inputs[sample.id]))
         added = self.store.add(state.run_id, rows, self.positions)
         weight = sum(len(self.by_id[o.generation.sample_id].dialogue) for o in event.outputs)
         state.done += added

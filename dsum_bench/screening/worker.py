@@ -41,6 +41,8 @@ def run(job: ScreeningJob, emit: Emit) -> None:
     setup = Setup(spec, samples, prompts, adapter, decoding, engine, loaded)
     faults: list[str] = []
     emit(ChecksDone(job.id, tuple(runner.before(plugins, setup, faults.append)), tuple(faults)))
+    if not job.samples:
+        return  # all outputs are there, and only the checks were missing
     engine.load(tell)
     left = {s.id for s in job.samples}
     for batch in engine.generate([prompts[s.id] for s in job.samples], adapter, decoding, tell):

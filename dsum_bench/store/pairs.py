@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from dsum_bench.statistics import AllPairs, Interval, Smallest
 
 SUMMARIES = "select sample_id, summary from outputs where run_id = ? order by position, sample_id"
+TEXTS = """
+select sample_id, dialogue, reference_texts from samples
+where dataset_fingerprint = ? and references_fingerprint = ? and dialogue is not null
+"""
+FINGERPRINTS = ("dataset_fingerprint", "references_fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,23 +118,18 @@ def compared(path: Path, runs: Sequence[RunRecord], metric: str, measure: str) -
 
 
 def together(path: Path, runs: Sequence[RunRecord], metric: str, measure: str) -> Together:
-    """The samples of finished runs that may be compared.
+    """The samples of finished runs that may be compared: those that they share, where they are of different ones.
 
     Raises:
-        UserError: a run is not finished or named twice, they are of other dialogues or references, or no signature of
-            the metric is shared; says which.
+        UserError: a run is not finished or named twice, they share no dialogue with its references, or no signature of
+            the metric; says which.
     """
-    first = runs[0]
     for i, record in enumerate(runs):
         if record.row.status != "done":
             raise UserError(f"{_name(record)} is {record.row.status}; only finished runs are compared")
         if record.row.run_id in {r.row.run_id for r in runs[:i]}:
             raise UserError(f"both names refer to the same run, {_name(record)}")
-        for key, what in (("dataset_fingerprint", "dialogues"), ("references_fingerprint", "references")):
-            if first.spec[key] != record.spec[key]:
-                raise UserError(
-                    f"{_name(first)} ({_data(first)}) and {_name(record)} ({_data(record)}) are not of the same {what}"
-                )
+    shared = _shared_samples(path, runs)
     signature = _shared(runs, metric)
     if measure not in signature.means:
         raise UserError(f"metric '{metric}' has no measure '{measure}'{suggestion(measure, signature.means)}")
@@ -141,9 +142,48 @@ def together(path: Path, runs: Sequence[RunRecord], metric: str, measure: str) -
             rows = db.execute(SUMMARIES, [record.row.run_id])
             by_run.append({row["sample_id"]: (known[row["sample_id"]][measure], row["summary"]) for row in rows})
     samples = (
-        SampleOfRuns(i, tuple(run[i][0] for run in by_run), tuple(run[i][1] for run in by_run)) for i in by_run[0]
+        SampleOfRuns(i, tuple(run[i][0] for run in by_run), tuple(run[i][1] for run in by_run))
+        for i in by_run[0]
+        if shared is None or i in shared
     )
     return Together(tuple(runs), metric, signature.signature, measure, tuple(samples))
+
+
+def _shared_samples(path: Path, runs: Sequence[RunRecord]) -> set[str] | None:
+    """Ids of the samples that runs of different samples share, by dialogue and references; None where all are of the
+    same ones."""
+    first = runs[0]
+    shared: dict[str, tuple[str, str]] | None = None
+    with reading(path) as db:
+        for record in runs:
+            if all(first.spec[key] == record.spec[key] for key in FINGERPRINTS):
+                continue
+            shared = _texts(db, first) if shared is None else shared
+            theirs = _texts(db, record)
+            for part, key in enumerate(FINGERPRINTS):
+                shared = {i: texts for i, texts in shared.items() if i in theirs and theirs[i][part] == texts[part]}
+                if not shared and first.spec[key] != record.spec[key]:
+                    what = ("dialogues", "references")[part]
+                    raise UserError(
+                        f"{_name(first)} ({_data(first)}) and {_name(record)} ({_data(record)}) are not of the same "
+                        f"{what}{_unknown(db, (first, record))}"
+                    )
+    return None if shared is None else set(shared)
+
+
+def _texts(db: sqlite3.Connection, record: RunRecord) -> dict[str, tuple[str, str]]:
+    """Fingerprints of dialogue and references of a run's samples, by id, as far as they are stored."""
+    keys = [record.spec[key] for key in FINGERPRINTS]
+    if not db.execute("select 1 from sqlite_master where name = 'samples'").fetchone():
+        return {}
+    return {row["sample_id"]: (row["dialogue"], row["reference_texts"]) for row in db.execute(TEXTS, keys)}
+
+
+def _unknown(db: sqlite3.Connection, records: Sequence[RunRecord]) -> str:
+    """What to say where nothing tells which samples runs share."""
+    if all(_texts(db, record) for record in records):
+        return ""
+    return ", or share samples that cannot be told, since their dialogues are not stored (--no-dialogues)"
 
 
 def _pair(tests: AllPairs, i: int, j: int, keys: Sequence[str], p_board: float | None) -> PairTest:

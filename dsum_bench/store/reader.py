@@ -379,7 +379,7 @@ def _record(found: _Run, spec: Mapping[str, Any]) -> RunRecord:
 
 
 def _sample(row: sqlite3.Row, scores: Mapping[str, float]) -> SampleRecord:
-    values = {name: row[name] for name in row.keys() if name != "run_id"}  # noqa: SIM118 (a Row iterates values)
+    values = {name: row[name] for name in row.keys() if name not in ("run_id", "input")}  # noqa: SIM118 (a Row iterates values)
     return SampleRecord(**values, scores=scores)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dsum_bench.fingerprints import canonical
+from dsum_bench.fingerprints import canonical, setup_id
 from dsum_bench.spec import Generation, Output, RunSpec
 
 Scores = Mapping[str, Mapping[str, float]]
@@ -17,10 +17,11 @@ Scores = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class ScoredOutput:
-    """A finished sample with its scores, the unit that is stored."""
+    """A finished sample with its scores, the unit that is stored. input: digest of what it was asked with."""
 
     output: Output
     scores: Scores
+    input: str = ""
 
 
 def now() -> str:
@@ -32,6 +33,7 @@ def run_row(key: str, run: RunSpec, kind: str) -> dict[str, object]:
     """The columns of ``runs`` that follow from its specification; what happens to it is filled in elsewhere."""
     return {
         "id": key,
+        "setup": setup_id(run),
         "model": run.model.name,
         "params": run.model.params,
         "source": " ".join(run.model.source),
@@ -73,8 +75,8 @@ def treatment(run: RunSpec, kind: str) -> str:
     return f"{shots} raw" if run.prompt_format == "raw" else shots
 
 
-def output_row(key: str, output: Output, position: int) -> tuple[object, ...]:
-    """One row of ``outputs``, in the order of its columns."""
+def output_row(key: str, output: Output, position: int, asked: str = "") -> tuple[object, ...]:
+    """One row of ``outputs``, in the order of its columns. asked: ``ScoredOutput.input``."""
     made = output.generation
     return (
         key,
@@ -89,6 +91,7 @@ def output_row(key: str, output: Output, position: int) -> tuple[object, ...]:
         output.trimmed_turns,
         output.trimmed_chars,
         storable(made.note),
+        asked,
     )
 
 

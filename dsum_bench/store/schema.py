@@ -279,6 +279,15 @@ def m010_score_parts(db: Database) -> None:
     db.execute("drop table scores")
 
 
+def m011_setups(db: Database) -> None:
+    """What runs on other samples share (``fingerprints.setup_id``), and what each sample was asked with."""
+    db.executescript("""
+        alter table runs add column setup text not null default '';
+        alter table outputs add column input text not null default '';
+        create index runs_setup on runs (setup);
+    """)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -290,6 +299,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m008_run_names,
     m009_student_intervals,
     m010_score_parts,
+    m011_setups,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

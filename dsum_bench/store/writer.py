@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from dsum_bench.errors import INTERRUPTED, UserError
-from dsum_bench.fingerprints import run_id
+from dsum_bench.fingerprints import run_id, setup_id
 from dsum_bench.spec import Finding, Output, RunSpec
 from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.faults import ELSEWHERE, damage, damaged, explain
@@ -33,13 +33,17 @@ BUSY_SECONDS = 30.0
 LOCK_SECONDS = 1.0
 """For longer than a reader holds the lock, and shorter than anybody waits for in vain."""
 
-ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_AGGREGATE = (
     "insert into aggregates (run_id, signature_id, measure, mean, n, low, high) values (?, ?, ?, ?, ?, ?, ?)"
 )
 ADD_FINDING = "insert into findings values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 KNOWN = """
 select count(*) from outputs where run_id = ? and sample_id in (select value from json_each(?))
+"""
+OF_SETUP = """
+select outputs.*, peak_memory from outputs join runs on runs.id = run_id
+where setup = ? and run_id != ? and input != '' order by started desc, run_id
 """
 CONSTANTS = """
 select max(id) from runs where kind = 'control' and adapter = 'constant' and status = 'done'
@@ -217,17 +221,34 @@ class Store:
         Raises:
             ValueError: a score that is not finite, or a signature that was not declared.
         """
-        scored = [(row.output, self._score_rows(row.output.generation.sample_id, row.scores)) for row in rows]
+        scored = [(row, self._score_rows(row.output.generation.sample_id, row.scores)) for row in rows]
         added, kept = 0, []
         with self._transaction():
-            for output, scores in scored:
-                values = output_row(key, output, positions[output.generation.sample_id])
+            for row, scores in scored:
+                values = output_row(key, row.output, positions[row.output.generation.sample_id], row.input)
                 if self._db.execute(ADD_OUTPUT, values).rowcount != 1:
                     continue  # scores of another text must not be mixed in
                 added += 1
                 kept += scores
             stored_scores.add(self._db.conn, key, stored_scores.part_of(kept))
         return added
+
+    def take_over(self, run: RunSpec, inputs: Mapping[str, str], positions: Mapping[str, int]) -> int:
+        """Copy what a run lacks from runs of the same setup on other samples; returns how many samples that were.
+
+        inputs: digest of what each sample is asked with, by id; only an output of the same is taken.
+        """
+        key, taken, peak = run_id(run), 0, 0
+        with self._transaction():
+            for row in list(self._db.query(OF_SETUP, [setup_id(run), key])):
+                sample_id, memory = row["sample_id"], row.pop("peak_memory")
+                if inputs.get(sample_id) != row["input"]:
+                    continue
+                values = row | {"run_id": key, "position": positions[sample_id]}
+                if self._db.execute(ADD_OUTPUT, list(values.values())).rowcount == 1:
+                    taken, peak = taken + 1, max(peak, memory)
+            self._db.execute("update runs set peak_memory = max(peak_memory, ?) where id = ?", [peak, key])
+        return taken
 
     # -- scores ---------------------------------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ def older(path: Path, level: int) -> None:
     migrations().apply(db, stop_before=STEPS[level].__name__ if level < len(STEPS) else None)
     with db.conn:
         run = run_row(KEY, make_run(n=SAMPLES), "model") | {"status": "done", "started": "2026-01-01T00:00:00"}
+        columns = {row[1] for row in db.execute("pragma table_info(runs)")}
+        run = {name: value for name, value in run.items() if name in columns}
         names = ", ".join(run)
         db.execute(f"insert into runs ({names}) values ({', '.join('?' * len(run))})", list(run.values()))
         db.execute("insert into signatures (id, signature, metric) values (1, ?, ?)", [SIGNATURE, METRIC])
