@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -78,9 +79,18 @@ class LazyGroup(click.Group):
             # A name in Korean on a terminal that has no Korean is a question mark, not a traceback.
             sys.stdout.reconfigure(errors="replace")
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return result
         except UserError as error:
             raise Failure(str(error)) from error
+        except OSError as error:
+            if error.filename is not None or error.errno not in (errno.EPIPE, errno.ENOSPC):
+                raise
+            # What is still in the buffer cannot be written either, and Python would say so once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise Failure(f"cannot write to standard output: {os.strerror(error.errno)}") from error
         except KeyboardInterrupt as error:
             click.echo("Interrupted.", err=True)
             ctx.exit(error.exit_code if isinstance(error, Terminated) else INTERRUPTED)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import (
     command,
     dataset_options,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", shell_complete=completion.models)
 @dataset_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
 @prompt_options

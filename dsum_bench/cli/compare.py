@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from dsum_bench.cli import formatting
+from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import TITLES, too_few
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.errors import UserError
@@ -21,11 +21,15 @@ from dsum_bench.store.records import RunRecord
 
 
 @command()
-@click.argument("a")
-@click.argument("b")
-@click.argument("more", metavar="[C]...", nargs=-1)
+@click.argument("a", shell_complete=completion.runs)
+@click.argument("b", shell_complete=completion.runs)
+@click.argument("more", metavar="[C]...", nargs=-1, shell_complete=completion.runs)
 @results_option
-@click.option("--metric", help="Metric to compare by  [default: the metric of the data's language]")
+@click.option(
+    "--metric",
+    shell_complete=completion.stored_metrics,
+    help="Metric to compare by  [default: the metric of the data's language]",
+)
 @click.option("--measure", default="mean", show_default=True, help="Measure of the metric.")
 @click.option(
     "--samples",

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import command, json_option, open_bench, plugin_option, registry_option, results_option
 
 
 @command()
-@click.argument("model", metavar="BASE@RUN")
+@click.argument("model", metavar="BASE@RUN", shell_complete=completion.trained)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="New folder.")
 @click.option("--merge", is_flag=True, help="Full weights instead of an adapter.")
 @click.option(

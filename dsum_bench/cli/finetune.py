@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import (
     command,
     json_option,
@@ -25,11 +26,23 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("model")
-@click.option("--recipe", metavar="NAME", help="Recipe of the registry  [default: the model's own]")
+@click.argument("model", shell_complete=completion.models)
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    shell_complete=completion.recipes,
+    help="Recipe of the registry  [default: the model's own]",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the recipe.")
 @click.option("--sweep", metavar="GRID", help='One run for each point of a grid, such as "lr=1e-4,2e-4 r=16,32".')
-@click.option("--dataset", metavar="NAME", default="samples-ko", show_default=True, help="Dataset of the registry.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    shell_complete=completion.datasets,
+    default="samples-ko",
+    show_default=True,
+    help="Dataset of the registry.",
+)
 @click.option("--split", metavar="NAME", default="train", show_default=True, help="Split to train on.")
 @click.option("--dev-split", metavar="NAME", help="Split to evaluate and screen on  [default: the dataset's own]")
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Train on the first N rows.")
@@ -57,7 +70,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds without a sign of life after which a worker is stopped.",
 )
-@click.option("--executor", metavar="NAME", default="local", show_default=True, help="What runs the workers.")
+@click.option(
+    "--executor",
+    metavar="NAME",
+    shell_complete=completion.executors,
+    default="local",
+    show_default=True,
+    help="What runs the workers.",
+)
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--dry-run", "plan_only", is_flag=True, help="Print the plan and stop.")
 @click.option("--probe/--no-probe", default=True, show_default=True, help="Time one batch to estimate the duration.")

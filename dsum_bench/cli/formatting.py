@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-__all__ = ["clean", "console", "gibibytes", "interval", "literal", "moment", "params", "print_json", "score", "seconds"]
+__all__ = ["clean", "console", "gibibytes", "interval", "literal", "moment", "params", "print_file", "print_json", "score", "seconds"]
 
 
 def clean(text: str) -> str:
@@ -38,7 +39,18 @@ def console() -> Console:
     """A console on standard output that interprets nothing it is given."""
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, emoji=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # noqa: PLE0704 (Rich calls this while it handles the error, and would end without a word)
+
+    return Output(markup=False, highlight=False, emoji=False)
+
+
+def print_file(text: str) -> None:
+    """Print what a program reads, such as CSV: UTF-8 in a file or a pipe, whatever code page the terminal has."""
+    if isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
+    click.echo(text, nl=False)
 
 
 def print_json(value: object) -> None:

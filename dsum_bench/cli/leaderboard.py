@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from dsum_bench.cli import formatting
+from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress, settings, tested
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.datasets.csv_text import csv_text
@@ -24,9 +24,13 @@ Cells = Mapping[str, Any]
 
 @command()
 @results_option
-@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@click.option("--dataset", metavar="NAME", shell_complete=completion.datasets, help="Only this dataset.")
 @click.option("--split", metavar="NAME", help="Only this split.")
-@click.option("--metric", help="Metric to rank by  [default: the metric of the data's language]")
+@click.option(
+    "--metric",
+    shell_complete=completion.stored_metrics,
+    help="Metric to rank by  [default: the metric of the data's language]",
+)
 @click.option("--all-metrics", is_flag=True, help="One table for every metric.")
 @click.option(
     "--sort",
@@ -77,20 +81,23 @@ def print_tables(boards: Sequence[RankedBoard]) -> None:
 
 def print_markdown(boards: Sequence[RankedBoard]) -> None:
     """For a README: two decimals, every column."""
-    for found in boards:
-        board = found.board
-        click.echo(f"### {_markdown(board_title(board))}\n")
-        if found.places:
-            click.echo(_markdown_table(list(_ranked_cells(found))) + "\n")
-            click.echo(f"{_markdown(board.metric)}: {_markdown(board.signature)}\n")
-        if found.common:
-            click.echo(f"{_markdown(settings(found.common))}\n")
-        for line in tested(found.significance, lines=False) if found.significance else ():
-            click.echo(f"{_markdown(line)}\n")
-        if any(row.kind == "control" for row in board.rows):
-            click.echo(f"{_markdown(CONTROL)} control: no model at work\n")
-        if board.others:
-            click.echo(_markdown_table(list(_other_cells(board.others))) + "\n")
+    formatting.print_file("".join(f"{part}\n\n" for found in boards for part in _markdown_parts(found)))
+
+
+def _markdown_parts(found: RankedBoard) -> Iterator[str]:
+    board = found.board
+    yield f"### {_markdown(board_title(board))}"
+    if found.places:
+        yield _markdown_table(list(_ranked_cells(found)))
+        yield f"{_markdown(board.metric)}: {_markdown(board.signature)}"
+    if found.common:
+        yield _markdown(settings(found.common))
+    for line in tested(found.significance, lines=False) if found.significance else ():
+        yield _markdown(line)
+    if any(row.kind == "control" for row in board.rows):
+        yield f"{_markdown(CONTROL)} control: no model at work"
+    if board.others:
+        yield _markdown_table(list(_other_cells(board.others)))
 
 
 def print_csv(boards: Sequence[RankedBoard]) -> None:
@@ -99,7 +106,7 @@ def print_csv(boards: Sequence[RankedBoard]) -> None:
     measures = list(dict.fromkeys(m for found in boards for m in found.board.measures))
     flat = [_flat(record, measures) for record in records]
     head = list(flat[0]) if flat else []
-    click.echo(csv_text([head, *([row[column] for column in head] for row in flat)]), nl=False)
+    formatting.print_file(csv_text([head, *([row[column] for column in head] for row in flat)]))
 
 
 def _flat(record: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from dsum_bench.cli import completion
+from dsum_bench.cli.completion import RESULTS
 from dsum_bench.spec import PromptFormat
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-RESULTS = "results"
 RESULTS_VARIABLE = "DSUM_BENCH_RESULTS"
 
 
@@ -96,7 +97,12 @@ def dataset_options(command: F) -> F:
     """``--dataset NAME`` and ``--split NAME``."""
     split = click.option("--split", metavar="NAME", help="Split of the dataset  [default: the dataset's own]")
     dataset = click.option(
-        "--dataset", metavar="NAME", default="samples-ko", show_default=True, help="Dataset of the registry."
+        "--dataset",
+        metavar="NAME",
+        default="samples-ko",
+        show_default=True,
+        shell_complete=completion.datasets,
+        help="Dataset of the registry.",
     )
     return dataset(split(command))
 
@@ -110,7 +116,12 @@ def prompt_options(command: F) -> F:
         show_default=True,
         help="raw: without the chat template.",
     )
-    prompt = click.option("--prompt", metavar="NAME", help="Prompt of the registry  [default: the model's own]")
+    prompt = click.option(
+        "--prompt",
+        metavar="NAME",
+        shell_complete=completion.prompts,
+        help="Prompt of the registry  [default: the model's own]",
+    )
     return prompt(form(command))
 
 
@@ -119,7 +130,12 @@ def decoding_options(command: F) -> F:
     change = click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the decoding."
     )
-    decoding = click.option("--decoding", metavar="NAME", help="Decoding of the registry  [default: the model's own]")
+    decoding = click.option(
+        "--decoding",
+        metavar="NAME",
+        shell_complete=completion.decodings,
+        help="Decoding of the registry  [default: the model's own]",
+    )
     return decoding(change(command))
 
 
@@ -130,6 +146,7 @@ def metric_option(command: F) -> F:
         "metrics",
         multiple=True,
         metavar="METRIC@TOKENIZER",
+        shell_complete=completion.metrics,
         callback=lambda context, option, value: value or None,
         help="Metric to score with  [default: those of the dataset's language]",
     )(command)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import command, open_bench, results_option
 
 PLOTS = ("forest", "tradeoff", "distribution", "matrix", "topics", "lengths", "curve")
@@ -19,9 +20,11 @@ PLOTS = ("forest", "tradeoff", "distribution", "matrix", "topics", "lengths", "c
 @results_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write: .svg, .png, .pdf, .html, .json.")
 @click.option("--of", "value", metavar="VALUE", help="Cost of a tradeoff, value of a distribution, measure of a curve.")
-@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@click.option("--dataset", metavar="NAME", shell_complete=completion.datasets, help="Only this dataset.")
 @click.option("--split", metavar="NAME", help="Only this split.")
-@click.option("--metric", help="Metric  [default: rouge@mecab where there is one]")
+@click.option(
+    "--metric", shell_complete=completion.stored_metrics, help="Metric  [default: rouge@mecab where there is one]"
+)
 @click.option(
     "--language", type=click.Choice(["en", "ko"]), default="en", show_default=True, help="Language of the axes."
 )

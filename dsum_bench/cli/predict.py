@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import (
     command,
     dataset_options,
@@ -21,7 +22,7 @@ from dsum_bench.cli.options import (
 
 
 @command()
-@click.argument("model", metavar="MODEL|RUN")
+@click.argument("model", metavar="MODEL|RUN", shell_complete=completion.models_and_runs)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="New .csv or .jsonl file."
 )

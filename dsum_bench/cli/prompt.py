@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import (
     command,
     dataset_options,
@@ -21,7 +22,7 @@ from dsum_bench.cli.options import (
 
 
 @command()
-@click.argument("model")
+@click.argument("model", shell_complete=completion.models)
 @dataset_options
 @click.option("--sample", metavar="ID", help="Sample to show  [default: the first]")
 @prompt_options

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import command, open_bench, results_option
 
 
@@ -19,9 +20,9 @@ from dsum_bench.cli.options import command, open_bench, results_option
     show_default=True,
     help="File to write, or its folder.",
 )
-@click.option("--dataset", metavar="NAME", help="Only this dataset.")
+@click.option("--dataset", metavar="NAME", shell_complete=completion.datasets, help="Only this dataset.")
 @click.option("--split", metavar="NAME", help="Only this split.")
-@click.option("--metric", help="Only this metric.  [default: all]")
+@click.option("--metric", shell_complete=completion.stored_metrics, help="Only this metric.  [default: all]")
 @click.option(
     "--dialogues/--no-dialogues",
     default=True,
@@ -48,9 +49,10 @@ def report(
     """
     bench = open_bench(results)
     if markdown:
+        from dsum_bench.cli import formatting
         from dsum_bench.report import markdown_report
 
-        click.echo(markdown_report(bench.database, metric, dataset, split), nl=False)
+        formatting.print_file(markdown_report(bench.database, metric, dataset, split))
         return
     file = bench.report(output, dialogues=dialogues, metric=metric, dataset=dataset, split=split)
     click.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB); open it in a browser")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import command, open_bench, plugin_option, registry_option, results_option
 
 if TYPE_CHECKING:
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
-@click.option("--metric", "metrics", multiple=True, required=True, help="METRIC@TOKENIZER, any number of them.")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=completion.runs)
+@click.option(
+    "--metric",
+    "metrics",
+    multiple=True,
+    shell_complete=completion.metrics,
+    required=True,
+    help="METRIC@TOKENIZER, any number of them.",
+)
 @registry_option
 @plugin_option
 @results_option

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dsum_bench.cli import formatting
+from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import progress
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.errors import UserError
@@ -20,10 +20,14 @@ from dsum_bench.store.records import RunRecord
 
 
 @command()
-@click.argument("words", nargs=-1)
+@click.argument("words", nargs=-1, shell_complete=completion.runs)
 @results_option
 @click.option("--status", type=click.Choice(reader.STATUS_ORDER), help="Only runs of this status.")
-@click.option("--metric", help="Metric of the mean shown  [default: the metric of the data's language]")
+@click.option(
+    "--metric",
+    shell_complete=completion.stored_metrics,
+    help="Metric of the mean shown  [default: the metric of the data's language]",
+)
 @json_option
 def runs(words: tuple[str, ...], results: Path, status: str | None, metric: str | None, as_json: bool) -> None:
     """List runs: key, name, model, what tells it from others of its model, data, status, score.
@@ -78,7 +82,7 @@ def _mean(record: RunRecord, metric: str | None) -> str:
 
 
 @command()
-@click.argument("run")
+@click.argument("run", shell_complete=completion.runs)
 @click.argument("name")
 @results_option
 def rename(run: str, name: str, results: Path) -> None:
@@ -93,7 +97,7 @@ def rename(run: str, name: str, results: Path) -> None:
 
 
 @command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=completion.runs)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @results_option
 def delete(runs: tuple[str, ...], yes: bool, results: Path) -> None:
@@ -134,7 +138,7 @@ def merge(other: Path, results: Path) -> None:
 
 
 @command("export-runs")
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", shell_complete=completion.runs)
 @click.option(
     "-o",
     "--output",

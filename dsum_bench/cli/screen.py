@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import (
     command,
     dataset_options,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @command()
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
 @click.option("--all", "all_models", is_flag=True, help="Every model of the zoo.")
 @dataset_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
@@ -52,7 +53,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds without a sign of life after which a worker is stopped.",
 )
-@click.option("--executor", metavar="NAME", default="local", show_default=True, help="What runs the workers.")
+@click.option(
+    "--executor",
+    metavar="NAME",
+    shell_complete=completion.executors,
+    default="local",
+    show_default=True,
+    help="What runs the workers.",
+)
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
 @click.option(

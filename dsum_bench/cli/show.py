@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dsum_bench.cli import formatting
+from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import TITLES, progress
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.cli.sample import show_sample
@@ -25,14 +25,18 @@ LABEL_WIDTH = 12
 
 
 @command()
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=completion.runs)
 @results_option
 @click.option(
     "--samples", "limit", type=click.IntRange(min=0), default=3, show_default=True, help="How many summaries to show."
 )
 @click.option("--worst", "order", flag_value="worst", help="Lowest scores first.")
 @click.option("--best", "order", flag_value="best", help="Highest scores first.")
-@click.option("--metric", help="Metric of the scores shown  [default: the metric of the data's language]")
+@click.option(
+    "--metric",
+    shell_complete=completion.stored_metrics,
+    help="Metric of the scores shown  [default: the metric of the data's language]",
+)
 @click.option(
     "--sample", "sample_id", metavar="ID", help="One sample: its dialogue, references and every run's summary."
 )

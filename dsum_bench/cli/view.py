@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from dsum_bench.cli import completion
 from dsum_bench.cli.options import command, open_bench, results_option
 
 
 @command()
-@click.argument("runs", nargs=-1, metavar="[RUN]...")
+@click.argument("runs", nargs=-1, metavar="[RUN]...", shell_complete=completion.runs)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port  [default: a free one]")
 @click.option("--vote", is_flag=True, help="A blind vote between RUNs instead of the report.")
 @click.option(

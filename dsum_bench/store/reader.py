@@ -47,7 +47,7 @@ order by run_id, case level when 'error' then 0 when 'warning' then 1 else 2 end
 SIGNATURES = "select id, measures from signatures where metric = ? order by id desc"
 
 
-class Dialogues(NamedTuple):
+class DialoguesKey(NamedTuple):
     """What two runs must share before they may be ranked together, besides the signature.
 
     Not what their data are called, nor the order of the rows.
@@ -59,7 +59,7 @@ class Dialogues(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    dialogues: Dialogues
+    dialogues: DialoguesKey
     language: str
     selection: str
     row: BoardRow
@@ -180,8 +180,8 @@ def _chosen(path: Path, groups: list[list[_Run]], dataset: str | None, split: st
     return groups
 
 
-def _by_dialogues(runs: Iterable[_Run]) -> dict[Dialogues, list[_Run]]:
-    groups: dict[Dialogues, list[_Run]] = defaultdict(list)
+def _by_dialogues(runs: Iterable[_Run]) -> dict[DialoguesKey, list[_Run]]:
+    groups: dict[DialoguesKey, list[_Run]] = defaultdict(list)
     for r in runs:
         groups[r.dialogues].append(r)
     return groups
@@ -280,7 +280,7 @@ def _runs(db: sqlite3.Connection) -> list[_Run]:
     findings = _findings(db)
     return [
         _Run(
-            Dialogues(row["dataset_fingerprint"], row["references_fingerprint"]),
+            DialoguesKey(row["dataset_fingerprint"], row["references_fingerprint"]),
             row["language"],
             row["selection"],
             _row(row, row if row["status"] == "done" else progress.get(row["id"]), findings.get(row["id"], [])),

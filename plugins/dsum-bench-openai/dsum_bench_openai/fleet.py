@@ -36,7 +36,7 @@ class Unanswered(Exception):
 
 
 @dataclass(slots=True)
-class Place:
+class Member:
     """A server and how it has done.
 
     busy: requests at it. seconds: moving average of the time it takes to answer, 0 before the first.
@@ -67,7 +67,7 @@ class Fleet:
 
     def __init__(self, urls: Sequence[str], key: str, speed: Speed, tell: Callable[[str], None] = print) -> None:
         self.speed = speed
-        self.places = [Place(Server(url, key, speed.timeout, speed.in_flight)) for url in urls]
+        self.members = [Member(Server(url, key, speed.timeout, speed.in_flight)) for url in urls]
         self.pace = Pace(speed.requests_per_minute, speed.tokens_per_minute)
         self.stop = threading.Event()
         self.one_key = bool(key)
@@ -77,7 +77,7 @@ class Fleet:
     @property
     def in_flight(self) -> int:
         """Requests at once, of all servers together."""
-        return self.speed.in_flight * len(self.places)
+        return self.speed.in_flight * len(self.members)
 
     def ask(self, endpoint: str, body: Mapping[str, Any], estimate: int, limit: int = 0) -> Answer:
         """Ask until there is an answer.
@@ -89,60 +89,60 @@ class Fleet:
             Stopped: ``stop`` was set while this request waited.
         """
         tries = silent = 0
-        avoid: Place | None = None
+        avoid: Member | None = None
         while True:
-            place, news = self._enter(avoid)
+            member, news = self._enter(avoid)
             pause = 0.0
             try:
                 ticket = self._wait_turn(estimate)
                 began = monotonic()
-                answer = place.server.once(endpoint, body, limit)
+                answer = member.server.once(endpoint, body, limit)
             except Passing as fault:
                 tries += fault.reached or fault.rest != "server"  # where nobody listens nothing was tried
-                silent, avoid = silent + fault.silent, place
-                rested = self._missed(place, news, fault)
+                silent, avoid = silent + fault.silent, member
+                rested = self._missed(member, news, fault)
                 if tries >= self.speed.attempts or silent >= min(SILENT_TRIES, self.speed.attempts):
                     kind = ModelError if fault.reached and fault.rest != "key" else ModelSkipped
-                    raise Unanswered(kind(f"{place.server.url}: {fault}, {_times(tries)}")) from None
-                if not rested and not self._another(place):
+                    raise Unanswered(kind(f"{member.server.url}: {fault}, {_times(tries)}")) from None
+                if not rested and not self._another(member):
                     pause = _back_off(max(1, tries)) if fault.wait is None else fault.wait
             except Unreadable as fault:
-                raise Unanswered(ModelError(f"{place.server.url}: {fault}")) from None
+                raise Unanswered(ModelError(f"{member.server.url}: {fault}")) from None
             except (ModelError, ModelSkipped) as error:
-                self._leave_out(place, error)
+                self._leave_out(member, error)
             else:
                 self.pace.used(ticket, answer.prompt_tokens + answer.new_tokens or estimate)
-                self._answered(place, monotonic() - began)
+                self._answered(member, monotonic() - began)
                 return answer
             finally:
                 with self._changed:
-                    place.busy -= 1
+                    member.busy -= 1
                     self._changed.notify_all()
             if pause and self.stop.wait(pause):
                 raise Stopped
 
     def state(self) -> str:
         """``2 of 3 servers``; '' when there is only one."""
-        if len(self.places) == 1:
+        if len(self.members) == 1:
             return ""
-        return f"{sum(not p.down and p.out is None for p in self.places)} of {len(self.places)} servers"
+        return f"{sum(not p.down and p.out is None for p in self.members)} of {len(self.members)} servers"
 
     # -- who is asked -------------------------------------------------------------------------------------------
 
-    def _enter(self, avoid: Place | None) -> tuple[Place, int]:
-        """Wait for a free place and take it."""
+    def _enter(self, avoid: Member | None) -> tuple[Member, int]:
+        """Wait for a free member and take it."""
         with self._changed:
             while True:
                 if self.stop.is_set():
                     raise Stopped
                 now = monotonic()
-                free = [p for p in self.places if _free(p, now, self.speed.in_flight)]
+                free = [p for p in self.members if _free(p, now, self.speed.in_flight)]
                 if free:
                     # One that has not answered yet comes first: it must be tried to be known.
-                    place = min(free, key=lambda p: (p is avoid, p.down, p.seconds, p.busy))
-                    place.busy += 1
-                    return place, place.news
-                rests = [p.resting - now for p in self.places if p.out is None and p.resting > now]
+                    member = min(free, key=lambda p: (p is avoid, p.down, p.seconds, p.busy))
+                    member.busy += 1
+                    return member, member.news
+                rests = [p.resting - now for p in self.members if p.out is None and p.resting > now]
                 self._changed.wait(min([1.0, *rests]))
 
     def _wait_turn(self, estimate: int) -> list[float]:
@@ -154,57 +154,57 @@ class Fleet:
                 return ticket
             self.stop.wait(min(wait, 1.0))
 
-    def _another(self, place: Place) -> bool:
+    def _another(self, member: Member) -> bool:
         """Whether another server can be asked at once."""
         now = monotonic()
-        return any(p is not place and p.out is None and not p.down and p.resting <= now for p in self.places)
+        return any(p is not member and p.out is None and not p.down and p.resting <= now for p in self.members)
 
     # -- how it has done ----------------------------------------------------------------------------------------
 
-    def _answered(self, place: Place, seconds: float) -> None:
+    def _answered(self, member: Member, seconds: float) -> None:
         with self._changed:
-            back, place.down = place.down, False
-            place.misses = 0
-            place.seconds = seconds if not place.seconds else 0.8 * place.seconds + 0.2 * seconds
-        if back and len(self.places) > 1:
-            self.tell(f"{place.server.url} is back")
+            back, member.down = member.down, False
+            member.misses = 0
+            member.seconds = seconds if not member.seconds else 0.8 * member.seconds + 0.2 * seconds
+        if back and len(self.members) > 1:
+            self.tell(f"{member.server.url} is back")
 
-    def _missed(self, place: Place, news: int, fault: Passing) -> bool:
+    def _missed(self, member: Member, news: int, fault: Passing) -> bool:
         """Whether a server that failed rests, or everybody does; raises when none has answered for as long as a
         request is tried."""
         if fault.wait is not None and fault.wait > LONGEST_TOLD:
-            error = ModelSkipped(f"{place.server.url}: {fault}, and asks to wait {fault.wait:.0f} s")
-            self._leave_out(place, error)
+            error = ModelSkipped(f"{member.server.url}: {fault}, and asks to wait {fault.wait:.0f} s")
+            self._leave_out(member, error)
             return True
         with self._changed:
-            first = news == place.news
+            first = news == member.news
             if first:  # what was on its way at the same time says nothing new
-                place.news += 1
-                place.misses += 1
-            wait = fault.wait if fault.wait is not None else _back_off(place.misses)
-            everyone = fault.rest == "key" and (self.one_key or len(self.places) == 1)
-            patience = 1 if len(self.places) > 1 else PATIENCE
-            rests = fault.rest != "none" or place.misses >= patience
+                member.news += 1
+                member.misses += 1
+            wait = fault.wait if fault.wait is not None else _back_off(member.misses)
+            everyone = fault.rest == "key" and (self.one_key or len(self.members) == 1)
+            patience = 1 if len(self.members) > 1 else PATIENCE
+            rests = fault.rest != "none" or member.misses >= patience
             dropped = first and rests and not everyone
             if dropped:
-                place.down = True
-                place.resting = max(place.resting, monotonic() + wait)
-            gone = all(p.out is not None or (p.down and p.misses >= self.speed.attempts) for p in self.places)
+                member.down = True
+                member.resting = max(member.resting, monotonic() + wait)
+            gone = all(p.out is not None or (p.down and p.misses >= self.speed.attempts) for p in self.members)
         if everyone:
             self.pace.rest(wait)
         if gone:
             self.stop.set()
             kind = ModelError if fault.reached and fault.rest == "none" else ModelSkipped
-            raise kind(f"{place.server.url}: {fault}, {_times(place.misses)}") from None
-        if dropped and len(self.places) > 1:
-            self.tell(f"{place.server.url} rests for {wait:.0f} s: {fault}")
-        return place.down or everyone
+            raise kind(f"{member.server.url}: {fault}, {_times(member.misses)}") from None
+        if dropped and len(self.members) > 1:
+            self.tell(f"{member.server.url} rests for {wait:.0f} s: {fault}")
+        return member.down or everyone
 
-    def _leave_out(self, place: Place, error: ModelError | ModelSkipped) -> None:
+    def _leave_out(self, member: Member, error: ModelError | ModelSkipped) -> None:
         """Never ask a server again that refuses all; raise when it was the last."""
         with self._changed:
-            known, place.out = place.out is not None, error
-            last = all(p.out is not None for p in self.places)
+            known, member.out = member.out is not None, error
+            last = all(p.out is not None for p in self.members)
         if last:
             self.stop.set()
             raise error from None
@@ -212,8 +212,8 @@ class Fleet:
             self.tell(f"left out: {error}")
 
 
-def _free(place: Place, now: float, in_flight: int) -> bool:
-    return place.out is None and place.resting <= now and place.busy < (1 if place.down else in_flight)
+def _free(member: Member, now: float, in_flight: int) -> bool:
+    return member.out is None and member.resting <= now and member.busy < (1 if member.down else in_flight)
 
 
 def _back_off(times: int) -> float:
