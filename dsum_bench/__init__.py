@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from dsum_bench.adapters.completion import CompletionAdapter
     from dsum_bench.adapters.encoder_decoder import EncoderDecoderAdapter
     from dsum_bench.adapters.text import Encoded, TextAdapter
-    from dsum_bench.api.bench import Bench, ModelCheck
+    from dsum_bench.api.bench import Bench
+    from dsum_bench.api.screening import ModelCheck
     from dsum_bench.checks.base import Check, RunOutputs, Setup
     from dsum_bench.datasets.base import DatasetReader, Row
     from dsum_bench.decoding.base import Batch, Decoding
@@ -89,7 +90,7 @@ _MODULES = {
     "Machine": "dsum_bench.machine",
     "Metric": "dsum_bench.metrics.base",
     "MetricTokenizer": "dsum_bench.metrics.base",
-    "ModelCheck": "dsum_bench.api.bench",
+    "ModelCheck": "dsum_bench.api.screening",
     "ModelError": "dsum_bench.errors",
     "ModelSkipped": "dsum_bench.errors",
     "ModelSpec": "dsum_bench.spec",

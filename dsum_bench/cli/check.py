@@ -23,7 +23,7 @@ from dsum_bench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from dsum_bench.api.bench import ModelCheck
+    from dsum_bench.api.screening import ModelCheck
 
 
 @command()

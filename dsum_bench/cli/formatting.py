@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-__all__ = ["clean", "console", "gibibytes", "interval", "literal", "moment", "params", "print_file", "print_json", "score", "seconds"]
+__all__ = [
+    "clean",
+    "console",
+    "gibibytes",
+    "interval",
+    "literal",
+    "moment",
+    "params",
+    "print_file",
+    "print_json",
+    "score",
+    "seconds",
+]
 
 
 def clean(text: str) -> str:

@@ -59,7 +59,7 @@ def predict(
     Example:
       dsum-bench predict llama32-3b --dataset mine --split test -o submission.csv
     """
-    from dsum_bench.api.bench import IncompleteError
+    from dsum_bench.api.screening import IncompleteError
 
     bench = open_bench(results, registry, plugin, as_json)
     try:

@@ -49,7 +49,7 @@ def printed(folder: Path, *arguments: str, **settings: object) -> subprocess.Com
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp949"])
 @pytest.mark.parametrize("arguments", PRINTING[1:5], ids=" ".join)
-def test_formats_for_programs_are_utf8_in_any_code_page(results: Path, arguments: tuple[str, ...], encoding: str) -> None:
+def test_formats_for_programs_are_utf8(results: Path, arguments: tuple[str, ...], encoding: str) -> None:
     done = printed(results, *arguments, env=os.environ | Dsum(results).settings | {"PYTHONIOENCODING": encoding})
     text = done.stdout.decode("utf-8")
     if "--json" in arguments:
@@ -61,7 +61,7 @@ def test_formats_for_programs_are_utf8_in_any_code_page(results: Path, arguments
 
 @pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
 def test_a_full_disk_is_a_sentence(results: Path, arguments: tuple[str, ...]) -> None:
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = printed(results, *arguments, stdout=full)
     assert done.stderr.decode() == "Error: cannot write to standard output: No space left on device\n"
     assert done.returncode == 2

@@ -1,0 +1,326 @@
+"""Screening from Python: run models, score files, look at prompts and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dsum_bench.api.management import Management
+from dsum_bench.api.workspace import FRAME, Names, Settings, pairs
+from dsum_bench.errors import UserError
+from dsum_bench.executors.base import HANG_TIMEOUT
+from dsum_bench.spec import DecodingSpec, Finding, ModelSpec, PromptSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsum_bench.screening import sweep as sweeps
+    from dsum_bench.screening.preflight import Candidate
+    from dsum_bench.screening.setup import OpenedModel, TokenizedPrompt
+    from dsum_bench.screening.sweep import ScreenResult
+    from dsum_bench.spec import Dtype, PromptFormat, Quantization, Sample
+
+DATASET = "samples-ko"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """What the checks found in one model's set-up. problem: why it could not be checked, '' where it could."""
+
+    model: str
+    findings: tuple[Finding, ...] = ()
+    problem: str = ""
+
+
+class IncompleteError(UserError):
+    """Not every sample could be summarised, so nothing was written."""
+
+
+class ScreeningBench(Management):
+    """The part of a bench that runs models and scores summaries."""
+
+    def screen(
+        self,
+        models: Names = "all",
+        dataset: Any = DATASET,
+        *,
+        split: str | None = None,
+        limit: int | None = None,
+        sample: int | None = None,
+        seed: int = 42,
+        prompt: str | PromptSpec | None = None,
+        prompt_format: PromptFormat = "template",
+        decoding: str | DecodingSpec | None = None,
+        settings: Settings = (),
+        metrics: Sequence[str] | None = None,
+        device: Literal["auto", "cpu"] = "auto",
+        dtype: Dtype | None = None,
+        quantization: Quantization | None = None,
+        time_budget: float | str | None = None,
+        hang_timeout: float = HANG_TIMEOUT,
+        executor: str = "local",
+        controls: bool = True,
+        fresh: bool = False,
+        free_cache: bool = False,
+        dialogues: bool = True,
+        wait: bool = False,
+    ) -> ScreenResult:
+        """Run models on a dataset and score their summaries. Interrupted runs resume where they stopped.
+
+        Args:
+            models: names or specs, or ``"all"``.
+            dataset: a name, a ``DatasetSpec``, a DataFrame, or a mapping of splits to DataFrames.
+            limit, sample: the first N samples, or N drawn at random with the seed.
+            prompt, decoding: for all models; each model's own by default. settings: changed decoding parameters.
+            metrics: such as ``rouge@mecab``; by default those of the dataset's language.
+            time_budget: seconds for a model, or ``"30m"``. hang_timeout: seconds of silence that end a worker.
+            controls: run the controls of the dataset's language too.
+            fresh: start over. free_cache: delete a hub model's files once its run is done.
+            dialogues: store dialogues and references with the results, so that reports can show them.
+            wait: wait for another process that writes the results instead of refusing.
+        """
+        from dsum_bench.screening.durations import parse_duration
+        from dsum_bench.screening.sweep import Settings as SweepSettings
+
+        budget = parse_duration(time_budget) if isinstance(time_budget, str) else time_budget
+        found = self.plan(
+            models, dataset, split=split, limit=limit, sample=sample, seed=seed, prompt=prompt,
+            prompt_format=prompt_format, decoding=decoding, settings=settings, device=device, dtype=dtype,
+            quantization=quantization, controls=controls,
+        )  # fmt: skip
+        samples = self._dialogues(dataset, split, limit, sample, seed).selection.samples
+        options = SweepSettings(budget, fresh, free_cache, dialogues, self.results / "logs")
+        return self._sweep(found, samples, metrics, options, executor, hang_timeout, wait)
+
+    def plan(
+        self,
+        models: Names = "all",
+        dataset: Any = DATASET,
+        *,
+        split: str | None = None,
+        limit: int | None = None,
+        sample: int | None = None,
+        seed: int = 42,
+        prompt: str | PromptSpec | None = None,
+        prompt_format: PromptFormat = "template",
+        decoding: str | DecodingSpec | None = None,
+        settings: Settings = (),
+        device: Literal["auto", "cpu"] = "auto",
+        dtype: Dtype | None = None,
+        quantization: Quantization | None = None,
+        controls: bool = True,
+        references: bool = True,
+    ) -> list[Candidate]:
+        """What ``screen`` would do with each model, and why not; nothing is loaded or written."""
+        from dsum_bench.screening import request as requests
+
+        dialogues = self._dialogues(dataset, split, limit, sample, seed, references)
+        named = self._models(models)
+        request = requests.ScreenRequest(
+            tuple(named), dialogues, self._prompt(prompt, dialogues.spec.language), prompt_format,
+            self._decoding(decoding), pairs(settings), dtype, quantization, seed,
+        )  # fmt: skip
+        if models != "all":
+            requests.refuse_unused(request, self.loaded_plugins)
+        request = requests.with_controls(request, controls, models == "all", self.registry, self.loaded_plugins)
+        found = requests.candidates(request, self.registry, self.loaded_plugins, self._machine(device))
+        self.report_problems()
+        return found
+
+    def predict(
+        self,
+        model: str | ModelSpec,
+        output: str | Path | None = None,
+        dataset: Any = DATASET,
+        *,
+        split: str | None = None,
+        limit: int | None = None,
+        seed: int = 42,
+        prompt: str | PromptSpec | None = None,
+        prompt_format: PromptFormat = "template",
+        decoding: str | DecodingSpec | None = None,
+        settings: Settings = (),
+        index: bool = False,
+    ) -> pd.DataFrame:
+        """A model's summaries of a split, references or not: two columns, id and summary, as the dataset calls them.
+
+        model: a model, or a stored run (its key or the beginning of it), whose summaries are taken as they are.
+        output: new ``.csv`` or ``.jsonl`` file to write them to. index: number its rows in a first column.
+
+        Raises:
+            IncompleteError: some samples could not be summarised; nothing is written.
+        """
+        from dsum_bench.api.frames import frame
+        from dsum_bench.screening import submission
+        from dsum_bench.store import reader
+
+        if output is not None:
+            submission.check_output(Path(output))
+        name = model if isinstance(model, str) else model.name
+        if isinstance(model, ModelSpec) or name in self.registry.models:
+            name = self._generate(
+                model, dataset, split=split, limit=limit, seed=seed, prompt=prompt, prompt_format=prompt_format,
+                decoding=decoding, settings=settings,
+            )  # fmt: skip
+        elif not self.database.exists():
+            self.registry.model(name)  # says which names are near
+        record = reader.run(self.database, name)
+        if record.row.status != "done":
+            run = f"run {record.row.run_id} of {record.row.model} is not finished"
+            raise UserError(f"{run} ({record.row.status}); screen its model again first")
+        rows = reader.samples(self.database, record.row.run_id)
+        columns = submission.columns_of(self.registry.datasets.get(record.dataset))
+        if output is not None:
+            submission.write(Path(output), rows, columns, index)
+        values = ({columns[0]: row.sample_id, columns[1]: row.summary} for row in rows)
+        return frame(values, dict.fromkeys(columns, "string"))
+
+    def score(
+        self,
+        sources: Any,
+        name: str | None = None,
+        dataset: Any = DATASET,
+        *,
+        split: str | None = None,
+        id_column: str | None = None,
+        summary_column: str | None = None,
+        allow_missing: bool = False,
+        metrics: Sequence[str] | None = None,
+        wait: bool = False,
+    ) -> ScreenResult:
+        """Score summaries made elsewhere and put them on the leaderboard.
+
+        sources: a CSV or JSON Lines file, a DataFrame, or several of them, each with an id and a summary for every
+        sample of the split. name: what the leaderboard calls the run; by default the file's name.
+        allow_missing: count missing samples as empty.
+        """
+        from dsum_bench.screening import predictions
+        from dsum_bench.screening.sweep import ScreenResult
+
+        listed = list(sources) if isinstance(sources, list | tuple) else [sources]
+        dialogues = self._dialogues(dataset, split)
+        samples = dialogues.selection.samples
+        names = predictions.names(listed, name, self.registry.models, FRAME)
+        options = (id_column, summary_column, allow_missing)
+        read = [predictions.read(s, samples, n, *options) for s, n in zip(listed, names, strict=True)]
+        self.report_problems()
+        ended: list[ScreenResult] = []
+        for source, called, found in zip(listed, names, read, strict=True):
+            origin = predictions.origin(source)
+            if found.missing:
+                self.display.warn(f"{len(found.missing)} samples have no summary in {origin} and count as empty")
+            run = predictions.candidate(called, origin, found, dialogues.spec, dialogues.split, samples)
+            executor = predictions.FromFile(found)
+            ended.append(self._sweep([run], samples, metrics, executor=executor, wait=wait))
+        broken = {metric for result in ended for metric in result.broken_metrics}
+        runs = tuple(run for result in ended for run in result.runs)
+        return ScreenResult(runs, tuple(sorted(broken)), self.results)
+
+    # -- looking at a model ---------------------------------------------------------------------------------
+
+    def check(
+        self,
+        models: Names,
+        dataset: Any = DATASET,
+        *,
+        split: str | None = None,
+        limit: int | None = None,
+        prompt: str | PromptSpec | None = None,
+        prompt_format: PromptFormat = "template",
+        decoding: str | DecodingSpec | None = None,
+        settings: Settings = (),
+    ) -> list[ModelCheck]:
+        """Run the protocol checks that need no generation: prompts, tokens, settings, data. Loads no weights."""
+        from dsum_bench.errors import ModelError, ModelSkipped
+        from dsum_bench.screening import setup
+
+        samples = self._dialogues(dataset, split, limit, references=False).selection.samples
+        found = []
+        for model in self._models(models):
+            try:
+                opened = self._open(
+                    model, dataset, split=split, limit=limit, prompt=prompt, prompt_format=prompt_format,
+                    decoding=decoding, settings=settings,
+                )  # fmt: skip
+                findings = setup.findings(opened, samples, self.loaded_plugins, self.display.warn)
+                found.append(ModelCheck(model.name, tuple(findings)))
+            except (ModelError, ModelSkipped, UserError) as error:
+                found.append(ModelCheck(model.name, problem=str(error).removeprefix(f"{model.name}: ")))
+        return found
+
+    def prompt(
+        self,
+        model: str | ModelSpec,
+        dataset: Any = DATASET,
+        *,
+        split: str | None = None,
+        sample: str | None = None,
+        prompt: str | PromptSpec | None = None,
+        prompt_format: PromptFormat = "template",
+    ) -> TokenizedPrompt:
+        """Exactly what a model reads for one sample (by id; the first by default), with token ids."""
+        from dsum_bench.errors import ModelError, ModelSkipped
+        from dsum_bench.screening.setup import tokenized
+
+        (spec,) = self._models(model)
+        try:
+            opened = self._open(spec, dataset, split=split, prompt=prompt, prompt_format=prompt_format)
+            return tokenized(opened, self._sample(dataset, split, sample))
+        except (ModelError, ModelSkipped) as error:
+            raise UserError(f"{spec.name}: {error}") from None
+
+    # -- work ---------------------------------------------------------------------------------------------------
+
+    def _open(self, model: ModelSpec, dataset: Any, **options: Any) -> OpenedModel:
+        from dsum_bench.screening.setup import open_model
+
+        (candidate,) = self.plan(model, dataset, controls=False, references=False, **options)
+        return open_model(candidate, self.loaded_plugins, self.display.tell)
+
+    def _sweep(
+        self,
+        candidates: Sequence[Candidate],
+        samples: Sequence[Sample],
+        metrics: Sequence[str] | None,
+        options: sweeps.Settings | None = None,
+        executor: Any = "local",
+        hang_timeout: float = HANG_TIMEOUT,
+        wait: bool = False,
+    ) -> ScreenResult:
+        from dsum_bench.languages import default_metrics
+        from dsum_bench.metrics.choose import build, unsuited
+        from dsum_bench.screening import sweep as sweeps
+        from dsum_bench.screening.request import announcement
+        from dsum_bench.store.writer import Store
+
+        plugins = self.loaded_plugins
+        language = candidates[0].run.language if candidates else ""
+        built = {m: build(plugins, m) for m in dict.fromkeys(default_metrics(language) if metrics is None else metrics)}
+        for sentence in unsuited(built, language):
+            self.display.warn(sentence)
+        if isinstance(executor, str):
+            executor = plugins.get("executor", executor)(hang_timeout)
+        if text := announcement(candidates):
+            self.display.tell(text)
+        options = options or sweeps.Settings(log_folder=self.results / "logs")
+        with Store.open(self.database, wait) as store, self.display.screening(len(candidates)) as observer:
+            sweep = sweeps.Sweep(samples, built, store, plugins, observer, options)
+            runs = tuple(sweep.go(candidates, executor))
+        return sweeps.ScreenResult(runs, tuple(sorted(sweep.broken)), self.results)
+
+    def _generate(self, model: str | ModelSpec, dataset: Any, **options: Any) -> str:
+        """Key of the run that has all summaries."""
+        from dsum_bench.fingerprints import run_id
+        from dsum_bench.store import reader
+
+        (candidate,) = self.plan(model, dataset, controls=False, references=False, **options)
+        key = run_id(candidate.run)
+        if self.database.exists() and key in reader.finished(self.database):
+            return key  # with scores and findings, which a sweep without metrics would not have
+        dialogues = self._dialogues(dataset, options["split"], options["limit"], references=False)
+        (run,) = self._sweep([candidate], dialogues.selection.samples, ()).runs
+        if run.status != "done":
+            raise IncompleteError(f"{run.model} is {run.status}: {run.reason}")
+        return key

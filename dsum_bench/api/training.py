@@ -1,0 +1,114 @@
+"""Training from Python: fine-tune by recipe, screen the result, export it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dsum_bench.api.screening import DATASET, ScreeningBench
+from dsum_bench.api.workspace import Settings, pairs
+from dsum_bench.executors.base import HANG_TIMEOUT
+from dsum_bench.spec import DatasetSpec, ModelSpec, PromptSpec
+
+if TYPE_CHECKING:
+    from dsum_bench.spec import Dtype, PromptFormat
+    from dsum_bench.training.finetune import FinetuneResult
+
+
+class TrainingBench(ScreeningBench):
+    """The part of a bench that trains models."""
+
+    def finetune(
+        self,
+        model: str | ModelSpec,
+        dataset: Any = DATASET,
+        *,
+        recipe: str | None = None,
+        settings: Settings = (),
+        sweep: str | None = None,
+        split: str = "train",
+        dev_split: str | None = None,
+        limit: int | None = None,
+        sample: int | None = None,
+        dev_limit: int = 100,
+        max_steps: int | None = None,
+        name: str | None = None,
+        prompt: str | PromptSpec | None = None,
+        prompt_format: PromptFormat = "template",
+        seed: int = 42,
+        device: Literal["auto", "cpu"] = "auto",
+        dtype: Dtype | None = None,
+        hang_timeout: float = HANG_TIMEOUT,
+        executor: str = "local",
+        fresh: bool = False,
+        plan_only: bool = False,
+        probe: bool = True,
+        ignore_memory: bool = False,
+        screen: bool = True,
+        screen_limit: int | None = None,
+    ) -> FinetuneResult:
+        """Train a model by recipe, then screen the result beside its base and the constant control.
+
+        Args:
+            recipe: of the registry; the model's own by default. settings: changed parameters of the recipe.
+            sweep: a run for each point of a grid, such as ``"lr=1e-4,2e-4 r=16,32"``.
+            dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
+            name: the result is called ``MODEL@name``; from its settings by default.
+            plan_only: plan and stop. probe: time a batch first. ignore_memory: train even where the plan does not fit.
+            screen: screen base and result afterwards, on screen_limit samples or all.
+        """
+        from dsum_bench.progress.display import Display
+        from dsum_bench.training.finetune import FinetuneResult, TrainingOptions, check_name, make_job, train_all
+        from dsum_bench.training.prepare import TrainingRequest, grid, prepare
+        from dsum_bench.training.sessions import main_process
+
+        (spec,) = self._models(model)
+        data = self._dataset(dataset)
+        asked = self._prompt(prompt, data.language)
+        points = grid(sweep) if sweep else [()]
+        check_name(name, len(points))
+        requests = [
+            TrainingRequest(
+                spec.name, recipe, data.name, split, dev_split, limit, sample, dev_limit, asked.name if asked else None,
+                prompt_format, (*pairs(settings), *point), max_steps, seed, dtype,
+            )
+            for point in points
+        ]  # fmt: skip
+        prepared = [prepare(r, self.registry, self.loaded_plugins, self._machine(device)) for r in requests]
+        self.report_problems()
+        options = TrainingOptions(name, plan_only, probe, ignore_memory, fresh)
+        jobs = [make_job(p, options, self.loaded_plugins, self.results) for p in prepared]
+        workers = self.loaded_plugins.get("executor", executor)(hang_timeout)
+        shown = self.display if main_process() else Display(None)
+        with shown.training() as observer:
+            trainings = train_all(jobs, self.database, self.loaded_plugins, observer, options, workers)
+        result = FinetuneResult(trainings)
+        if not (screen and result.models and main_process()):
+            return result
+        return self._screen_trained(
+            result, spec, data, split=dev_split, limit=screen_limit, seed=seed, prompt=prompt,
+            prompt_format=prompt_format, device=device, hang_timeout=hang_timeout, executor=executor,
+        )  # fmt: skip
+
+    def export(self, model: str, output: str | Path, *, merge: bool = False, dataset: Any = DATASET) -> Path:
+        """Write a trained model ``BASE@RUN`` with a model card to a new folder.
+
+        merge: whole weights instead of an adapter, tried on dialogues of dataset.
+        """
+        from dsum_bench.training.release import export
+
+        data = self._dataset(dataset).name if merge else ""
+        export(model, Path(output), self.registry, self.loaded_plugins, self.database, data, self.display.tell)
+        return Path(output)
+
+    def _screen_trained(
+        self, result: FinetuneResult, base: ModelSpec, data: DatasetSpec, **options: Any
+    ) -> FinetuneResult:
+        from dsum_bench.training.gain import gain
+
+        beside = [name for name in (base.name, f"constant-{data.language}") if name in self.registry.models]
+        screening = self.screen([*beside, *result.models], data.name, controls=False, **options)
+        pairs = [(model, other) for model in result.models for other in beside]
+        gains = tuple(gain(self.database, model, other, data.language) for model, other in pairs)
+        return replace(result, screening=screening, gains=gains)
