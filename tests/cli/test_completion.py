@@ -21,7 +21,7 @@ format = "csv"
 path = "calls/{split}.csv"
 columns = { id = "id", dialogue = "dialogue", summary = "summary" }
 [prompts.brief]
-template = "{dialogue}"
+user = "{dialogue}"
 """
 
 
@@ -68,8 +68,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dsum-bench finetune --dataset=ca", ["calls"]),
         ("dsum-bench screen --prompt bri", ["brief"]),
         ("dsum-bench finetune --recipe qlo", ["qlora"]),
-        ("dsum-bench screen --metric rouge@me", ["rouge@mecab"]),
-        ("dsum-bench leaderboard --metric rouge@", ["rouge@mecab"]),  # what was scored, not what could be
+        ("dsum-bench screen --metric rouge@mecab-t", ["rouge@mecab-tags"]),
+        (
+            "dsum-bench leaderboard --metric rouge@",
+            ["rouge@char", "rouge@mecab", "rouge@whitespace"],
+        ),  # what was scored
         ("dsum-bench compare ", ["baseline", "lead-3", "longest-3"]),
         ("dsum-bench show base", ["baseline"]),
         ("dsum-bench delete lead-3 lon", ["longest-3"]),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,7 +16,7 @@ import pytest
 from commands import Dsum, patience
 from store_runs import make_run, open_store, store_run
 
-from dsum_bench.cli import COMMANDS, main
+from dsum_bench.cli import main
 
 NAME = "한국어-모델"
 PRINTING = [
@@ -77,16 +79,26 @@ def test_a_closed_pipe_is_a_sentence(results: Path, arguments: tuple[str, ...]) 
     assert done.returncode == 2
 
 
-def test_every_help_has_examples_that_parse() -> None:
-    """Each line under "Examples:" is a command line that this version understands."""
-    context = click.Context(main, info_name="dsum-bench")
-    for name in COMMANDS:
-        command = main.get_command(context, name)
+def commands(group: click.Group, context: click.Context) -> Iterator[tuple[list[str], click.Command, click.Context]]:
+    """Words, command and parent context of every command that is no group."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         assert command is not None
-        _, _, examples = (command.help or "").partition("Examples:\n")
+        if isinstance(command, click.Group):
+            inner = command.make_context(name, [], parent=context, resilient_parsing=True)
+            yield from (([name, *words], found, parent) for words, found, parent in commands(command, inner))
+        else:
+            yield [name], command, context
+
+
+def test_every_help_has_examples_that_parse() -> None:
+    """Each line under "Example:" is a command line that this version understands."""
+    context = main.make_context("dsum-bench", [], resilient_parsing=True)
+    for words, command, parent in commands(main, context):
+        _, _, examples = re.sub("Examples:", "Example:", command.help or "").partition("Example:\n")
         lines = [line.strip() for line in examples.splitlines() if line.strip().startswith("dsum-bench ")]
-        assert lines, f"{name} --help shows no example"
+        assert lines, f"{words} --help shows no example"
         for line in lines:
-            words = shlex.split(line.partition(" > ")[0].partition(" | ")[0], comments=True)
-            assert words[1] == name, line
-            command.make_context(name, words[2:], parent=context, resilient_parsing=False)
+            typed = shlex.split(line.partition(" > ")[0].partition(" | ")[0], comments=True)
+            assert typed[1 : 1 + len(words)] == words, line
+            command.make_context(words[-1], typed[1 + len(words) :], parent=parent)

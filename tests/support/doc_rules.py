@@ -123,9 +123,12 @@ def dead_links(text: str, page: Path, root: Path) -> list[str]:
         path, _, fragment = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         there = target.is_relative_to(root) and target.exists()
-        aim = text if target == page else target.read_text(encoding="utf-8") if there and target.is_file() else ""
-        if not there or (fragment and fragment not in [anchor(h) for _, h in headings(aim)]):
+        if not there:
             dead.append(link)
+        elif fragment:
+            aim = text if target == page else target.read_text(encoding="utf-8")
+            if fragment not in [anchor(h) for _, h in headings(aim)]:
+                dead.append(link)
     return dead
 
 

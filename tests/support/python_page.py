@@ -86,9 +86,16 @@ def _is_alias(thing: object) -> bool:
     return type(thing).__module__ in ("typing", "types", "collections.abc") and not inspect.isfunction(thing)
 
 
+def _defined(cls: type) -> dict[str, Any]:
+    """What a class defines itself or takes from base classes that are not public and so have no entry of their own."""
+    bases = [base for base in cls.__mro__[1:] if base.__module__.startswith("dsum_bench.")]
+    hidden = [base for base in bases if base.__name__ not in dsum_bench._MODULES]
+    return {name: member for owner in (*reversed(hidden), cls) for name, member in vars(owner).items()}
+
+
 def _own(cls: type) -> Iterator[tuple[str, str | None]]:
-    """Name and docstring of each public method and property that a class defines itself or overrides."""
-    for name, member in vars(cls).items():
+    """Name and docstring of each public method and property of a class that no other entry describes."""
+    for name, member in _defined(cls).items():
         if name.startswith("_") or inspect.isclass(member):
             continue
         inner = getattr(member, "__func__", member)
@@ -99,7 +106,7 @@ def _own(cls: type) -> Iterator[tuple[str, str | None]]:
 
 def _members(cls: type) -> Iterator[str]:
     for name, doc in _own(cls):
-        member = vars(cls)[name]
+        member = _defined(cls)[name]
         if not inspect.getdoc(member) or not getattr(member, "__doc__", None):
             continue  # the base class describes it
         if isinstance(member, property):
