@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dsum_bench.executors.supervisor import Supervisor
     from dsum_bench.machine import Gpu, Machine
     from dsum_bench.metrics.base import Metric, MetricTokenizer
+    from dsum_bench.postprocess.base import Postprocessor
     from dsum_bench.progress.display import ProgressEvent
     from dsum_bench.spec import (
         DatasetSpec,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         ModelSpec,
         Output,
         Placement,
+        PostprocessSpec,
         Prompt,
         PromptSpec,
         RecipeSpec,
@@ -97,6 +99,8 @@ _MODULES = {
     "Output": "dsum_bench.spec",
     "Placement": "dsum_bench.spec",
     "Plan": "dsum_bench.engines.base",
+    "PostprocessSpec": "dsum_bench.spec",
+    "Postprocessor": "dsum_bench.postprocess.base",
     "Progress": "dsum_bench.executors.base",
     "ProgressEvent": "dsum_bench.progress.display",
     "Prompt": "dsum_bench.spec",
@@ -158,6 +162,8 @@ __all__ = [
     "Output",
     "Placement",
     "Plan",
+    "PostprocessSpec",
+    "Postprocessor",
     "Progress",
     "ProgressEvent",
     "Prompt",

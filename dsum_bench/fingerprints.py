@@ -61,7 +61,10 @@ def plain(value: object) -> Any:
 
 
 def _shaping(run: RunSpec) -> dict[str, object]:
+    # A run that a model wrote has no such entry: its key is that of earlier versions.
+    derived = {} if run.derived is None else {"derived": run.derived}
     return {
+        **derived,
         "model": _model(run.model),
         "weights": run.weights,
         "prompt": _prompt(run.prompt),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dsum_bench.engines.base import Engine
     from dsum_bench.executors.base import Executor
     from dsum_bench.metrics.base import Metric, MetricTokenizer
+    from dsum_bench.postprocess.base import Postprocessor
     from dsum_bench.spec import ModelSpec, Output, RunSpec, TrainingSpec
     from dsum_bench.training.base import Trainer
 
@@ -75,6 +76,11 @@ def dsum_register_tokenizers(register: Callable[[type[MetricTokenizer]], None]) 
 @hookspec
 def dsum_register_checks(register: Callable[[type[Check]], None]) -> None:
     """Register protocol checks: ways in which a run's numbers could be wrong."""
+
+
+@hookspec
+def dsum_register_postprocessors(register: Callable[[type[Postprocessor]], None]) -> None:
+    """Register postprocessors, the ``steps`` of a ``[postprocess.NAME]`` entry."""
 
 
 # ------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dsum_bench.engines.base import Engine
     from dsum_bench.executors.base import Executor
     from dsum_bench.metrics.base import Metric, MetricTokenizer
+    from dsum_bench.postprocess.base import Postprocessor
     from dsum_bench.spec import ModelSpec
     from dsum_bench.training.base import Trainer
 
@@ -44,6 +45,7 @@ BUILTIN = (
     "dsum_bench.metrics",
     "dsum_bench.checks",
     "dsum_bench.datasets",
+    "dsum_bench.postprocess",
     "dsum_bench.executors",
     "dsum_bench.training",
 )
@@ -57,6 +59,7 @@ BASES = {
     "metrics": "dsum_bench.metrics.base.Metric",
     "tokenizers": "dsum_bench.metrics.base.MetricTokenizer",
     "datasets": "dsum_bench.datasets.base.DatasetReader",
+    "postprocessors": "dsum_bench.postprocess.base.Postprocessor",
     "trainers": "dsum_bench.training.base.Trainer",
     "checks": "dsum_bench.checks.base.Check",
     "executors": "dsum_bench.executors.base.Executor",
@@ -133,6 +136,10 @@ class Plugins:
         return self._collect("datasets")
 
     @cached_property
+    def postprocessors(self) -> Mapping[str, type[Postprocessor]]:
+        return self._collect("postprocessors")
+
+    @cached_property
     def checks(self) -> Mapping[str, type[Check]]:
         return self._collect("checks")
 
@@ -189,6 +196,8 @@ class Plugins:
     def get(self, kind: Literal["tokenizer"], name: str, where: str = "") -> type[MetricTokenizer]: ...
     @overload
     def get(self, kind: Literal["dataset"], name: str, where: str = "") -> type[DatasetReader]: ...
+    @overload
+    def get(self, kind: Literal["postprocessor"], name: str, where: str = "") -> type[Postprocessor]: ...
     @overload
     def get(self, kind: Literal["check"], name: str, where: str = "") -> type[Check]: ...
     @overload

@@ -120,6 +120,16 @@ class RecipeSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PostprocessSpec:
+    """What is done to summaries that are there already: postprocessors (plugin names) in order."""
+
+    name: str
+    steps: tuple[str, ...]
+    note: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One dialogue. ``references`` is empty where a split has none.
 
@@ -200,6 +210,21 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a run was made from stored runs, without generating.
+
+    stage: what kind of step that was; name: which one (``tidy``, ``mbr``). runs: keys of the runs it was made from.
+    settings: whatever else shapes the result. digest: of the summaries it was made from.
+    """
+
+    stage: Literal["postprocess", "combine"]
+    name: str
+    runs: tuple[str, ...]
+    settings: Mapping[str, object]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunSpec:
     """Everything that can change a run's output; its digest is the run's key.
 
@@ -207,6 +232,7 @@ class RunSpec:
     versions: of the packages whose code shapes the output.
     dataset_fingerprint: digest of the ids and dialogues of the samples, in any order.
     references_fingerprint: digest of the references; not part of the key, since it changes scores only.
+    derived: how it was made from stored runs, None for a run that a model wrote.
     """
 
     model: ModelSpec
@@ -224,6 +250,7 @@ class RunSpec:
     weights: str
     seed: int
     versions: Mapping[str, str]
+    derived: Derivation | None = None
 
 
 @dataclass(frozen=True, slots=True)

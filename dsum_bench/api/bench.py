@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dsum_bench.api.stages import Stages
 from dsum_bench.api.training import TrainingBench
 from dsum_bench.errors import UserError
 from dsum_bench.spec import DatasetSpec
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dsum_bench.scaffold import Kind
 
 
-class Bench(TrainingBench):
+class Bench(TrainingBench, Stages):
     """Models, dialogues and results, opened together.
 
     Args:

@@ -7,17 +7,21 @@ from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from string import ascii_uppercase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import TITLES, too_few
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
+from dsum_bench.cli.postprocess import step_lines, step_values
 from dsum_bench.errors import UserError
 from dsum_bench.figures import difference
 from dsum_bench.store.pairs import Comparison, PairTest, SampleOfRuns
 from dsum_bench.store.records import RunRecord
+
+if TYPE_CHECKING:
+    from dsum_bench.api.bench import Bench
 
 
 @command()
@@ -48,7 +52,7 @@ def compare(
     Prints for every pair the difference of the means with its 95 % interval and the p of a paired permutation test,
     both corrected for the number of pairs, and the samples that differ most. Where the runs stand on a board with
     others, p corrected for all pairs of that board is printed, too. Runs of different samples are compared on those
-    that they share.
+    that they share. Of a postprocessed run beside its source, what each step brought is printed.
 
     \b
     Examples:
@@ -58,11 +62,12 @@ def compare(
     names = (a, b, *more)
     if len(names) > len(ascii_uppercase):
         raise UserError(f"{len(names)} runs are too many to compare by letters; {len(ascii_uppercase)} are the most")
-    found = open_bench(results).comparison(*names, metric=metric, measure=measure)
+    bench = open_bench(results, as_json=as_json)
+    found = bench.comparison(*names, metric=metric, measure=measure)
     metric = found.together.metric
     most = sorted(found.together.samples, key=lambda s: -s.spread)[:limit]
     if as_json:
-        formatting.print_json(_object(found, most))
+        formatting.print_json(_object(found, most) | {"steps": _steps(bench, found)})
         return
     console = formatting.console()
     labels = {r.row.run_id: letter for r, letter in zip(found.together.runs, ascii_uppercase, strict=False)}
@@ -77,6 +82,9 @@ def compare(
     if found.smallest:
         least = f"smallest detectable difference (80 % power): {found.smallest.middle:.2f}"
         console.print(formatting.literal(least, "dim"))
+    for key, steps in _steps(bench, found).items():
+        for line in step_lines(steps, f"{labels[key]} step by step"):
+            console.print(formatting.literal(line))
     title = f"{TITLES.get(measure, measure)} of {metric}: {found.together.signature}"
     console.print(formatting.literal(title, "dim"))
     _print_samples(most, list(labels.values()))
@@ -143,6 +151,24 @@ def _object(found: Comparison, most: Sequence[SampleOfRuns]) -> dict[str, Any]:
         "board": {"runs": found.board_runs, "pairs": found.board_pairs},
         "samples": [asdict(sample) for sample in most],
     }
+
+
+def _steps(bench: Bench, found: Comparison) -> dict[str, list[dict[str, Any]]]:
+    """Key of each postprocessed run whose source is compared too -> what its steps brought."""
+    keys = {r.row.run_id for r in found.together.runs}
+    told = {}
+    for record in found.together.runs:
+        made = record.spec.get("derived")
+        if made and made["stage"] == "postprocess" and set(made["runs"]) <= keys:
+            try:
+                gains = bench.step_gains(
+                    record.row.run_id, metric=found.together.metric, measure=found.together.measure
+                )
+            except UserError as error:  # a step or a source that is gone costs no comparison
+                bench.display.warn(f"the steps are not told: {error}")
+                continue
+            told[record.row.run_id] = [step_values(gain) for gain in gains]
+    return told
 
 
 def _print_samples(most: Sequence[SampleOfRuns], labels: Sequence[str]) -> None:

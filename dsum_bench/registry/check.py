@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError, did_you_mean, suggestion
 from dsum_bench.registry.tables import Where, read_table, read_values
-from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, RecipeSpec
+from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PostprocessSpec, RecipeSpec
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
@@ -55,6 +55,15 @@ def dataset(spec: DatasetSpec, where: Where) -> None:
             raise where.error(f"key 'columns.{ours}' names no column", "columns", ours)
 
 
+def postprocess(spec: PostprocessSpec, where: Where) -> None:
+    """Refuse a list without steps, and a step that stands in it twice."""
+    if not spec.steps:
+        raise where.error("key 'steps' is empty: name the postprocessors to apply, in order", "steps")
+    for place, step in enumerate(spec.steps):
+        if step in spec.steps[:place]:
+            raise where.error(f"key 'steps' names '{step}' twice", "steps", place)
+
+
 def check(entries: dict[str, dict[str, Any]], places: Mapping[tuple[str, str], Where], plugins: Plugins) -> None:
     """Check every entry against the plugins and the other entries; decoding parameters are converted in place.
 
@@ -68,6 +77,9 @@ def check(entries: dict[str, dict[str, Any]], places: Mapping[tuple[str, str], W
         entries["decodings"][name] = _decoding(decoding, places["decodings", name], plugins)
     for name, dataset in entries["datasets"].items():
         _known("format", dataset.format, "dataset format", plugins.datasets, places["datasets", name])
+    for name, listed in entries["postprocess"].items():
+        for step in listed.steps:
+            _known("steps", step, "postprocessor", plugins.postprocessors, places["postprocess", name])
     for name, recipe in entries["recipes"].items():
         entries["recipes"][name] = _recipe(recipe, places["recipes", name], plugins)
     for name, spec in list(entries["models"].items()):

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, TypeVar
 from dsum_bench.errors import UserError, did_you_mean, nearest, suggestion
 from dsum_bench.registry import check as registry_check
 from dsum_bench.registry.tables import Where, read_table, shown
-from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec, RecipeSpec
+from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PostprocessSpec, PromptSpec, RecipeSpec
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
 
 T = TypeVar("T")
-Spec = ModelSpec | DatasetSpec | PromptSpec | DecodingSpec | RecipeSpec
+Spec = ModelSpec | DatasetSpec | PromptSpec | DecodingSpec | RecipeSpec | PostprocessSpec
 
 FILE = "registry.toml"
 SHIPPED = "dsum-bench"
 """The origin of entries that come with this package."""
 PLUGINS = "plugins"
 KINDS = {
-    "models": "model", "datasets": "dataset", "prompts": "prompt", "decodings": "decoding", "recipes": "recipe"
+    "models": "model", "datasets": "dataset", "prompts": "prompt", "decodings": "decoding", "recipes": "recipe",
+    "postprocess": "postprocessing",
 }  # fmt: skip
 
 
@@ -40,6 +41,7 @@ class Registry:
     prompts: Mapping[str, PromptSpec] = field(default_factory=dict)
     decodings: Mapping[str, DecodingSpec] = field(default_factory=dict)
     recipes: Mapping[str, RecipeSpec] = field(default_factory=dict)
+    postprocess: Mapping[str, PostprocessSpec] = field(default_factory=dict)
 
     def model(self, name: str) -> ModelSpec:
         """Raises UserError with the nearest names when there is none of this name; the others do too."""
@@ -56,6 +58,9 @@ class Registry:
 
     def recipe(self, name: str) -> RecipeSpec:
         return _get("recipe", self.recipes, name)
+
+    def postprocessing(self, name: str) -> PostprocessSpec:
+        return _get("postprocessing", self.postprocess, name)
 
 
 def _get(kind: str, known: Mapping[str, T], name: str) -> T:
@@ -190,6 +195,10 @@ def _entry(kind: str, name: str, table: dict[str, object], where: Where, origin:
         if "{dialogue}" not in prompt.user:
             raise where.error("key 'user' has no {dialogue}, the place where the dialogue goes", "user")
         return prompt
+    if kind == "postprocess":
+        steps = read_table(PostprocessSpec, table, where, given)
+        registry_check.postprocess(steps, where)
+        return steps
     if kind == "recipes":
         return _with_params(RecipeSpec, "trainer", table, where, given)
     return _with_params(DecodingSpec, "strategy", table, where, given)

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from dsum_bench import API_VERSION
 from dsum_bench.errors import UserError
 
-Kind = Literal["adapter", "metric", "decoding", "engine", "trainer", "check", "dataset"]
+Kind = Literal["adapter", "metric", "decoding", "engine", "trainer", "check", "dataset", "postprocessor"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PREFIX = "dsum-bench-"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -63,7 +63,16 @@ def run_row(key: str, run: RunSpec, kind: str) -> dict[str, object]:
 
 
 def treatment(run: RunSpec, kind: str) -> str:
-    """What was done to the model, in a word or two: ``zero-shot``, ``3-shot``, ``zero-shot raw``, ``control``."""
+    """What was done to the model, in a word or two: ``zero-shot``, ``3-shot``, ``zero-shot raw``, ``control``; for a
+    run made from others also what made it: ``zero-shot, tidy``, ``mbr of 3``."""
+    if run.derived is None:
+        return _treatment(run, kind)
+    if run.derived.stage == "combine":
+        return f"{run.derived.name} of {len(run.derived.runs)}"
+    return f"{_treatment(run, kind)}, {run.derived.name}"
+
+
+def _treatment(run: RunSpec, kind: str) -> str:
     if kind == "control":
         return "control"
     if run.model.engine == "file":

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite(f"{__name__}.adapters", f"{__name__}.scores", f"{__name__}.running")
+pytest.register_assert_rewrite(
+    f"{__name__}.adapters", f"{__name__}.scores", f"{__name__}.running", f"{__name__}.summaries"
+)
 
 from dsum_bench.spec import Sample  # noqa: E402
 from dsum_bench.testing.adapters import AdapterRules  # noqa: E402
@@ -26,6 +28,7 @@ from dsum_bench.testing.making import (  # noqa: E402
 )
 from dsum_bench.testing.running import DecodingRules, EngineRules, TrainerRules  # noqa: E402
 from dsum_bench.testing.scores import CheckRules, DatasetRules, MetricRules  # noqa: E402
+from dsum_bench.testing.summaries import PostprocessorRules  # noqa: E402
 
 __all__ = [
     "CHATML",
@@ -36,6 +39,7 @@ __all__ = [
     "DecodingRules",
     "EngineRules",
     "MetricRules",
+    "PostprocessorRules",
     "TrainerRules",
     "byte_tokenizer",
     "korean_samples",

@@ -26,6 +26,7 @@ from dsum_bench.spec import (
     Example,
     ModelSpec,
     PluginSettings,
+    PostprocessSpec,
     PromptSpec,
     RecipeSpec,
     Sample,
@@ -40,7 +41,10 @@ OTHERS = (
     "benchmarks/README.md",
     *(str(p.relative_to(ROOT)) for p in sorted(ROOT.glob("plugins/*/README.md"))),
 )
-KINDS = ("adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "checks", "executors", "trainers")
+KINDS = (
+    "adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "postprocessors", "checks", "executors",
+    "trainers",
+)  # fmt: skip
 SET_FOR_THE_USER = {"name", "origin"}
 PLUGINS_PAGE, REGISTRY_PAGE = "docs/reference/plugins.md", "docs/reference/registry.md"
 
@@ -104,6 +108,7 @@ TABLES = {
     "`[decodings.NAME]`": keys(DecodingSpec, "params"),
     "`[recipes.NAME]`": keys(RecipeSpec, "params"),
     "`[prompts.NAME]`": keys(PromptSpec) | keys(Example),
+    "`[postprocess.NAME]`": keys(PostprocessSpec),
     "`plugins`": {"plugins": "`[]`"},
 }
 

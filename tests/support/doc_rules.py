@@ -18,7 +18,7 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[^\n]*)\n(?P<code>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"^ {4,}(?:\w+=\S* )*dsum-bench (.+(?:\\\n.+)*)$", re.MULTILINE)
-SPECS = {"models", "datasets", "prompts", "decodings", "recipes", "plugins"}
+SPECS = {"models", "datasets", "prompts", "decodings", "recipes", "plugins", "postprocess"}
 OUTPUT = {"", "text", "console", "{toctree}"}
 """Languages of what is printed, typed in by a test, or not code."""
 

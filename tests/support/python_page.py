@@ -30,6 +30,7 @@ TITLES = {
     "metrics": "Metrics",
     "checks": "Checks",
     "datasets": "Dataset formats",
+    "postprocess": "Postprocessors",
     "training": "Trainers",
     "executors": "Executors",
     "spec": "Specifications and results",
