@@ -8,6 +8,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+UNLIMITED = 1 << 60
+"""How cgroups of version 1 write that there is no limit: a number of about this size."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -37,17 +41,50 @@ def detect() -> Machine:
 
     memory = psutil.virtual_memory()
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = _container_limit() or memory.total
-    return Machine(cpus, min(memory.total, limit), min(memory.available, limit), _gpus())
+    total, free = memory.total, memory.available
+    for limit, used in container_limits():
+        total, free = min(total, limit), min(free, max(0, limit - used))
+    return Machine(cpus, total, free, _gpus())
 
 
-def _container_limit() -> int | None:
-    """The memory limit of this container (cgroup v2), if any: going over it is an out-of-memory kill."""
+def container_limits(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> list[tuple[int, int]]:
+    """Memory limits of the control groups that this process is in, each with what is used of it, in bytes.
+
+    Going over one is an out-of-memory kill, whatever else the machine has free. Pages of files that the kernel can drop
+    are not counted as used. Both versions of cgroups are read; the groups above the own one limit it too.
+    """
     try:
-        text = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+        lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
+        return []
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            names, base = ("memory.max", "memory.current", "inactive_file"), root
+        elif "memory" in controllers.split(","):
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            base = root / "memory"
+        else:
+            continue
+        # In a container the path may be that of the host, while what is mounted is the own group alone.
+        inside = Path(path.lstrip("/"))
+        for group in dict.fromkeys([*(base / p for p in (inside, *inside.parents)), base]):
+            if (limit := _limit(group, *names)) is not None:
+                found.append(limit)
+    return found
+
+
+def _limit(group: Path, limit: str, used: str, dropped: str) -> tuple[int, int] | None:
+    try:
+        allowed = (group / limit).read_text(encoding="ascii").strip()
+        if allowed == "max" or int(allowed) >= UNLIMITED:
+            return None
+        taken = int((group / used).read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+        return int(allowed), max(0, taken - int(stat.get(dropped, 0)))
+    except (OSError, ValueError):
         return None
-    return None if text == "max" else int(text)
 
 
 def _gpus() -> tuple[Gpu, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dsum_bench.api.workspace import Workspace
+from dsum_bench.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +71,19 @@ class Results(Workspace):
         return judged_run(self.database, reader.run(self.database, run))
 
     show = run
+
+    def find(self, name: str) -> RunRecord | Training:
+        """A run as ``run`` finds it; where no run is meant, the training of that name."""
+        from dsum_bench.store.training import training
+
+        try:
+            return self.run(name)
+        except UserError:
+            try:
+                return training(self.database, name)
+            except UserError:
+                pass
+            raise
 
     def samples(self, run: str, metric: str | None = None, order: Order = "position") -> pd.DataFrame:
         """The finished samples of a run, its outputs and summaries, with a column for each measure of the metric.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dsum_bench.api.screening import DATASET, ScreeningBench
 from dsum_bench.api.workspace import Settings, pairs
 from dsum_bench.executors.base import HANG_TIMEOUT
-from dsum_bench.spec import DatasetSpec, ModelSpec, PromptSpec
+from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
     from dsum_bench.spec import Dtype, PromptFormat
@@ -47,6 +47,8 @@ class TrainingBench(ScreeningBench):
         ignore_memory: bool = False,
         screen: bool = True,
         screen_limit: int | None = None,
+        decoding: str | DecodingSpec | None = None,
+        decoding_settings: Settings = (),
     ) -> FinetuneResult:
         """Train a model by recipe, then screen the result beside its base and the constant control.
 
@@ -56,7 +58,8 @@ class TrainingBench(ScreeningBench):
             dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
             name: the result is called ``MODEL@name``; from its settings by default.
             plan_only: plan and stop. probe: time a batch first. ignore_memory: train even where the plan does not fit.
-            screen: screen base and result afterwards, on screen_limit samples or all.
+            screen: screen base and result afterwards, on screen_limit samples or all, with decoding and
+                decoding_settings; each model's own by default.
         """
         from dsum_bench.progress.display import Display
         from dsum_bench.training.finetune import FinetuneResult, TrainingOptions, check_name, make_job, train_all
@@ -76,6 +79,12 @@ class TrainingBench(ScreeningBench):
             for point in points
         ]  # fmt: skip
         prepared = [prepare(r, self.registry, self.loaded_plugins, self._machine(device)) for r in requests]
+        screening: dict[str, Any] = {
+            "split": dev_split, "limit": screen_limit, "seed": seed, "prompt": prompt, "prompt_format": prompt_format,
+            "device": device, "decoding": decoding, "settings": decoding_settings,
+        }  # fmt: skip
+        if screen and not plan_only:
+            self.plan(spec, data.name, controls=False, **screening)  # what is wrong with it is said before training
         self.report_problems()
         options = TrainingOptions(name, plan_only, probe, ignore_memory, fresh)
         jobs = [make_job(p, options, self.loaded_plugins, self.results) for p in prepared]
@@ -86,10 +95,7 @@ class TrainingBench(ScreeningBench):
         result = FinetuneResult(trainings)
         if not (screen and result.models and main_process()):
             return result
-        return self._screen_trained(
-            result, spec, data, split=dev_split, limit=screen_limit, seed=seed, prompt=prompt,
-            prompt_format=prompt_format, device=device, hang_timeout=hang_timeout, executor=executor,
-        )  # fmt: skip
+        return self._screen_trained(result, spec, data, hang_timeout=hang_timeout, executor=executor, **screening)
 
     def export(self, model: str, output: str | Path, *, merge: bool = False, dataset: Any = DATASET) -> Path:
         """Write a trained model ``BASE@RUN`` with a model card to a new folder.

@@ -84,6 +84,10 @@ if TYPE_CHECKING:
 @click.option("--ignore-memory", is_flag=True, help="Train even if the plan does not fit into memory.")
 @click.option("--screen/--no-screen", default=True, show_default=True, help="Screen base and result afterwards.")
 @click.option("--screen-limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples of it.")
+@click.option("--decoding", metavar="NAME", help="Decoding of the screening  [default: the model's own]")
+@click.option(
+    "--set-decoding", "decoding_settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of it."
+)
 @json_option
 @registry_option
 @plugin_option
@@ -109,6 +113,7 @@ def finetune(
     Examples:
       dsum-bench finetune llama32-3b --dry-run
       dsum-bench finetune llama32-3b --dataset mine --set epochs=2 --name first
+      dsum-bench finetune kobart --dataset mine --decoding beam4 --set-decoding max_new_tokens=100
     """
     result = open_bench(results, registry, plugin, as_json).finetune(model, **options)
     print_result(result, as_json, results)

@@ -13,6 +13,7 @@ from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import TITLES, progress
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.cli.sample import show_sample
+from dsum_bench.cli.training_facts import facts
 from dsum_bench.errors import UserError
 from dsum_bench.store import reader
 from dsum_bench.store.records import RunRecord, SampleRecord, SignatureScores
@@ -53,6 +54,7 @@ def show(
     as_json: bool,
 ) -> None:
     """Show RUN: a run's key or its beginning, its name, its model's name, or a few words that describe it.
+    A training that was not screened is shown with its settings and curve.
 
     With --sample ID, show that sample with the summary of RUN, or of every run, the best first.
 
@@ -68,7 +70,13 @@ def show(
         return
     if run is None:
         raise UserError("name a run (see 'dsum-bench runs'), or a sample with --sample ID")
-    record = bench.show(run)
+    record = bench.find(run)
+    if not isinstance(record, RunRecord):
+        if as_json:
+            formatting.print_json(asdict(record))
+        else:
+            _print_facts(formatting.console(), facts(record))
+        return
     samples = reader.samples(database, record.row.run_id, metric, order or "position", limit)
     if as_json:
         formatting.print_json(_without_means(asdict(record)) | {"samples": [asdict(sample) for sample in samples]})

@@ -58,6 +58,9 @@ class TrainingCallback:
     def told(self, job: TrainingJob, text: str) -> None:
         self.call(ProgressEvent("progress", job.id, text))
 
+    def warned(self, job: TrainingJob, text: str) -> None:
+        self.call(ProgressEvent("warning", job.id, text))
+
     def resumed(self, job: TrainingJob, step: int) -> None:
         self.call(ProgressEvent("resumed", job.id, "", step, self.steps))
 

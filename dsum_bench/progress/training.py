@@ -50,6 +50,9 @@ class TrainingProgress:
         if self.bar is not None and self.task is not None:
             self.bar.update(self.task, said=text) if not self.losses else None
 
+    def warned(self, job: TrainingJob, text: str) -> None:
+        self.console.print(Text(f"{job.id}: warning: {text}"))
+
     def resumed(self, job: TrainingJob, step: int) -> None:
         self.console.print(Text(f"{job.id}: resuming at step {step} of {self.steps}"))
 

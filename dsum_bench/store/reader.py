@@ -30,6 +30,11 @@ MEASURE_ORDER = ("rouge1", "rouge2", "rougeL", "sum", "mean")
 STATUS_ORDER = ("running", "partial", "done", "failed", "skipped")
 
 Order = Literal["position", "worst", "best"]
+Contents = Literal["runs", "trainings"]
+EMPTY: dict[Contents, str] = {
+    "runs": "there are no results in {path} yet: run `dsum-bench screen` first {elsewhere}",
+    "trainings": "there are no trainings in {path} yet: run `dsum-bench finetune` first {elsewhere}",
+}
 
 # Counted from the outputs where a run is not over, since its totals are written at its end.
 PROGRESS = f"""
@@ -392,10 +397,11 @@ def overall(scores: Mapping[str, float]) -> float:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path, of: Contents | None = "runs") -> Iterator[sqlite3.Connection]:
     """One consistent view of the database, whether or not somebody is writing to it.
 
     A run whose process was killed is stored as ``running``; where nobody writes, it is shown as interrupted.
+    of: the table that must hold something; None where none has to.
     """
     if path.is_dir():
         raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
@@ -406,7 +412,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         with closing(_connect(path)) as db:
             db.row_factory = sqlite3.Row
             db.execute("begin")
-            _check(path, db)
+            _check(path, db, of)
             show_missing(db)
             if not held and not is_held(path):  # a writer may have ended before, or begun after, what is seen here
                 show_interrupted(db)
@@ -433,9 +439,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _check(path: Path, db: sqlite3.Connection) -> None:
+def _check(path: Path, db: sqlite3.Connection, of: Contents | None) -> None:
     tables = {row[0] for row in db.execute("select name from sqlite_master where type = 'table'")}
-    empty = UserError(f"there are no results in {path} yet: run `dsum-bench screen` first {ELSEWHERE}")
+    empty = UserError(EMPTY[of or "runs"].format(path=path, elsewhere=ELSEWHERE))
     if not tables:
         raise empty
     applied: set[str] = set()
@@ -448,5 +454,5 @@ def _check(path: Path, db: sqlite3.Connection) -> None:
         raise UserError(f"{path} belongs to another program: name the folder of your results with --results")
     if applied - {step.__name__ for step in STEPS}:
         raise UserError(f"{path} was made by a newer dsum-bench: upgrade this one {ELSEWHERE}")
-    if db.execute("select 1 from runs limit 1").fetchone() is None:
+    if of is not None and db.execute(f"select 1 from {of} limit 1").fetchone() is None:
         raise empty

@@ -106,7 +106,7 @@ def training(path: Path, name: str) -> Training:
     Raises:
         UserError: there is none of this name, or several.
     """
-    with reading(path) as db:
+    with reading(path, "trainings") as db:
         known = [row["id"] for row in db.execute("select id from trainings order by started")]
         found = [key for key in known if name in (key, key.partition("@")[2])]
         if not found:
@@ -118,7 +118,7 @@ def training(path: Path, name: str) -> Training:
 
 def trainings(path: Path) -> list[Training]:
     """Every training run with its curve, in the order in which they began."""
-    with reading(path) as db:
+    with reading(path, None) as db:
         known = [row["id"] for row in db.execute("select id from trainings order by started, id")]
         return [_training(db, key) for key in known]
 
@@ -156,6 +156,9 @@ where model = ? and status = 'done' order by finished, signature, measure
 
 
 def scores_of(path: Path, model: str) -> list[tuple[str, str, str, float, int]]:
-    """Dataset and split, signature, measure, mean and n of all finished screenings of a model."""
-    with reading(path) as db:
+    """Dataset and split, signature, measure, mean and n of all finished screenings of a model; none where none
+    is stored."""
+    if not path.exists():
+        return []
+    with reading(path, None) as db:
         return [tuple(row) for row in db.execute(SCORES, [model])]

@@ -84,6 +84,14 @@ class PlanReady:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingNotice:
+    """Something that a person should know, and that training goes on with."""
+
+    job: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimeEstimate:
     """How long the run will take, from the time of a batch; evaluation and checkpoints come on top."""
 
@@ -93,8 +101,8 @@ class TimeEstimate:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A point of the curve. values: ``loss``, ``lr``, ``grad_norm``, ``epoch``, ``tokens``, or ``eval_loss``, or
-    ``eval_rouge``.
+    """A point of the curve. values: ``loss``, ``lr``, ``grad_norm``, ``epoch``, ``tokens``, ``skipped`` (updates left
+    out so far because float16 overflowed), or ``eval_loss``, or ``eval_rouge``.
 
     seconds: since this attempt's first step.
     """

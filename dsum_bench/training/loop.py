@@ -18,12 +18,11 @@ from transformers import TrainingArguments, set_seed
 from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.engines.huggingface import OUT_OF_MEMORY
 from dsum_bench.errors import ModelError
-from dsum_bench.executors.base import Progress
 from dsum_bench.training import checkpoints
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.batches import Collator, Packed, decoder_inputs, packing, rows_of, seconds_per_batch
 from dsum_bench.training.curve import CurveCallback, points_of
-from dsum_bench.training.job import TimeEstimate, TrainingJob, TrainingPlan, TrainingResumed
+from dsum_bench.training.job import TimeEstimate, TrainingJob, TrainingNotice, TrainingPlan, TrainingResumed
 from dsum_bench.training.keeping import Keeper
 from dsum_bench.training.stepping import Stepping
 from dsum_bench.training.texts import TrainingText
@@ -76,7 +75,7 @@ def train(
             return None
         arguments = _arguments(job, trainer, engine, folder, bool(dev), figures)
         # The arguments made the processes of a distributed run wait for each other.
-        last = _last(folder, arguments, lambda text: emit(Progress(job.id, text)))
+        last = _last(folder, arguments, lambda text: emit(TrainingNotice(job.id, text)))
         measure = trainer.params.measure(bool(dev), score is None)
         keeper = Keeper(folder, measure, trainer.params.patience)
         loop = Stepping(

@@ -20,6 +20,7 @@ from dsum_bench.training.job import (
     PlanReady,
     TimeEstimate,
     TrainingJob,
+    TrainingNotice,
     TrainingPlan,
     TrainingResumed,
     settings,
@@ -35,6 +36,7 @@ class TrainingObserver(Protocol):
     def planned(self, job: TrainingJob, figures: TrainingPlan) -> None: ...
     def probed(self, job: TrainingJob, seconds: float) -> None: ...
     def told(self, job: TrainingJob, text: str) -> None: ...
+    def warned(self, job: TrainingJob, text: str) -> None: ...
     def resumed(self, job: TrainingJob, step: int) -> None: ...
     def logged(self, job: TrainingJob, point: CurvePoint) -> None: ...
     def ended(self, job: TrainingJob, status: str, reason: str) -> None: ...
@@ -121,6 +123,8 @@ def _train(
 def _take(event: Event, job: TrainingJob, log: TrainingLog | None, plugins: Plugins, watcher: TrainingObserver) -> None:
     if isinstance(event, Progress):
         watcher.told(job, event.text)
+    elif isinstance(event, TrainingNotice):
+        watcher.warned(job, event.text)
     elif isinstance(event, PlanReady):
         if log is not None:
             log.plan(job.id, event.figures)
@@ -142,7 +146,7 @@ def _take(event: Event, job: TrainingJob, log: TrainingLog | None, plugins: Plug
 def _tell_plugins(event: CurvePoint, job: TrainingJob, plugins: Plugins, watcher: TrainingObserver) -> None:
     told = plugins.tell("dsum_training_log", run_id=job.id, run=job.spec, step=event.step, values=event.values)
     for problem in told:  # training goes on without it
-        watcher.told(job, problem)
+        watcher.warned(job, problem)
 
 
 def _local() -> Executor:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tuning import job_of, place, points, train
 
+from benchmarks import training_faults
 from dsum_bench.errors import ModelError
 from dsum_bench.training import checkpoints, worker
 from dsum_bench.training.job import TrainingResumed
@@ -251,3 +252,13 @@ def test_whatever_happens_to_checkpoints_the_weights_are_those_of_an_unbroken_ru
         assert_equal(weights(folder), unbroken)
         assert json.loads((work / "checkpoint-12" / checkpoints.MANIFEST).read_text("utf-8"))
         assert resumed_at(told) in (0, 9, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", training_faults.KINDS)
+def test_whenever_a_training_is_killed_it_ends_with_the_weights_of_an_unbroken_one(
+    kind: training_faults.Kind, tmp_path: Path
+) -> None:
+    training_faults.prepare(tmp_path)
+    seen = training_faults.campaign(tmp_path, kind, 3, random.Random(3), lambda text: None)
+    assert seen.kills == 3 and seen.ended == seen.equal >= 1

@@ -354,6 +354,37 @@ def test_what_a_sharded_run_cannot_do(
     assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_a_result_that_was_not_screened_is_shown_and_exported(tune: Run, folder: Path) -> None:
+    assert tune("--no-screen", "--max-steps", "3", "--name", "x").returncode == 0
+    for name in ("mine@x", "x"):
+        shown = call(folder, [sys.executable, "-m", "dsum_bench", "show", name])
+        assert shown.returncode == 0 and "lora (lora)" in shown.stdout and "at step 3" in shown.stdout, shown.stderr
+    found = json.loads(call(folder, [sys.executable, "-m", "dsum_bench", "show", "x", "--json"]).stdout)
+    assert [step for step, _ in found["curve"]["loss"]] == [1, 2, 3] and found["status"] == "done"
+    unknown = call(folder, [sys.executable, "-m", "dsum_bench", "show", "y"])
+    assert unknown.returncode == 2 and "there are no results" in unknown.stderr
+    done = call(folder, [sys.executable, "-m", "dsum_bench", "export", "mine@x", "-o", "out"])
+    assert done.returncode == 0 and (folder / "out/adapter_config.json").is_file(), done.stderr
+    (folder / "results/dsum.db").unlink()  # the weights are all that an export needs
+    done = call(folder, [sys.executable, "-m", "dsum_bench", "export", "mine@x", "-o", "again"])
+    assert done.returncode == 0 and (folder / "again/README.md").is_file(), done.stderr
+
+
+def test_the_screening_afterwards_takes_a_decoding_of_its_own(tune: Run, folder: Path) -> None:
+    few = ("--max-steps", "2", "--name", "x", "--screen-limit", "2")
+    wrong = tune(*few, "--set-decoding", "beams=4")
+    assert wrong.returncode == 2 and "beams" in wrong.stderr  # greedy decoding has none
+    wrong = tune(*few, "--decoding", "gredy")
+    assert wrong.returncode == 2 and "did you mean 'greedy'" in wrong.stderr
+    assert not (folder / "results/models").exists()  # said before training
+    done = tune(*few, "--decoding", "beam4", "--set-decoding", "max_new_tokens=5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with sqlite3.connect(folder / "results" / "dsum.db") as db:
+        runs = db.execute("select model, decoding_name, spec from runs where kind = 'model'").fetchall()
+    assert {(model, name) for model, name, _ in runs} == {("mine", "beam4"), ("mine@x", "beam4")}
+    assert {json.loads(spec)["decoding"]["params"]["max_new_tokens"] for *_, spec in runs} == {5}
+
+
 def test_a_run_is_not_resumed_with_other_settings(tune: Run) -> None:
     few = ("--no-screen", "--max-steps", "2", "--name", "d")
     assert tune(*few).returncode == 0
@@ -416,38 +447,3 @@ def test_rouge_is_taken_while_training(tune: Run, folder: Path) -> None:
     assert f"evaluation score {rouge[-1][1]:.2f}" in done.stdout
     refused = tune("--name", "s", "--set", "choose_by=loss", "--no-screen")
     assert refused.returncode == 2 and "choose_by needs evaluation rows" in refused.stderr
-
-
-# -- an encoder-decoder -------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_a_small_bart_overfits_32_rows(folder: Path, bart_tokenizer: Any) -> None:
-    import torch
-    from transformers import BartConfig, BartForConditionalGeneration
-
-    tok = bart_tokenizer
-    ends = {"pad_token_id": tok.pad_token_id, "bos_token_id": tok.bos_token_id, "eos_token_id": tok.eos_token_id}
-    layers = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in
-              (("layers", 2), ("attention_heads", 4), ("ffn_dim", 512))}  # fmt: skip
-    torch.manual_seed(0)
-    # BART's own initial spread of 0.02 is for 12 layers of 768: at this size its decoder learns the summaries without
-    # ever looking at the encoder, which the loss hardly shows (0.12) and the outputs do (all the same).
-    network = BartForConditionalGeneration(
-        BartConfig(vocab_size=len(tok), d_model=128, dropout=0.0, init_std=0.1, max_position_embeddings=512,
-                   forced_eos_token_id=None, decoder_start_token_id=tok.eos_token_id, **layers, **ends)
-    )  # fmt: skip
-    tiny.save(folder / "bart", network, tok)
-    (folder / "registry.toml").write_text(REGISTRY.replace("max_new_tokens = 8", "max_new_tokens = 100"), "utf-8")
-    done = call(
-        folder,
-        [sys.executable, "-m", "dsum_bench", "finetune", "bart", "--dev-split", "train", "--limit", "32", "--name", "a",
-         "--screen-limit", "32", "--dev-limit", "0", "--set", "lr=1e-3", "--set", "warmup=0.2", "--set", "epochs=40",
-         "--set", "accumulate=1", "--set", "weight_decay=0.0"],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    mean = """
-        select mean, n from aggregates join signatures on signatures.id = signature_id join runs on runs.id = run_id
-        where model = 'bart@a' and metric = 'rouge@mecab' and measure = 'mean'
-    """
-    assert one(folder, mean)[0] > 90 and one(folder, mean)[1] == 32

@@ -1,0 +1,266 @@
+"""``python -m benchmarks.training_faults``: trainings killed at random moments, their checkpoints damaged.
+
+Each kind of training is run once unbroken. Then it is given again and again while its command or worker is killed
+(SIGKILL) at a random moment; half of the times, a file of a checkpoint is cut, emptied or deleted afterwards. Once it
+ends, its weights must be those of the unbroken run, bit by bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Literal
+
+import click
+
+Kind = Literal["decoder", "encoder-decoder"]
+KINDS: tuple[Kind, ...] = ("decoder", "encoder-decoder")
+ROWS = 32
+REGISTRY = """
+[models.decoder]
+source = "./decoder"
+adapter = "chat"
+prompt = "short"
+recipe = "lora"
+[models.encoder-decoder]
+source = "./encoder-decoder"
+adapter = "encoder_decoder"
+recipe = "full"
+[prompts.short]
+user = "{dialogue}"
+[datasets.rows]
+format = "jsonl"
+path = "{split}.jsonl"
+"""
+SETTINGS = ("max_tokens=96", "batch=2", "accumulate=2", "lr=0.01", "epochs=5", "save_steps=3", "eval_rouge=2")
+PLANNED = "memory, together"
+"""In the output of the command once a run is planned; what comes then is loading and training."""
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What one campaign saw.
+
+    commands, workers: killed. damaged: checkpoints damaged. told: of those, told in the output of the next attempt that
+    looked. resumed, from_start: attempts that went on from a checkpoint, and that began at step 0.
+    ended: runs that came to their end. equal: of those, with the weights of the unbroken run.
+    """
+
+    kind: str
+    commands: int = 0
+    workers: int = 0
+    damaged: int = 0
+    told: int = 0
+    resumed: int = 0
+    from_start: int = 0
+    ended: int = 0
+    equal: int = 0
+
+    @property
+    def kills(self) -> int:
+        return self.commands + self.workers
+
+
+def prepare(folder: Path) -> None:
+    """Two small random checkpoints, rows and a registry."""
+    import torch
+    from transformers import BartConfig, BartForConditionalGeneration, LlamaConfig, LlamaForCausalLM
+
+    from dsum_bench.testing.making import CHATML, byte_tokenizer
+
+    rows = [{"id": str(i), "dialogue": f"#Person1#: 네 {i}.", "summary": f"{i}번입니다."} for i in range(ROWS)]
+    for split, count in (("train", ROWS), ("dev", 4)):
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows[:count])
+        (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "registry.toml").write_text(REGISTRY, encoding="utf-8")
+    tokens = byte_tokenizer(CHATML, more=("<pad>",))
+    tokens.pad_token = "<pad>"
+    ends = {name: getattr(tokens, name) for name in ("pad_token_id", "bos_token_id", "eos_token_id")}
+    torch.manual_seed(1)
+    llama = LlamaForCausalLM(
+        LlamaConfig(vocab_size=len(tokens), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                    num_attention_heads=4, initializer_range=0.5, **ends)
+    )  # fmt: skip
+    layers = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in
+              (("layers", 2), ("attention_heads", 4), ("ffn_dim", 64))}  # fmt: skip
+    bart = BartForConditionalGeneration(
+        BartConfig(vocab_size=len(tokens), d_model=32, init_std=0.5, max_position_embeddings=256,
+                   forced_eos_token_id=None, decoder_start_token_id=tokens.eos_token_id, **layers, **ends)
+    )  # fmt: skip
+    for name, network in (("decoder", llama), ("encoder-decoder", bart)):
+        network.save_pretrained(folder / name)
+        tokens.save_pretrained(folder / name)
+
+
+def campaign(folder: Path, kind: Kind, kills: int, draw: random.Random, tell: Callable[[str], None]) -> Campaign:
+    """Kill trainings of a kind until there are that many kills, and let the last one come to its end.
+
+    folder: as ``prepare`` left it.
+
+    Raises:
+        RuntimeError: an attempt that was not killed failed, or its weights differ.
+    """
+    seen = Campaign(kind)
+    whole = Attempt(folder, kind, "whole")
+    planned = whole.until_planned()
+    whole.wait()
+    left = monotonic() - planned
+    if whole.process.returncode:
+        raise RuntimeError(whole.output())
+    while True:
+        attempt = Attempt(folder, kind, "broken")
+        killed = seen.kills < kills and attempt.kill_at_random(left, draw, seen)
+        if not killed:
+            attempt.wait()
+        _count(attempt, seen)
+        if killed:
+            if draw.random() < 0.5:
+                seen.damaged += _damage(folder / f"results/training/{kind}@broken/checkpoints", draw)
+            tell(f"{kind}: {seen.kills} of {kills} kills")
+            continue
+        if attempt.process.returncode:
+            raise RuntimeError(attempt.output())
+        seen.ended += 1
+        seen.equal += _equal(folder, kind)
+        if seen.kills >= kills:
+            return seen
+        for name in ("models", "training"):
+            shutil.rmtree(folder / f"results/{name}/{kind}@broken")
+
+
+class Attempt:
+    """One call of the command."""
+
+    def __init__(self, folder: Path, kind: Kind, name: str) -> None:
+        self.log = folder / f"{name}.txt"
+        options = [part for setting in SETTINGS for part in ("--set", setting)]
+        command = [sys.executable, "-m", "dsum_bench", "finetune", kind, "--dataset", "rows", "--name", name,
+                   "--no-screen", "--no-probe", "--dev-limit", "4", *options]  # fmt: skip
+        environment = {"COLUMNS": "120", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        with self.log.open("w", encoding="utf-8") as out:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=os.environ | environment, stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def output(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def wait(self) -> None:
+        self.process.wait()
+
+    def until_planned(self) -> float:
+        """Wait for the plan; when it was there."""
+        while PLANNED not in self.output() and self.process.poll() is None:
+            sleep(0.02)
+        return monotonic()
+
+    def kill_at_random(self, seconds: float, draw: random.Random, seen: Campaign) -> bool:
+        """Kill the command or its worker within so many seconds after the plan, one time in five before; False where
+        it had ended by itself."""
+        import psutil
+
+        if draw.random() < 0.8:
+            self.until_planned()
+        limit = monotonic() + draw.uniform(0, seconds)
+        while monotonic() < limit and self.process.poll() is None:
+            sleep(0.01)
+        if self.process.poll() is not None:
+            return False
+        workers = psutil.Process(self.process.pid).children(recursive=True)
+        victim = draw.choice(workers) if workers and draw.random() < 0.5 else None
+        if victim is None:
+            self.process.kill()
+            seen.commands += 1
+        else:
+            victim.kill()
+            seen.workers += 1
+        self.process.wait()
+        psutil.wait_procs(workers, timeout=600)  # a worker whose command is gone ends with it
+        if victim is not None and "Traceback" in self.output():
+            raise RuntimeError(self.output())
+        return True
+
+
+def _count(attempt: Attempt, seen: Campaign) -> None:
+    text = attempt.output()
+    seen.told += text.count("is damaged")
+    if "resuming at step" in text:
+        seen.resumed += 1
+    elif PLANNED in text:
+        seen.from_start += 1
+
+
+def _damage(checkpoints: Path, draw: random.Random) -> int:
+    """Cut, empty or delete a file of the checkpoints; how many were damaged."""
+    files = sorted(f for f in checkpoints.glob("checkpoint-*/*") if f.is_file() and f.stat().st_size)
+    if not files:
+        return 0
+    file = draw.choice(files)
+    how = draw.choice(["cut", "emptied", "deleted"])
+    if how == "deleted":
+        file.unlink()
+    else:
+        with file.open("r+b") as opened:
+            opened.truncate(file.stat().st_size // 2 if how == "cut" else 0)
+    return 1
+
+
+def _equal(folder: Path, kind: Kind) -> bool:
+    import torch
+    from safetensors.torch import load_file
+
+    found: list[dict[str, Any]] = []
+    for name in ("whole", "broken"):
+        (file,) = (folder / f"results/models/{kind}@{name}").glob("*model.safetensors")
+        found.append(load_file(file))
+    whole, broken = found
+    return whole.keys() == broken.keys() and all(torch.equal(whole[k], broken[k]) for k in whole)
+
+
+def table(rows: Sequence[Campaign]) -> str:
+    """Markdown."""
+    heads = ["training", "commands killed", "workers killed", "checkpoints damaged", "damage told", "went on",
+             "began at step 0", "came to the end", "weights equal"]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
+    lines += ["| " + " | ".join(str(getattr(row, f.name)) for f in fields(row)) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--kills", default=30, show_default=True, help="SIGKILLs, shared by the kinds of training.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write training-faults.md into.")
+def main(kills: int, seed: int, out: Path | None) -> None:
+    """Kill trainings at random moments, damage their checkpoints, and compare the weights they end with."""
+    draw, rows = random.Random(seed), []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder)
+        for kind in KINDS:
+            rows.append(campaign(folder, kind, kills // len(KINDS), draw, lambda text: click.echo(text, err=True)))
+    text = (
+        "# Trainings that are killed\n\n"
+        f"    python -m benchmarks.training_faults --kills {kills} --seed {seed} --out results/reference\n\n"
+        f"Small random networks on the CPU, 40 updates, a checkpoint every 3 and after every epoch, the best weights "
+        "kept by ROUGE. SIGKILL hits the command or its worker at a random moment; then, half of the times, a random "
+        "file of a checkpoint is cut, emptied or deleted. The same command follows. A checkpoint without its list of "
+        "files counts as broken off and is passed over without a word; damage that a kill before the check hides, or "
+        "that hits a checkpoint which nobody has to read, is not told either. *Weights equal*: runs that ended with "
+        "the weights of an unbroken run, bit by bit.\n\n" + table(rows) + "\n"
+    )
+    click.echo(text)
+    if out:
+        (out / "training-faults.md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
