@@ -25,6 +25,8 @@ SPEAKER = re.compile(
 )
 """The beginning of a turn. A clock time (``오후 3:30``) and an address (``https://``) are not names."""
 
+_EXPORTED = re.compile(rf"\[([^\[\]\n]+)\]\s*\[{_CLOCK}\]")
+_STAMP = re.compile(rf"^\[?(?:{_DATE},?\s*)?{_CLOCK}(?:\]\s*|,\s*|\s+(?:-\s+)?)")
 _BREAK = re.compile(r"\r\n?|\n|\v|\f|\x85|\u2028|\u2029|<br\s*/?>|\\r\\n|\\n", re.IGNORECASE)
 """What ends a line in data that was exported or scraped, ``<br>`` and a backslash with an ``n`` among them. All but a
 newline count only where a turn begins after them: a turn may hold any text."""
@@ -62,6 +64,23 @@ def split_turns(dialogue: str, speaker: str = "") -> list[str]:
         else:
             turns[-1].append(line)
     return ["\n".join(lines) for lines in turns]
+
+
+def speakers(dialogue: str, speaker: str = "") -> list[str]:
+    """Who speaks in a dialogue, as its turns name them, in the order in which they begin. speaker: as for
+    ``split_turns``."""
+    begins = _compiled(speaker) if speaker else SPEAKER
+    said = (begins.match(turn) for turn in split_turns(dialogue, speaker))
+    return list(dict.fromkeys(name for found in said if found and (name := _name(found[0]))))
+
+
+def _name(beginning: str) -> str:
+    """The speaker in what a turn begins with: without colon, brackets and the clock of a chat's export."""
+    text = beginning.strip()
+    exported = _EXPORTED.fullmatch(text)
+    if exported:
+        return exported[1].strip()
+    return _STAMP.sub("", text).strip(":：> \t")
 
 
 def _lines(dialogue: str, begins: re.Pattern[str]) -> list[str]:

@@ -9,11 +9,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from dsum_bench.characters import canonical_text
-from dsum_bench.spec import DecodingSpec, ModelSpec, PromptSpec, RunSpec, Sample
+from dsum_bench.spec import DecodingSpec, Example, LengthRule, ModelSpec, PromptSpec, RunSpec, Sample
 
 KEY_LENGTH = 12
 DIGITS = 16
-OF_SAMPLES = ("dataset", "dataset_fingerprint", "split")
+OF_SAMPLES = ("dataset", "dataset_fingerprint", "split", "asked")
 """What of a run's shape says which samples it is about."""
 
 
@@ -80,6 +80,7 @@ def _shaping(run: RunSpec) -> dict[str, object]:
         "split": run.split,
         "seed": run.seed,
         "versions": run.versions,
+        **({"asked": run.asked} if run.asked else {}),
     }
 
 
@@ -94,7 +95,19 @@ def _model(model: ModelSpec) -> dict[str, object]:
 def _prompt(prompt: PromptSpec | None) -> dict[str, object] | None:
     if prompt is None:
         return None
-    return {"system": prompt.system, "user": prompt.user, "examples": prompt.examples}
+    examples = [_example(e) for e in prompt.examples]
+    rule = {"length": _rule(prompt.length)} if prompt.length is not None else {}
+    return {"system": prompt.system, "user": prompt.user, "examples": examples, **rule}
+
+
+def _example(example: Example) -> dict[str, object]:
+    told = {"dialogue": example.dialogue, "summary": example.summary}
+    return told | ({"fields": example.fields} if example.fields else {})
+
+
+def _rule(rule: LengthRule) -> list[float]:
+    """The numbers of a length rule, wherever they come from."""
+    return [rule.base, rule.share, rule.least, rule.most, rule.step]
 
 
 def _decoding(decoding: DecodingSpec | None) -> dict[str, object] | None:
@@ -109,9 +122,23 @@ def samples_fingerprint(samples: Sequence[Sample]) -> str:
     return _rows_digest(sorted([s.id, s.dialogue] for s in samples))
 
 
-def sample_digest(sample: Sample) -> str:
-    """16 hexadecimal digits over what a model is asked about a sample, and over its id, which seeds what is random."""
-    return _rows_digest([[sample.id, sample.dialogue, sample.turns]])
+def sample_digest(sample: Sample, fields: Sequence[str] = ()) -> str:
+    """16 hexadecimal digits over what a model is asked about a sample, and over its id, which seeds what is random.
+
+    fields: names of those that its prompt holds.
+    """
+    return _digest(canonical([sample.id, sample.dialogue, sample.turns, *_asked(sample, fields)]))
+
+
+def asked_digest(samples: Sequence[Sample], fields: Sequence[str]) -> str:
+    """16 hexadecimal digits over what prompts hold of samples besides their dialogues, by id; '' for nothing."""
+    told = sorted([s.id, *_asked(s, fields)] for s in samples)
+    return _digest(canonical(told)) if any(len(row) > 1 for row in told) else ""
+
+
+def _asked(sample: Sample, fields: Sequence[str]) -> list[list[str]]:
+    known = {**sample.fields, **({"topic": sample.topic} if sample.topic is not None else {})}
+    return [[name, known.get(name, "")] for name in sorted(fields)]
 
 
 def references_fingerprint(samples: Sequence[Sample]) -> str:
@@ -119,15 +146,21 @@ def references_fingerprint(samples: Sequence[Sample]) -> str:
     return _rows_digest(sorted([s.id, *s.references] for s in samples))
 
 
-def ordered_fingerprint(samples: Sequence[Sample]) -> str:
-    """16 hexadecimal digits over ids, dialogues and references in order, which is that of training."""
-    return _rows_digest([[s.id, s.dialogue, *s.references] for s in samples])
+def ordered_fingerprint(samples: Sequence[Sample], fields: Sequence[str] = ()) -> str:
+    """16 hexadecimal digits over ids, dialogues, references and fields in order, which is that of training."""
+    rows = [[s.id, s.dialogue, *s.references] for s in samples]
+    told = [_asked(s, fields) for s in samples] if fields else []
+    return _rows_digest([*rows, *(part for row in told for part in row)])
 
 
 def prompt_fingerprint(prompt: PromptSpec | None, prompt_format: str) -> str:
     """16 hexadecimal digits over what a prompt says, wherever it is written; names and notes do not count."""
-    said = [prompt.system, prompt.user, *([e.dialogue, e.summary] for e in prompt.examples)] if prompt else []
-    return _digest(json.dumps([prompt_format, *said], ensure_ascii=False))
+    said: list[object] = []
+    if prompt is not None:
+        said = [prompt.system, prompt.user, *([e.dialogue, e.summary] for e in prompt.examples)]
+        said += [e.fields for e in prompt.examples if e.fields]
+        said += [_rule(prompt.length)] if prompt.length is not None else []
+    return _digest(json.dumps([prompt_format, *said], ensure_ascii=False, sort_keys=True))
 
 
 def dialogue_digest(dialogue: str) -> str:

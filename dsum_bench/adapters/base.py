@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from dsum_bench.adapters.prompts import places
 from dsum_bench.errors import ModelError
 from dsum_bench.spec import Generation, ModelSpec, Prompt, PromptFormat, PromptSpec, Sample
 
@@ -42,6 +43,7 @@ class Adapter(ABC):
     architecture: what kind of network it is for; ``none`` for controls.
     prompt_style: which of the registry's prompts it takes when the model names none.
     Options: frozen dataclass of the keys allowed in a model's ``options`` table.
+    places: names of the fields that its prompts take from each sample.
     """
 
     name: ClassVar[str]
@@ -53,6 +55,12 @@ class Adapter(ABC):
         self.context = context
         self.options = options
         self.tokenizer = context.tokenizer
+        self.places = self.fields(context.prompt, options)
+
+    @classmethod
+    def fields(cls, prompt: PromptSpec | None, options: Any) -> tuple[str, ...]:
+        """Names of the fields that its prompts have places for, beside the dialogue."""
+        return places(prompt.system, prompt.user) if prompt is not None else ()
 
     @classmethod
     def refuses(cls, config: Mapping[str, Any]) -> str | None:

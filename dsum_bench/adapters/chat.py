@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.families import not_a_decoder, not_of
 from dsum_bench.adapters.parsing import without_thoughts
-from dsum_bench.adapters.prompts import fill
 from dsum_bench.adapters.rendering import render
 from dsum_bench.adapters.text import Encoded, TextAdapter
 from dsum_bench.errors import ModelError
@@ -63,11 +62,11 @@ class ChatAdapter(TextAdapter):
         """The conversation: system text, worked examples as pairs of user and assistant, then the question."""
         said = []
         if self.asked.system:
-            said.append({"role": "system", "content": self.asked.system})
+            said.append({"role": "system", "content": self.filled(self.asked.system)})
         for example in self.asked.examples:
-            said.append({"role": "user", "content": fill(self.asked.user, self.as_words(example.dialogue))})
+            said.append({"role": "user", "content": self.filled_example(self.asked.user, example)})
             said.append({"role": "assistant", "content": self.as_words(example.summary)})
-        said.append({"role": "user", "content": fill(self.asked.user, dialogue)})
+        said.append({"role": "user", "content": self.filled(self.asked.user, dialogue)})
         return said
 
     # -- prompts and outputs ----------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import Any
 
 from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.families import not_a_decoder
-from dsum_bench.adapters.prompts import PLACE, fill
+from dsum_bench.adapters.prompts import NAMED, PLACE
 from dsum_bench.adapters.text import Encoded, TextAdapter
 from dsum_bench.errors import ModelError
+from dsum_bench.spec import Example
 
 BLANK_LINE = re.compile(r"\n[ \t]*\n")
 
@@ -34,12 +35,12 @@ class CompletionAdapter(TextAdapter):
         return not_a_decoder(config)
 
     def encode(self, dialogue: str) -> Encoded:
-        parts = [self.asked.system] if self.asked.system else []
-        parts += [self._answered(self.as_words(e.dialogue), self.as_words(e.summary)) for e in self.asked.examples]
-        return self.with_bos("\n\n".join([*parts, fill(self.asked.user, dialogue)]))
+        parts = [self.filled(self.asked.system)] if self.asked.system else []
+        parts += [self._answered(example) for example in self.asked.examples]
+        return self.with_bos("\n\n".join([*parts, self.filled(self.asked.user, dialogue)]))
 
-    def _answered(self, dialogue: str, summary: str) -> str:
-        return f"{fill(self.asked.user, dialogue)}{self._gap}{summary}"
+    def _answered(self, example: Example) -> str:
+        return f"{self.filled_example(self.asked.user, example)}{self._gap}{self.as_words(example.summary)}"
 
     @property
     def _gap(self) -> str:
@@ -64,4 +65,12 @@ class CompletionAdapter(TextAdapter):
         """Matches a later line that begins like the prompt: with its cue, or with its opening words."""
         before, _, after = self.asked.user.partition(PLACE)
         marks = [*before.strip().splitlines()[:1], *after.strip().splitlines()[-1:]]
-        return re.compile("|".join(rf"\n\s*{re.escape(mark.strip())}" for mark in marks) or r"(?!)")
+        # What a field puts in differs from example to example.
+        patterns = [".*?".join(map(re.escape, _literal(mark.strip()))) for mark in marks if any(_literal(mark.strip()))]
+        return re.compile("|".join(rf"\n\s*{pattern}" for pattern in patterns) or r"(?!)")
+
+
+def _literal(text: str) -> list[str]:
+    """What stands between the places of a text."""
+    parts = NAMED.split(text)
+    return parts[::3]

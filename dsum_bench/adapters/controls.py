@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dsum_bench.adapters.base import Adapter
 from dsum_bench.adapters.parsing import clean
 from dsum_bench.dialogue import split_turns
 from dsum_bench.errors import ModelError
-from dsum_bench.spec import Generation, Prompt, Sample
+from dsum_bench.spec import Generation, Prompt, PromptSpec, Sample
 
 
 class ControlAdapter(Adapter):
@@ -18,6 +19,10 @@ class ControlAdapter(Adapter):
 
     architecture = "none"
     prompt_style = "none"
+
+    @classmethod
+    def fields(cls, prompt: PromptSpec | None, options: Any) -> tuple[str, ...]:
+        return ()
 
     @abstractmethod
     def answer(self, turns: Sequence[str]) -> str:

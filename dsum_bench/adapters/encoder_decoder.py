@@ -8,13 +8,15 @@ from typing import Any
 
 from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.families import is_encoder_decoder, model_type
+from dsum_bench.adapters.prompts import places
 from dsum_bench.adapters.text import Encoded, TextAdapter
 from dsum_bench.errors import ModelError
+from dsum_bench.spec import PromptSpec
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderDecoderOptions:
-    """prefix: text before the dialogue, such as T5's ``summarize: ``.
+    """prefix: text before the dialogue, such as T5's ``summarize: ``; ``{topic}: `` puts a field there.
     source_language, target_language: language codes of multilingual models (``ko_KR``), as their vocabulary has
         them; the output is made to begin with the second.
     wrap: put the tokenizer's BOS and EOS around the text; koBART was trained so, but its tokenizer adds neither.
@@ -48,8 +50,12 @@ class EncoderDecoderAdapter(TextAdapter):
             return None
         return f"is not an encoder-decoder ({kind}); use adapter chat, or completion for a base model"
 
+    @classmethod
+    def fields(cls, prompt: PromptSpec | None, options: Any) -> tuple[str, ...]:
+        return places(options.prefix)
+
     def encode(self, dialogue: str) -> Encoded:
-        text = self.options.prefix + dialogue
+        text = self.filled(self.options.prefix) + dialogue
         names = [self.tokenizer.convert_ids_to_tokens(ids) for ids in (self.before, self.after)]
         shown = "".join(names[0]) + text + "".join(names[1])
         return shown, [*self.before, *self.plain_ids(text), *self.after]

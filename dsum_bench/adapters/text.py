@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
 from dsum_bench.adapters.base import Adapter
+from dsum_bench.adapters.fields import values
 from dsum_bench.adapters.markers import GUARD, Markers, guarded, ids_of
 from dsum_bench.adapters.parsing import clean, control_ids, until
+from dsum_bench.adapters.prompts import NOTHING, PLACE, fill
 from dsum_bench.dialogue import TrimmedDialogue, split_turns, trim
 from dsum_bench.errors import ModelError
-from dsum_bench.spec import Generation, Prompt, Sample
+from dsum_bench.spec import Example, Generation, Prompt, Sample
 
 Encoded = tuple[str, list[int]]
 """A prompt as text with its control tokens visible, and as token ids."""
@@ -27,15 +29,32 @@ class TextAdapter(Adapter):
 
     ends: ClassVar[tuple[str, ...]] = ()
     always_bos: ClassVar[bool] = False
+    _values: Mapping[str, str] = NOTHING
+    """The fields of the sample whose prompt is being made."""
 
     @abstractmethod
     def encode(self, dialogue: str) -> Encoded:
         """The whole prompt for a dialogue, however long it gets.
 
         Control tokens that the dialogue spells out have a ``markers.GUARD`` inside; ``plain_ids`` makes words of them.
+        What is put around it goes through ``filled`` and ``filled_example``.
         """
 
+    def filled(self, text: str, dialogue: str = PLACE) -> str:
+        """A prompt's text with the dialogue and the sample's fields in their places."""
+        return fill(text, dialogue, self._values)
+
+    def filled_example(self, text: str, example: Example) -> str:
+        """A prompt's text with a worked example's dialogue and fields in their places."""
+        sample = Sample("", example.dialogue, fields=example.fields)
+        return fill(text, self.as_words(example.dialogue), self._fields(sample))
+
+    def _fields(self, sample: Sample) -> dict[str, str]:
+        rule = self.context.prompt.length if self.context.prompt is not None else None
+        return {name: self.as_words(value) for name, value in values(self.places, sample, rule).items()}
+
     def prompt(self, sample: Sample) -> Prompt:
+        self._values = self._fields(sample)
         turns = split_turns(sample.dialogue, sample.turns)
         made: dict[str, Encoded] = {}
 

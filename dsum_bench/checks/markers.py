@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dsum_bench.adapters.markers import Markers
 from dsum_bench.checks.base import Check, Setup, share
 from dsum_bench.checks.prompts import frame_of
 from dsum_bench.spec import Finding, Prompt, Sample
-
-EMPTY = Sample("", "-")
 
 
 class ControlTokens(Check):
@@ -28,8 +28,7 @@ class ControlTokens(Check):
         if not spelt and not headed:
             return None
         total = len(setup.samples)
-        usual = self._count(setup.adapter.prompt(EMPTY), markers) if spelt else 0
-        steering = [s for s in spelt if self._count(setup.prompts[s.id], markers) > usual]
+        steering = [s for s in spelt if self._count(setup.prompts[s.id], markers) > self._usual(setup, s, markers)]
         if steering:
             return self.found(
                 f"the dialogues of {share(len(steering), total)} spell out control tokens of this model, and its "
@@ -53,6 +52,12 @@ class ControlTokens(Check):
             len(spelt),
             total,
         )
+
+    def _usual(self, setup: Setup, sample: Sample, markers: Markers) -> int:
+        """Control tokens of the same prompt with nothing of the data in it."""
+        fields = dict.fromkeys(sample.fields, "-")
+        bare = replace(sample, dialogue="-", turns="", topic="-" if sample.topic else None, fields=fields)
+        return self._count(setup.adapter.prompt(bare), markers)
 
     @staticmethod
     def _count(prompt: Prompt, markers: Markers) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import dropwhile
 from typing import Any
 
@@ -14,8 +15,6 @@ from dsum_bench.checks.base import Check, Setup, share
 from dsum_bench.checks.prompts import decoded, frame_of, through
 from dsum_bench.dialogue import split_turns
 from dsum_bench.spec import Finding, Prompt, Sample
-
-NOTHING = Sample("", "-")
 
 
 class DialogueCut(Check):
@@ -82,7 +81,7 @@ class TemplateTwice(Check):
         if expected is None:
             return None
         text, ids = expected
-        made = setup.adapter.prompt(NOTHING)
+        made = setup.adapter.prompt(replace(setup.samples[0], dialogue="-", turns=""))
         markers = Markers(tokenizer).texts
         # BOS at the beginning is the check bos's business; a family may need one that its template does not write.
         ours, theirs = (Counter(i for i in _after_bos(t, tokenizer) if i in markers) for t in (made.token_ids, ids))

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
 
 
+REQUIRED = ("id", "dialogue", "summary")
+OWN = (*REQUIRED, "topic")
+"""Our names of columns that a sample has places of their own for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Samples chosen from a split. label: ``all``, ``first 50`` or ``50 of 499, seed 42``."""
@@ -51,7 +56,7 @@ def load(spec: DatasetSpec, plugins: Plugins, split: str, references: bool = Tru
         samples.append(sample)
     if rows:
         _check_columns(rows, spec, split, references)
-        _check_topic(rows, spec, split, opened)
+        _check_fields(rows, spec, split, opened)
     if not samples:
         raise UserError(f"{spec.path.replace('{split}', split)} has no rows (dataset '{spec.name}', split '{split}')")
     return tuple(samples)
@@ -77,7 +82,38 @@ def _sample(row: Row, spec: DatasetSpec, split: str, references: bool) -> Sample
     sample_id = str(found) if number else _text(row, id_column, spec, "id")
     dialogue = _text(row, dialogue_column, spec, "dialogue")
     summaries = _references(row, spec, split, references)
-    return Sample(sample_id, dialogue, summaries, _topic(row, spec), spec.turns, _repaired(row, spec))
+    return Sample(
+        sample_id,
+        dialogue,
+        summaries,
+        _topic(row, spec),
+        spec.turns,
+        _repaired(row, spec),
+        _fields(row, spec),
+        row.where,
+    )
+
+
+def _fields(row: Row, spec: DatasetSpec) -> dict[str, str]:
+    """What a prompt may say of the sample besides its dialogue: columns under the name that the entry gives them, and
+    all others under their own."""
+    named = {ours: _columns(spec, ours)[0] for ours in spec.columns if ours not in OWN}
+    taken = {column for ours in OWN for column in _columns(spec, ours)} | set(named.values())
+    columns = {name: name for name in row.values if name not in taken} | named
+    found = {name: _plain(row.values.get(column), row, column) for name, column in columns.items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def _plain(value: object, row: Row, column: str) -> str:
+    """A field as a string, a list joined by commas; '' for nothing and for what has no plain form."""
+    if isinstance(value, bool) or _absent(value):
+        return ""
+    if isinstance(value, str):
+        return _checked(value, row, column)
+    if isinstance(value, int | float):
+        return str(value)
+    parts = [_plain(part, row, column) for part in value] if isinstance(value, list) else []
+    return ", ".join(parts) if all(parts) else ""
 
 
 def _repaired(row: Row, spec: DatasetSpec) -> tuple[str, ...]:
@@ -157,14 +193,16 @@ def _without_references(spec: DatasetSpec, split: str) -> str:
     )
 
 
-def _check_topic(rows: Sequence[Row], spec: DatasetSpec, split: str, reader: DatasetReader) -> None:
-    """Refuse a topic column that the entry names and no split has. Often only the training split has topics."""
-    (column,) = _columns(spec, "topic")
-    if "topic" not in spec.columns or any(column in row.values for row in rows):
-        return
-    others = (next(reader.rows(other), None) for other in reader.splits() if other != split)
-    if not any(row is not None and column in row.values for row in others):
-        raise _missing(rows[0], column, spec, "topic")
+def _check_fields(rows: Sequence[Row], spec: DatasetSpec, split: str, reader: DatasetReader) -> None:
+    """Refuse a column of a topic or another field that the entry names and no split has. Often only the training split
+    has topics."""
+    for ours in spec.columns:
+        (column, *_) = _columns(spec, ours)
+        if ours in REQUIRED or any(column in row.values for row in rows):
+            continue
+        others = (next(reader.rows(other), None) for other in reader.splits() if other != split)
+        if not any(row is not None and column in row.values for row in others):
+            raise _missing(rows[0], column, spec, ours)
 
 
 def _topic(row: Row, spec: DatasetSpec) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dsum_bench.errors import UserError, did_you_mean, suggestion
+from dsum_bench.errors import UserError, did_you_mean, nearest, suggestion
 from dsum_bench.registry.tables import Where, read_table, read_values
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PostprocessSpec, RecipeSpec
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*")
 ALLOW = ("pickle", "remote-code")
 COLUMNS = ("id", "dialogue", "summary", "topic")
+MADE = ("length", "speakers")
+"""Fields of a prompt that are made from the dialogue."""
+FIELD = re.compile(r"[^\W\d]\w*")
 
 
 def model(spec: ModelSpec, where: Where) -> None:
@@ -45,8 +48,11 @@ def dataset(spec: DatasetSpec, where: Where) -> None:
             f"key 'turns' must match what a turn begins with, and '{spec.turns}' matches nothing", "turns"
         )
     for ours, theirs in spec.columns.items():
-        if ours not in COLUMNS:
+        if ours not in COLUMNS and (nearest(ours, COLUMNS) or not FIELD.fullmatch(ours)):
             raise where.error(f"unknown key 'columns.{ours}'{suggestion(ours, COLUMNS)}", "columns", ours)
+        if ours in MADE:
+            made = f"key 'columns.{ours}': {{{ours}}} is made from the dialogue; give the column another name"
+            raise where.error(made, "columns", ours)
         if not isinstance(theirs, str) and ours != "summary":
             raise where.error(
                 f"key 'columns.{ours}' must be one column; only summary may have several", "columns", ours

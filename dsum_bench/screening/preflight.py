@@ -14,10 +14,11 @@ from dsum_bench.engines.base import Plan
 from dsum_bench.errors import ModelError, ModelSkipped, UserError, plugin_code
 from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
+from dsum_bench.prompting.asking import Asked, asked
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
 from dsum_bench.screening.fitting import fitted
-from dsum_bench.spec import DecodingSpec, ModelSpec, Placement, PromptFormat, PromptSpec, RunSpec
+from dsum_bench.spec import DecodingSpec, ModelSpec, Placement, PromptFormat, PromptSpec, RunSpec, Sample
 
 NOWHERE = Placement("none", "none", "none", "")
 
@@ -41,6 +42,7 @@ class Task:
     decoding: DecodingSpec | None = None
     settings: tuple[str, ...] = ()
     seed: int = 42
+    samples: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Candidate:
     """One model and what became of it before the sweep: a run to do, or why not.
 
     status: ``ready``, ``skipped`` (this machine) or ``failed`` (the entry is at fault).
+    fields: names of the columns that its prompts hold.
     """
 
     run: RunSpec
@@ -55,6 +58,7 @@ class Candidate:
     status: Literal["ready", "skipped", "failed"] = "ready"
     reason: str = ""
     download_bytes: int = 0
+    fields: tuple[str, ...] = ()
 
 
 def preflight(
@@ -63,21 +67,24 @@ def preflight(
     """Check every model side by side; none costs the others time.
 
     Raises:
-        UserError: a prompt, decoding or setting that does not exist, which is the caller's mistake.
+        UserError: a prompt, decoding or setting that does not exist, or a sample without a field that a prompt asks
+            for: the caller's mistake.
     """
     runs = [_run(model, task, registry, plugins) for model in models]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(lambda run: _check(run, registry, plugins, machine), runs))
+        found = pool.map(lambda run: _check(run[0], registry, plugins, machine), runs)
+        return [replace(candidate, fields=what.fields) for candidate, (_, what) in zip(found, runs, strict=True)]
 
 
-def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> RunSpec:
+def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> tuple[RunSpec, Asked]:
     adapter = plugins.get("adapter", model.adapter, f"{model.origin}: model '{model.name}'")
     generates = adapter.architecture != "none"
     prompt: PromptSpec | None = None
     if adapter.prompt_style != "none":
         own = model.prompt or default_prompt(adapter.prompt_style, task.language)
         prompt = task.prompt or registry.prompt(own)
-    return RunSpec(
+    what = asked(model, prompt, task.samples, task.dataset, registry, plugins)
+    run = RunSpec(
         model=model,
         dataset=task.dataset,
         language=task.language,
@@ -86,14 +93,16 @@ def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> 
         n_samples=task.n_samples,
         dataset_fingerprint=task.dataset_fingerprint,
         references_fingerprint=task.references_fingerprint,
-        prompt=prompt,
+        prompt=what.prompt,
         prompt_format=task.prompt_format if adapter.prompt_style == "chat" else "template",
         decoding=_decoding(model, task, registry, plugins) if generates else None,
         placement=NOWHERE,
         weights="",
         seed=task.seed,
         versions={"dsum-bench": __version__},
+        asked=what.digest,
     )
+    return run, what
 
 
 def _decoding(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> DecodingSpec:

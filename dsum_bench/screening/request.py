@@ -72,6 +72,7 @@ def task(request: ScreenRequest) -> Task:
         decoding=request.decoding,
         settings=request.settings,
         seed=request.seed,
+        samples=samples,
     )
 
 

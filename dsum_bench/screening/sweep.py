@@ -121,14 +121,12 @@ class Sweep:
     settings: Settings
     positions: dict[str, int] = field(init=False)
     by_id: dict[str, Sample] = field(init=False)
-    inputs: dict[str, str] = field(init=False)
     ended: list[RunResult] = field(init=False, default_factory=list)
     broken: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.positions = {s.id: i for i, s in enumerate(self.samples)}
         self.by_id = {s.id: s for s in self.samples}
-        self.inputs = {s.id: sample_digest(s) for s in self.samples}
         for choice, metric in self.metrics.items():
             self.store.declare_signature(metric.signature, choice, metric.measures)
 
@@ -207,7 +205,7 @@ class Sweep:
             self.store.discard(run_id)
             self.store.open_run(run, _kind(candidate))
         else:
-            self._take_over(run)
+            self._take_over(candidate)
         finished = self.store.outputs(run_id)
         self._score_again(run_id, finished)
         left = tuple(s for s in self.samples if s.id not in finished)
@@ -222,9 +220,11 @@ class Sweep:
         log = self.settings.log_folder / f"{run.model.name}-{run_id}.log"
         return state, ScreeningJob(run_id, run, left, self.plugins.settings, str(log), there)
 
-    def _take_over(self, run: RunSpec) -> None:
+    def _take_over(self, candidate: Candidate) -> None:
         """Take what runs of the same setup have written for some of these samples: a larger run generates the rest."""
-        taken = self.store.take_over(run, self.inputs, self.positions)
+        run = candidate.run
+        inputs = {s.id: sample_digest(s, candidate.fields) for s in self.samples}
+        taken = self.store.take_over(run, inputs, self.positions)
         if taken:
             self.observer.model_progress(run, f"{taken} of {len(self.samples)} samples are taken from another run")
 
@@ -251,10 +251,10 @@ class Sweep:
         self._event("dsum_run_started", run_id=state.run_id, run=state.candidate.run)
 
     def _keep(self, event: BatchDone, state: Running) -> None:
-        rows = []
+        rows, fields = [], state.candidate.fields
         for output in event.outputs:
             sample = self.by_id[output.generation.sample_id]
-            rows.append(ScoredOutput(output, self._scores(output.summary, sample), self.inputs[sample.id]))
+            rows.append(ScoredOutput(output, self._scores(output.summary, sample), sample_digest(sample, fields)))
         added = self.store.add(state.run_id, rows, self.positions)
         weight = sum(len(self.by_id[o.generation.sample_id].dialogue) for o in event.outputs)
         state.done += added

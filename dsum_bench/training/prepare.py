@@ -14,6 +14,7 @@ from dsum_bench.errors import ModelError, ModelSkipped, UserError
 from dsum_bench.fingerprints import ordered_fingerprint
 from dsum_bench.machine import Machine
 from dsum_bench.plugins import Plugins
+from dsum_bench.prompting.asking import asked
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
 from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, TrainingSpec
@@ -87,6 +88,8 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
     prompt: PromptSpec | None = None
     if style != "none":
         prompt = registry.prompt(wanted.prompt or model.prompt or default_prompt(style, dataset.language))
+    rows = (*train.samples, *(dev.samples if dev else ()))
+    what = asked(model, prompt, rows, dataset.name, registry, plugins)
     trained, placement, weights = _placed(model, recipe, plugins, machine, wanted.dtype)
     spec = TrainingSpec(
         model=trained,
@@ -97,9 +100,9 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         language=dataset.language,
         split=wanted.split,
         selection=train.label,
-        train_fingerprint=_fingerprint(train),
-        dev_fingerprint=_fingerprint(dev) if dev else "",
-        prompt=prompt,
+        train_fingerprint=ordered_fingerprint(train.samples, what.fields),
+        dev_fingerprint=ordered_fingerprint(dev.samples, what.fields) if dev else "",
+        prompt=what.prompt,
         prompt_format=wanted.prompt_format if style == "chat" else "template",
         seed=wanted.seed,
         max_steps=wanted.max_steps,
@@ -153,7 +156,3 @@ def _placed(
     except (ModelSkipped, ModelError) as error:
         raise UserError(f"{model.name} cannot be trained here: {error}") from None
     return replace(asked, revision=plan.revision or model.revision), plan.placement, plan.weights
-
-
-def _fingerprint(selection: Selection) -> str:
-    return ordered_fingerprint(selection.samples)

@@ -44,8 +44,9 @@ def build_texts(
     texts: list[TrainingText] = []
     unfit: list[tuple[int, Sample, int]] = []
     try:
-        bare = _bare(adapter) if samples else 0
+        bare = 0
         for row, sample in enumerate(samples, start=1):
+            bare = _bare(adapter, sample) if adapter.places or row == 1 else bare
             for reference in sample.references:
                 target = adapter.target(reference)
                 needs = bare + len(target) if adapter.architecture == "decoder" else max(bare, len(target))
@@ -62,10 +63,10 @@ def build_texts(
     return texts
 
 
-def _bare(adapter: Adapter) -> int:
+def _bare(adapter: Adapter, sample: Sample) -> int:
     """Tokens of a prompt without its dialogue."""
     adapter.context = replace(adapter.context, max_prompt_tokens=None)
-    return len(adapter.prompt(Sample("", "")).token_ids)
+    return len(adapter.prompt(replace(sample, dialogue="")).token_ids)
 
 
 def _told(unfit: Sequence[tuple[int, Sample, int]], max_tokens: int) -> str:
