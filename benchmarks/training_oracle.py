@@ -102,8 +102,13 @@ def texts(family: str, count: int, seed: int) -> list[TrainingText]:
     return made
 
 
-def plain_loop(folder: Path, family: str, recipe: str) -> tuple[list[Point], dict[str, Any]]:
-    """The oracle: points of the curve, and the trained weights."""
+def plain_loop(
+    folder: Path, family: str, recipe: str, smoothing: float = 0.0, **lora: Any
+) -> tuple[list[Point], dict[str, Any]]:
+    """The oracle: points of the curve, and the trained weights.
+
+    smoothing: of labels, while training. lora: further fields of peft's LoraConfig.
+    """
     import torch
     import transformers
     from peft import LoraConfig, get_peft_model
@@ -118,12 +123,13 @@ def plain_loop(folder: Path, family: str, recipe: str) -> tuple[list[Point], dic
     torch.manual_seed(SEED)
     if recipe != "full":
         task = "SEQ_2_SEQ_LM" if family in ENCODER_DECODERS else "CAUSAL_LM"
-        network = get_peft_model(network, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type=task))
+        config = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": task} | lora
+        network = get_peft_model(network, LoraConfig(**config))
     network.train()
     trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=PEAK, weight_decay=0.0)
 
-    def nll(text: TrainingText) -> Any:
+    def nll(text: TrainingText, smoothing: float) -> Any:
         ids, labels = (torch.tensor([part]) for part in (text.input_ids, text.labels))
         if family in ENCODER_DECODERS:
             start = int(labels[0, -1]) if family == "mbart" else network.config.decoder_start_token_id
@@ -131,10 +137,11 @@ def plain_loop(folder: Path, family: str, recipe: str) -> tuple[list[Point], dic
             logits = network(input_ids=ids, decoder_input_ids=begun).logits[0]
         else:
             logits, labels = network(input_ids=ids).logits[0, :-1], labels[:, 1:]
-        return torch.nn.functional.cross_entropy(logits.float(), labels[0], reduction="sum")
+        return torch.nn.functional.cross_entropy(logits.float(), labels[0], reduction="sum",
+                                                 label_smoothing=smoothing)  # fmt: skip
 
-    def mean(rows: Sequence[TrainingText]) -> Any:
-        return sum(nll(row) for row in rows) / sum(sum(i != IGNORED for i in row.labels) for row in rows)
+    def mean(rows: Sequence[TrainingText], smoothing: float = 0.0) -> Any:
+        return sum(nll(row, smoothing) for row in rows) / sum(sum(i != IGNORED for i in row.labels) for row in rows)
 
     rows, dev = texts(family, ROWS, 1), texts(family, 5, 2)
     points = []
@@ -142,7 +149,7 @@ def plain_loop(folder: Path, family: str, recipe: str) -> tuple[list[Point], dic
         lr = PEAK * (step / WARM if step < WARM else (STEPS - step) / (STEPS - WARM))
         for group in optimizer.param_groups:
             group["lr"] = lr
-        loss = mean(rows)
+        loss = mean(rows, smoothing)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
         optimizer.step()
@@ -153,8 +160,13 @@ def plain_loop(folder: Path, family: str, recipe: str) -> tuple[list[Point], dic
     return points, {n: p.detach() for n, p in trained.items()}
 
 
-def ours(folder: Path, work: Path, family: str, recipe: str, accumulate: int) -> tuple[list[Point], dict[str, Any]]:
-    """The same six updates by ``dsum_bench.training.loop.train``, in as many processes as there are."""
+def ours(
+    folder: Path, work: Path, family: str, recipe: str, accumulate: int, **more: Any
+) -> tuple[list[Point], dict[str, Any]]:
+    """The same six updates by ``dsum_bench.training.loop.train``, in as many processes as there are.
+
+    more: further parameters of the recipe. The trained result is left in ``work / "result"``.
+    """
     from dsum_bench.engines.huggingface import HuggingFace
     from dsum_bench.plugins import Plugins
     from dsum_bench.training import loop
@@ -167,7 +179,7 @@ def ours(folder: Path, work: Path, family: str, recipe: str, accumulate: int) ->
               "choose_by": "last"}  # fmt: skip
     if recipe != "full":
         params |= {"r": 4, "alpha": 8.0, "dropout": 0.0}
-    trainer = trainer_class(trainer_class.Params(**params))
+    trainer = trainer_class(trainer_class.Params(**params | more))
     adapter = "encoder_decoder" if family in ENCODER_DECODERS else "completion"
     placement = Placement("cpu", "float32", "nf4" if recipe == "qlora" else "none", "")
     model = ModelSpec(family, adapter, source=(str(folder),), origin="")
@@ -188,6 +200,9 @@ def ours(folder: Path, work: Path, family: str, recipe: str, accumulate: int) ->
             values.setdefault(event.step, {}).update(event.values)
     points = [Point(v["loss"], v["grad_norm"], v["lr"], v["eval_loss"]) for _, v in sorted(values.items())]
     weights = {n: p.detach() for n, p in trained.network.named_parameters() if p.requires_grad} if trained else {}
+    if trained:
+        (work / "result").mkdir(parents=True, exist_ok=True)
+        trainer.save(trained.network, work / "result", trained.weights)
     return points, weights
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from dsum_bench.spec import Quantization
@@ -30,6 +31,13 @@ class Trainer(ABC):
 
         Also called on a network on the ``meta`` device, to count them before any weight is loaded.
         """
+
+    def save(self, network: Any, folder: Path, weights: dict[str, Any] | None) -> None:
+        """Write the trained network, as ``prepare`` made it, so that transformers or peft can read it.
+
+        weights: the trained ones by name, where the network holds a share of them; None where it holds all.
+        """
+        network.save_pretrained(folder, state_dict=weights)
 
     def optimizer(self, network: Any) -> Any:
         """An optimiser of its own; None for the one that ``params.optimizer`` names."""

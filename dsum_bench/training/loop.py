@@ -14,6 +14,7 @@ import torch
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from transformers import TrainingArguments, set_seed
+from transformers.integrations.neftune import neftune_post_forward_hook
 
 from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.engines.huggingface import OUT_OF_MEMORY
@@ -62,6 +63,10 @@ def train(
     folder = job.work / "checkpoints"
     try:
         keep_gradients(engine.network)
+        if trainer.params.attention != "auto":
+            engine.network.set_attn_implementation(trainer.params.attention)
+        if trainer.params.neftune:
+            add_noise(engine.network, trainer.params.neftune)
         set_seed(job.spec.seed)
         network = trainer.prepare(engine.network)
         collator = _collator(trainer, engine, network, texts)
@@ -87,6 +92,7 @@ def train(
             callbacks=[CurveCallback(job.id, engine, emit, arguments.fp16), keeper],
             optimizers=(trainer.optimizer(network), None),
             scoring=score,
+            smoothing=trainer.params.label_smoothing,
         )
         keeper.loop = loop
         keeper.restore(last)
@@ -129,6 +135,18 @@ def keep_gradients(network: Any) -> None:
     for module in network.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def add_noise(network: Any, alpha: float) -> None:
+    """Have noise on the embeddings of what is read, while training (NEFTune, Jain et al. 2023).
+
+    Not by the Trainer's own argument: it takes the embeddings that an encoder-decoder shares, which BART, mBART and T5
+    never call.
+    """
+    reads = network.get_encoder() if network.config.is_encoder_decoder else network
+    embeddings = reads.get_input_embeddings()
+    embeddings.neftune_noise_alpha = alpha
+    embeddings.register_forward_hook(neftune_post_forward_hook)
 
 
 def _refuse_diverged(loop: Stepping, network: Any, vocabulary: int) -> None:

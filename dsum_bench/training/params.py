@@ -8,6 +8,8 @@ from typing import Literal
 from dsum_bench.languages import main_metric
 
 REPORTS = ("tensorboard", "wandb")
+MOVING = ("pissa", "olora")
+"""Initialisations that take something out of the base's weights."""
 LARGE = 13e9
 """Weights up to which the QLoRA paper drops out 0.1 of the adapter's input; 0.05 above."""
 
@@ -27,6 +29,10 @@ class TrainingParams:
     evaluation. ``last``: those of the last update. ``auto``: by the ROUGE of the language where there are evaluation
     rows, by loss where summaries cannot be written (weights split over processes, eval_rouge 0), else the last.
     patience: evaluations without a better one after which training stops; 0 never stops.
+    label_smoothing: share of the probability that the loss spreads evenly over the vocabulary (Szegedy et al. 2016).
+    neftune: noise on the embeddings while training, alpha of the paper (Jain et al. 2023), which takes 5 to 15; 0 for
+    none. attention: how it is computed; ``auto`` leaves that to transformers, ``flash_attention_2`` needs a GPU and the
+    package flash-attn.
     gradient_checkpointing: compute activations again instead of keeping them; None does so where memory needs it.
     save_steps: updates between checkpoints. report: extra places for the curve, ``tensorboard`` or ``wandb``.
     """
@@ -48,6 +54,9 @@ class TrainingParams:
     eval_rouge: int = 32
     choose_by: str = "auto"
     patience: int = 0
+    label_smoothing: float = 0.0
+    neftune: float = 0.0
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     save_steps: int = 50
     report: tuple[str, ...] = ()
 
@@ -56,10 +65,11 @@ class TrainingParams:
             _check(getattr(self, key) > 0, key, "must be more than 0")
         for key in ("batch", "accumulate", "save_steps"):
             _check(getattr(self, key) >= 1, key, "must be at least 1")
-        for key in ("weight_decay", "patience", "eval_steps", "eval_rouge"):
+        for key in ("weight_decay", "patience", "eval_steps", "eval_rouge", "neftune"):
             _check(getattr(self, key) >= 0, key, "must not be negative")
         _check(self.max_tokens >= 16, "max_tokens", "must be at least 16")
         _check(0 <= self.warmup < 1, "warmup", "must be a fraction of the steps, from 0 to less than 1")
+        _check(0 <= self.label_smoothing < 1, "label_smoothing", "must be from 0 to less than 1")
         for place in self.report:
             _check(place in REPORTS, "report", f"may hold {' and '.join(REPORTS)}, not '{place}'")
         by_score = self.choose_by not in ("auto", "loss", "last")
@@ -90,12 +100,20 @@ class LoraParams(TrainingParams):
     r: rank. alpha: its weight is alpha / r (alpha / sqrt(r) in rslora). dropout: without it, 0.1 for models of up
     to 13 billion weights and 0.05 above. lora_plus: how many times the learning rate of A that of B is (LoRA+,
     Hayou et al. 2024); 0 gives both the same.
+    target_modules: names of the layers that get an adapter, such as ``q_proj``; none means all linear layers but the
+    output. modules_to_save: layers that are trained whole and kept beside the adapter, such as ``embed_tokens``.
+    init: how the adapter begins. ``default``: A uniform, B zero. ``gaussian``: A normal. ``pissa``: both hold the
+    base's principal components (Meng et al. 2024). ``olora``: an orthonormal basis of it (Büyükakyüz 2024). What these
+    two take out of the base is given back when the adapter is saved, which doubles its rank.
     """
 
     r: int = 16
     alpha: float = 32.0
     dropout: float | None = None
     lora_plus: float = 0.0
+    target_modules: tuple[str, ...] = ()
+    modules_to_save: tuple[str, ...] = ()
+    init: Literal["default", "gaussian", "pissa", "olora"] = "default"
 
     def __post_init__(self) -> None:
         TrainingParams.__post_init__(self)
@@ -103,6 +121,8 @@ class LoraParams(TrainingParams):
         _check(self.alpha > 0, "alpha", "must be more than 0")
         _check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to less than 1")
         _check(self.lora_plus == 0 or self.lora_plus >= 1, "lora_plus", "must be 0 or at least 1")
+        moves = self.init in MOVING and bool(self.modules_to_save)
+        _check(not moves, "init", f"'{self.init}' does not go together with modules_to_save")
 
     def dropout_for(self, weights: float) -> float:
         """The dropout of a model with that many weights."""

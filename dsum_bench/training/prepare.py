@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -19,6 +20,7 @@ from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
 from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, TrainingSpec
 from dsum_bench.training import sharding, trackers
+from dsum_bench.training.params import MOVING
 from dsum_bench.training.sessions import check_rows
 
 
@@ -66,6 +68,8 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
             f"{model.name} is an adapter on {model.base or 'its base'}: train that, or export it with --merge"
         )
     recipe = complete(registry.recipe(wanted.recipe or model.recipe), plugins, wanted.settings)
+    if wrong := _refusal(recipe, plugins):
+        raise UserError(wrong)
     if sharding.asked():
         trainer = plugins.trainers[recipe.trainer]
         reason = sharding.refusal(recipe.trainer, trainer.keeps, trainer.Params(**dict[str, Any](recipe.params)))
@@ -122,6 +126,17 @@ def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> R
         return replace(recipe, params=asdict(trainer.Params(**params)))
     except ValueError as error:
         raise UserError(f"recipe '{recipe.name}': {error}") from None
+
+
+def _refusal(recipe: RecipeSpec, plugins: Plugins) -> str | None:
+    """What parameters ask of a trainer that it cannot do."""
+    trainer = plugins.trainers[recipe.trainer]
+    init = recipe.params.get("init", "default")
+    if init in MOVING and (trainer.quantization != "none" or recipe.trainer == "dora"):
+        return f"init = {init} takes the base's weights apart, which trainer '{recipe.trainer}' cannot; use recipe lora"
+    if recipe.params["attention"] == "flash_attention_2" and find_spec("flash_attn") is None:
+        return "attention = flash_attention_2: the package flash-attn is missing; pip install flash-attn, or use sdpa"
+    return None
 
 
 def grid(sweep: str) -> list[tuple[str, ...]]:

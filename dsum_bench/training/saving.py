@@ -46,7 +46,7 @@ def save(
         if trainer.keeps == "adapter":
             for config in trained.network.peft_config.values():
                 config.base_model_name_or_path = public_source(spec.model) or spec.model.name
-        trained.network.save_pretrained(new, state_dict=trained.weights)
+        trainer.save(trained.network, new, trained.weights)
         loaded.tokenizer.save_pretrained(new)
         settings = generation_settings(loaded, trained.network.config, adapter, texts)
         (new / GENERATION).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from dsum_bench.training.params import TrainingParams
+from dsum_bench.training.params import MOVING, TrainingParams
 
 
 def asked() -> bool:
@@ -21,6 +21,8 @@ def refusal(trainer: str, keeps: str, params: TrainingParams) -> str | None:
         return f"trainer '{trainer}' does not shard; use qlora, lora or rslora, or a configuration without FSDP"
     if params.optimizer != "adamw_torch":
         return f"optimizer {params.optimizer} does not support sharded weights; use --set optimizer=adamw_torch"
+    if getattr(params, "init", "default") in MOVING:
+        return "pissa and olora take the base's weights apart, and no process has all of them; use --set init=default"
     if params.choose_by not in ("auto", "loss", "last"):
         return f"choose_by {params.choose_by} needs summaries, and no process has all weights; use --set choose_by=loss"
     return None
