@@ -93,8 +93,9 @@ def test_no_hostile_string_runs_and_each_is_shown(driver: Any, hostile_database:
         assert driver.execute_script("return !document.querySelector('#sample :is(img, svg, iframe, script)')")
         driver.execute_script("dispatchEvent(new KeyboardEvent('keydown', {key: 'j'}))")
     assert len(seen) == N
-    for tab in ("charts", "training", "runs", "boards"):
+    for tab in ("samples", "charts", "training", "runs", "boards"):
         driver.execute_script("location.hash = arguments[0]", tab)
+        until(driver, "return !document.getElementById(`tab-${arguments[0]}`).hidden", tab)
         driver.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
         until(driver, "return document.documentElement.scrollWidth <= 1280")
     until(driver, "return document.querySelectorAll('.chart svg').length > 2")

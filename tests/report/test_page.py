@@ -250,7 +250,7 @@ def test_keys_go_to_the_next_and_the_previous_sample(page: Any) -> None:
     assert shown_sample(page) == "dev_2"
     press(page, "k")
     assert shown_sample(page) == "dev_1"
-    assert page.execute_script("return location.hash").endswith("/dev_1")
+    until(page, "return location.hash.endsWith(arguments[0])", "/dev_1")
     press(page, "/")
     assert page.execute_script("return document.activeElement.id") == "search"
 

@@ -26,7 +26,6 @@ dsum.chart = async (place, name, rows, titles = {}, label = "") => {
   const spec = filled(dsum.page.charts[name], titles, theme);
   spec.datasets = { rows };
   if (rows.every((row) => (row.control ?? null) === null)) spec.layer = spec.layer.filter((layer) => layer.name !== "control");
-  if (rows.every((row) => (row.control ?? null) === null)) spec.layer = spec.layer.filter((layer) => layer.name !== "control");
   // Vega-Lite warns of a step where the width is the container's, so the height is worked out here.
   if (spec.height.step) spec.height = spec.height.step * new Set(rows.map((row) => row.label ?? row.a)).size;
   spec.background = "transparent";

@@ -124,6 +124,13 @@ dsum.changed = () => {
   if (dsum.tab === "samples") dsum.openSamples();
 };
 
+// What opens below a menu stays inside the window, whatever it holds.
+const fit = (menu) => {
+  const choices = menu.querySelector(".choices");
+  const room = document.documentElement.clientWidth - 8 - menu.getBoundingClientRect().left;
+  choices.style.marginLeft = `${Math.min(0, room - choices.offsetWidth)}px`;
+};
+
 addEventListener("DOMContentLoaded", async () => {
   dsum.page = await dsum.json("page");
   const asked = kept("language") ?? (navigator.language.startsWith("ko") ? "ko" : "en");
@@ -154,6 +161,7 @@ addEventListener("DOMContentLoaded", async () => {
       run.hidden = !wanted.every((word) => text.includes(word));
     }
   });
+  for (const menu of document.querySelectorAll("details.menu")) menu.addEventListener("toggle", () => fit(menu));
   dsum.setUpBoards();
   dsum.setUpSamples();
   dsum.setUpCharts();

@@ -176,12 +176,17 @@ const fillList = (count) => {
   $("sample-more").hidden = explorer.shown >= order.length;
 };
 
+let addressing = 0;
 const go = (at) => {
   if (at < 0 || at >= explorer.order.length) return;
   const inList = document.activeElement?.closest?.("#sample-list");
   explorer.at = at;
   if (at >= explorer.shown) fillList(at + PAGE);
-  history.replaceState(null, "", address(explorer.order[at]));
+  // A browser ignores addresses after the first few hundred in ten seconds, and j held down comes to that many.
+  clearTimeout(addressing);
+  addressing = setTimeout(() => {
+    if (dsum.tab === "samples") history.replaceState(null, "", address(explorer.order[explorer.at]));
+  }, 150);
   dsum.drawSample();
   if (inList) $("sample-list").children[at]?.firstChild.focus({ preventScroll: true });
 };
