@@ -243,6 +243,29 @@ def test_words_are_marked_as_shared_or_as_new(page: Any) -> None:
     assert sum(kind == "shared" for kind, _ in marks) > 5
 
 
+def test_a_key_held_down_does_not_block_the_tabs(page: Any) -> None:
+    """Chromium ignores addresses after 200 in ten seconds, those of links and tabs included."""
+    open_samples(page)
+    page.execute_script("""
+        for (let i = 0; i < 300; i++) dispatchEvent(new KeyboardEvent("keydown", { key: i % 2 ? "k" : "j" }));
+        location.hash = "charts";""")
+    until(page, "return !document.getElementById('tab-charts').hidden")
+
+
+@pytest.mark.parametrize("width", [800, 1280])
+def test_an_open_menu_stays_inside_the_window(page: Any, width: int) -> None:
+    size(page, width)
+    open_samples(page)
+    page.execute_script("""
+        const wide = document.createElement("div");
+        wide.style.width = "620px";
+        document.getElementById("run-more").append(wide);
+        document.getElementById("run-more").parentElement.open = true;""")
+    until(page, "return document.getElementById('run-more').offsetWidth > 600")
+    until(page, "return document.documentElement.scrollWidth <= innerWidth")
+    size(page, 1280)
+
+
 def test_keys_go_to_the_next_and_the_previous_sample(page: Any) -> None:
     open_samples(page)
     press(page, "j")
