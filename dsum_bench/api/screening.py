@@ -79,7 +79,7 @@ class ScreeningBench(Management):
             controls: run the controls of the dataset's language too.
             fresh: start over. free_cache: delete a hub model's files once its run is done.
             dialogues: store dialogues and references with the results, so that reports can show them.
-            wait: wait for another process that writes the results instead of refusing.
+            wait: wait for another process that is at the same run instead of skipping that.
         """
         from dsum_bench.screening.durations import parse_duration
         from dsum_bench.screening.sweep import Settings as SweepSettings

@@ -28,7 +28,7 @@ from dsum_bench.cli.options import (
 @click.option("--summary-column", metavar="NAME", help="Column of the summary  [default: summary, or prediction]")
 @click.option("--allow-missing", is_flag=True, help="Count samples missing from the file as empty.")
 @metric_option
-@click.option("--wait", is_flag=True, help="Wait for another command that writes these results.")
+@click.option("--wait", is_flag=True, help="Wait for another command that is at the same run.")
 @json_option
 @registry_option
 @plugin_option

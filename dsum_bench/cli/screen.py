@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Store dialogues and references with the results, for reports.",
 )
-@click.option("--wait", is_flag=True, help="Wait for another command that writes these results.")
+@click.option("--wait", is_flag=True, help="Wait for another command that is at the same run.")
 @click.option("--dry-run", is_flag=True, help="Check every model and stop.")
 @json_option
 @registry_option

@@ -12,7 +12,7 @@ from dsum_bench.screening.sweep import checked_values
 from dsum_bench.spec import Sample
 from dsum_bench.store.records import RunRecord
 from dsum_bench.store.samples import stored_samples
-from dsum_bench.store.writer import Store
+from dsum_bench.store.writer import Busy, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,10 @@ def _rescored(
     store: Store, record: RunRecord, metrics: Mapping[str, Metric], samples: Mapping[str, Sample]
 ) -> Rescored:
     row = record.row
+    try:
+        store.refuse_busy("runs", row.run_id)
+    except Busy as error:
+        return Rescored(row.run_id, row.model, 0, str(error))
     outputs = store.outputs(row.run_id)
     if any(sample_id not in samples for sample_id in outputs):
         reason = "the database keeps no dialogues of it; screen it again with --metric"

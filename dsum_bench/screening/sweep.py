@@ -28,7 +28,7 @@ from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
 from dsum_bench.screening.preflight import Candidate
 from dsum_bench.spec import Finding, Output, RunSpec, Sample
 from dsum_bench.store.samples import keep_samples
-from dsum_bench.store.writer import Kind, ScoredOutput, Status, Store
+from dsum_bench.store.writer import Busy, Kind, ScoredOutput, Status, Store
 
 
 class SweepObserver(Protocol):
@@ -143,8 +143,9 @@ class Sweep:
         running: dict[str, Running] = {}
         with ending_signals():
             try:
-                self._keep_samples(candidates)
-                self._run(self._open_all(candidates, running), running, executor)
+                busy = self._screen(candidates, running, executor, last=False)
+                if busy:  # another command may be through with them by now
+                    self._screen(busy, running, executor, last=True)
             except BaseException as error:
                 with suppress(UserError):  # a disk that is full may stay so; readers tell interrupted runs all the same
                     self._break_off(list(running.values()), ending_reason(error))
@@ -153,20 +154,43 @@ class Sweep:
 
     # -- the steps ------------------------------------------------------------------------------------------
 
-    def _open_all(self, candidates: Sequence[Candidate], running: dict[str, Running]) -> list[ScreeningJob]:
-        """Open the runs; those that have something left to do are noted in running, and their jobs returned."""
+    def _screen(
+        self, candidates: Sequence[Candidate], running: dict[str, Running], executor: Executor, last: bool
+    ) -> list[Candidate]:
+        """Run what can run, and return those that another process is writing; the last time these are skipped, or
+        waited for where the store waits."""
+        jobs, busy = self._open_all(candidates, running, last)
+        self._keep_samples(candidates)
+        self._run(jobs, running, executor)
+        return busy
+
+    def _open_all(
+        self, candidates: Sequence[Candidate], running: dict[str, Running], last: bool
+    ) -> tuple[list[ScreeningJob], list[Candidate]]:
+        """Open the runs; those that have something left to do are noted in running, and their jobs returned, beside
+        those that another process is writing."""
         jobs: list[ScreeningJob] = []
+        busy: list[Candidate] = []
         for candidate in candidates:
             if candidate.status != "ready":
                 self._refuse(candidate)
                 continue
-            state, job = self._open(candidate)
+            try:
+                state, job = self._open(candidate, wait=last)
+            except Busy as error:
+                if last:
+                    name, run_id = candidate.run.model.name, run_key(candidate.run)
+                    result = RunResult(run_id, name, candidate.control, "skipped", str(error), began=False)
+                    self._note_end(result, candidate.run)
+                else:
+                    busy.append(candidate)
+                continue
             if job is None:
                 self._close(state, "done", "")
             else:
                 running[job.id] = state
                 jobs.append(job)
-        return jobs
+        return jobs, busy
 
     def _run(self, jobs: Sequence[ScreeningJob], running: dict[str, Running], executor: Executor) -> None:
         with closing(events_of(executor, jobs)) as events:
@@ -197,10 +221,10 @@ class Sweep:
         self.ended.append(result)
         self.observer.model_ended(run, result.status, result.reason)
 
-    def _open(self, candidate: Candidate) -> tuple[Running, ScreeningJob | None]:
+    def _open(self, candidate: Candidate, wait: bool) -> tuple[Running, ScreeningJob | None]:
         run = candidate.run
         before = self.store.status(run_key(run))
-        run_id = self.store.open_run(run, _kind(candidate))
+        run_id = self.store.open_run(run, _kind(candidate), wait)
         if self.settings.fresh:
             self.store.discard(run_id)
             self.store.open_run(run, _kind(candidate))

@@ -42,6 +42,8 @@ def copy_runs(source: Path, store: Store, keys: Sequence[str] | None = None, tra
         ours = db.conn
         runs = [dict(row) for row in theirs.execute("select * from runs order by started, id")]
         chosen = [run for run in runs if keys is None or run["id"] in keys]
+        for run in chosen:
+            store.refuse_busy("runs", run["id"])
         before = {run["id"]: _compared(source, run, ours) for run in chosen}
         signatures = _signatures(theirs, ours)
         changed = {run["id"]: _copy_run(run, theirs, ours, signatures) for run in chosen}
@@ -83,6 +85,7 @@ def _copy_run(
     values = dict(run)
     if values.get("name") and ours.execute("select 1 from runs where name = ?", [values["name"]]).fetchone():
         values["name"] = None  # a name means one run; the target's keeps it
+    values |= _ended(run)
     _insert(ours, "runs", [values])
     mine = {
         row[0]: row[1] for row in ours.execute("select sample_id, summary from outputs where run_id = ?", [run["id"]])
@@ -134,12 +137,19 @@ def _copy_trainings(theirs: sqlite3.Connection, ours: sqlite3.Connection) -> lis
     if not _has(theirs, "trainings"):
         return []
     known = {row[0] for row in ours.execute("select id from trainings")}
-    rows = [dict(row) for row in theirs.execute("select * from trainings") if row["id"] not in known]
+    rows = [dict(row) | _ended(row) for row in theirs.execute("select * from trainings") if row["id"] not in known]
     _insert(ours, "trainings", rows)
     for row in rows:
         log = theirs.execute("select * from training_log where training_id = ?", [row["id"]])
         _insert(ours, "training_log", [dict(point) for point in log])
     return [row["id"] for row in rows]
+
+
+def _ended(row: Mapping[str, Any] | sqlite3.Row) -> dict[str, str | None]:
+    """What changes in a run or training that another process is writing there: of its copy nobody is."""
+    if row["status"] != "running":
+        return {"writer": None}
+    return {"writer": None, "status": "partial", "reason": "it was still running when it was copied"}
 
 
 def _has(db: sqlite3.Connection, table: str) -> bool:

@@ -20,7 +20,7 @@ from dsum_bench.languages import main_metric
 from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
-from dsum_bench.store.lock import is_held, show_interrupted
+from dsum_bench.store.lock import gone, show_interrupted
 from dsum_bench.store.older import show_missing
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
@@ -400,7 +400,7 @@ def overall(scores: Mapping[str, float]) -> float:
 def reading(path: Path, of: Contents | None = "runs") -> Iterator[sqlite3.Connection]:
     """One consistent view of the database, whether or not somebody is writing to it.
 
-    A run whose process was killed is stored as ``running``; where nobody writes, it is shown as interrupted.
+    A run whose process was killed is stored as ``running``; it is shown as interrupted.
     of: the table that must hold something; None where none has to.
     """
     if path.is_dir():
@@ -408,14 +408,13 @@ def reading(path: Path, of: Contents | None = "runs") -> Iterator[sqlite3.Connec
     if not path.exists():
         raise UserError(f"there are no results in {path.parent}: run `dsum-bench screen` first {ELSEWHERE}")
     try:
-        held = is_held(path)
         with closing(_connect(path)) as db:
             db.row_factory = sqlite3.Row
+            left = gone(path, db)  # before the view is taken, which has all they wrote
             db.execute("begin")
             _check(path, db, of)
             show_missing(db)
-            if not held and not is_held(path):  # a writer may have ended before, or begun after, what is seen here
-                show_interrupted(db)
+            show_interrupted(db, left)
             yield db
     except sqlite3.Error as error:
         raise explain(path, error) from error

@@ -288,6 +288,11 @@ def m011_setups(db: Database) -> None:
     """)
 
 
+def m012_writers(db: Database) -> None:
+    """Which process is writing a run or training, while it is running."""
+    db.executescript("alter table runs add column writer text; alter table trainings add column writer text;")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -300,6 +305,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m009_student_intervals,
     m010_score_parts,
     m011_setups,
+    m012_writers,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from dsum_bench.training.job import CurvePoint, TrainingPlan
 
 OPEN = """
-insert into trainings (id, model, base, recipe, trainer, dataset, split, selection, settings, status, started)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?)
+insert into trainings (id, model, base, recipe, trainer, dataset, split, selection, settings, status, started, writer)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?)
 on conflict (id) do update set status = 'running', reason = '', finished = null, selection = excluded.selection,
-settings = excluded.settings
+settings = excluded.settings, writer = excluded.writer
 """
 CLOSE = """
-update trainings set status = ?, reason = ?, finished = ?, seconds = seconds + ?, peak_memory = max(peak_memory, ?)
-where id = ?
+update trainings set status = ?, reason = ?, writer = null, finished = ?, seconds = seconds + ?,
+    peak_memory = max(peak_memory, ?) where id = ?
 """
 
 
@@ -56,17 +56,25 @@ class Training:
 
 
 class TrainingLog:
-    """Writes training runs through an opened store, which stays the only writer."""
+    """Writes training runs through an opened store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
     def open(self, run: TrainingSpec, settings: Mapping[str, str]) -> None:
-        """Begin or resume a run. One that was left ``running`` by a killed process is resumed the same way."""
+        """Begin or resume a run. One that was left ``running`` by a killed process is resumed the same way.
+
+        Raises:
+            Busy: another process is at it.
+        """
         recipe = run.recipe
         values = [run.result, run.result, run.model.name, recipe.name, recipe.trainer, run.dataset, run.split]
-        with self.store.transaction() as db:
-            db.execute(OPEN, [*values, run.selection, json.dumps(dict(settings)), now()])
+        with self.store.claiming("trainings", run.result) as db:
+            db.execute(OPEN, [*values, run.selection, json.dumps(dict(settings)), now(), self.store.writer])
+
+    def refuse_busy(self, key: str) -> None:
+        """Raise Busy where another process is at a run."""
+        self.store.refuse_busy("trainings", key)
 
     def keep_finished(self, run: TrainingSpec, settings: Mapping[str, str]) -> None:
         """Have a run that was finished before stand as done; one that stands so is left alone."""
@@ -129,6 +137,7 @@ def _training(db: sqlite3.Connection, key: str) -> Training:
     for point in db.execute("select * from training_log where training_id = ? order by step", [key]):
         curve.setdefault(point["measure"], []).append((point["step"], point["value"]))
     del row["model"]
+    row.pop("writer", None)  # a database that no newer version has opened for writing has none
     row["settings"], row["figures"] = json.loads(row["settings"]), json.loads(row["figures"])
     return Training(**row, curve={measure: tuple(points) for measure, points in curve.items()})
 

@@ -1,37 +1,30 @@
-"""The one writer of a results database."""
+"""Writing to a results database."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
-from dsum_bench.errors import INTERRUPTED, UserError
+from dsum_bench.errors import UserError
 from dsum_bench.fingerprints import run_id, setup_id
 from dsum_bench.spec import Finding, Output, RunSpec
 from dsum_bench.store import scores as stored_scores
-from dsum_bench.store.faults import ELSEWHERE, damage, damaged, explain
-from dsum_bench.store.lock import lock_file
+from dsum_bench.store.lock import Presence
+from dsum_bench.store.opening import Busy, Opened
 from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
-from dsum_bench.store.schema import COUNTS, STEPS, migrations
+from dsum_bench.store.schema import COUNTS
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
     from sqlite_utils import Database
 
-__all__ = ["Kind", "ScoredOutput", "Stage", "Status", "Store"]
+__all__ = ["Busy", "Kind", "ScoredOutput", "Stage", "Status", "Store"]
 
 Kind = Literal["model", "control"]
 Stage = Literal["before", "after"]
 Status = Literal["running", "done", "partial", "failed", "skipped"]
-
-BUSY_SECONDS = 30.0
-LOCK_SECONDS = 1.0
-"""For longer than a reader holds the lock, and shorter than anybody waits for in vain."""
 
 ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_AGGREGATE = (
@@ -53,89 +46,52 @@ CLOSE = f"""
 update runs set
     (seconds, trimmed, cut, empty) = (
         select coalesce(sum(seconds), 0), {COUNTS} from outputs where run_id = :id),
-    status = :status, reason = :reason, finished = :now, peak_memory = max(peak_memory, :peak)
+    status = :status, reason = :reason, writer = null, finished = :now, peak_memory = max(peak_memory, :peak)
 where id = :id
 """
 
 
-class Store:
-    """A results database opened for writing. Use it as a context manager; one process at a time.
+class Store(Opened):
+    """A results database opened for writing (``Opened``): runs, their outputs, scores and findings.
 
-    Every method that writes does so in one transaction and raises UserError when the disk is full or the file
-    cannot be written; what earlier calls wrote stays.
+    Every method that writes does so in one transaction and raises UserError when the disk is full or the file cannot
+    be written; what earlier calls wrote stays.
     """
 
-    def __init__(self, path: Path, db: Database, lock: BaseFileLock) -> None:
-        self.path = path
-        self._db = db
-        self._lock = lock
+    def __init__(self, path: Path, db: Database, presence: Presence, wait: bool, alone: BaseFileLock | None) -> None:
+        super().__init__(path, db, presence, wait, alone)
         self._signatures: dict[str, int] = {}
-
-    @classmethod
-    def open(cls, path: Path, wait: bool = False) -> Self:
-        """Open path for writing, creating folder, file and tables as needed.
-
-        wait: wait until another writer ends instead of refusing.
-
-        Runs that a killed process left ``running`` become ``partial``: with the lock held, nobody is running them.
-
-        Raises:
-            UserError: another writer has it, it cannot be written, is not a results database, is damaged, or newer.
-        """
-        lock = _lock(path, wait)
-        try:
-            db = _connect(path)
-            try:
-                store = cls(path, db, lock)
-                store._prepare()
-            except BaseException:
-                db.close()
-                raise
-        except BaseException:
-            lock.release()
-            raise
-        return store
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file and let another writer in. Closing twice is allowed."""
-        self._db.close()
-        self._lock.release()
-
-    def leave_wal(self) -> None:
-        """Bring everything into the one file, so that it can be sent without the two beside it."""
-        with self._explained():
-            self._db.disable_wal()
+        self.renew_signatures()
 
     # -- runs -----------------------------------------------------------------------------------------------
 
-    def open_run(self, run: RunSpec, kind: Kind) -> str:
+    def open_run(self, run: RunSpec, kind: Kind, wait: bool = True) -> str:
         """Begin or resume a run and return its key; what it has already written stays.
 
         When the references have changed since, its scores are dropped: they were measured against other texts.
+
+        wait: False refuses at once what another process is writing, also where the store waits.
+
+        Raises:
+            Busy: another process is writing it, and this one does not wait.
         """
         key = run_id(run)
-        with self._transaction():
+        with self.claiming("runs", key, wait):
             stored = self._db.execute("select references_fingerprint from runs where id = ?", [key]).fetchone()
             if stored is not None and stored[0] != run.references_fingerprint:
                 self._drop_scores(key)
-            self._put(run_row(key, run, kind) | {"status": "running", "reason": ""})
+            self._put(run_row(key, run, kind) | {"status": "running", "reason": "", "writer": self.writer})
             self._forget_attempts(key, run)
         return key
 
     def record(self, run: RunSpec, kind: Kind, status: Literal["failed", "skipped"], reason: str) -> str:
-        """Note a run that never began, and why. A run that has outputs keeps them, and a finished one its status."""
+        """Note a run that never began, and why. A run that has outputs keeps them, and one that is finished, or that
+        another process is writing, its status."""
         key = run_id(run)
         with self._transaction():
-            if self.status(key) != "done":
-                self._put(run_row(key, run, kind) | {"status": status, "reason": reason, "finished": now()})
+            if self.status(key) != "done" and self._holder("runs", key) is None:
+                ended = {"status": status, "reason": reason, "finished": now(), "writer": None}
+                self._put(run_row(key, run, kind) | ended)
             self._forget_attempts(key, run)
         return key
 
@@ -159,18 +115,6 @@ class Store:
             values = {"id": key, "status": status, "reason": reason, "now": now(), "peak": peak_memory}
             self._db.execute(CLOSE, values)
 
-    def abandon(self, reason: str) -> None:
-        """Note of every run and training that is still ``running`` that it was interrupted, and why.
-
-        Where the disk is full, space that was set aside for finished transactions is used for it.
-        """
-        try:
-            self._abandon(reason)
-        except UserError:
-            with self._explained():
-                self._db.execute("pragma wal_checkpoint(truncate)")
-            self._abandon(reason)
-
     def rename(self, key: str, name: str) -> None:
         """Call a run by a name of its own; '' takes the name away.
 
@@ -189,8 +133,12 @@ class Store:
             self._renew_means(key)
 
     def discard(self, key: str) -> None:
-        """Delete a run with its outputs and scores."""
-        with self._transaction():
+        """Delete a run with its outputs and scores.
+
+        Raises:
+            Busy: another process is writing it, and this one does not wait.
+        """
+        with self.claiming("runs", key):
             self._db.execute("delete from runs where id = ?", [key])
 
     def drop_outputs(self, key: str) -> None:
@@ -298,12 +246,6 @@ class Store:
             row = self._db.execute(CONSTANTS, [run.dataset_fingerprint, run.references_fingerprint]).fetchone()
         return row[0] if row else None
 
-    @contextmanager
-    def transaction(self) -> Iterator[Database]:
-        """The database within one transaction, for what is kept beside screening runs (``store.training``)."""
-        with self._transaction():
-            yield self._db
-
     # -- findings -------------------------------------------------------------------------------------------
 
     def keep_findings(self, key: str, stage: Stage, findings: Sequence[Finding]) -> None:
@@ -317,27 +259,6 @@ class Store:
             self._db.conn.executemany(ADD_FINDING, rows)
 
     # -- inside ---------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        """Check that the file is ours, bring its tables up to date and load what is cached."""
-        chain = migrations()
-        with self._explained():
-            wrong = damage(self._db.conn)
-            if wrong:
-                raise damaged(self.path, wrong)
-            applied = {migration.name for migration in chain.applied(self._db)}
-            _check_owner(self.path, self._db, applied, {step.__name__ for step in STEPS})
-            self._db.enable_wal()
-            self._db.execute("pragma foreign_keys = on")
-            chain.apply(self._db)
-            self._signatures = dict(self._db.execute("select signature, id from signatures"))
-        self._abandon(INTERRUPTED)
-
-    def _abandon(self, reason: str) -> None:
-        with self._transaction():
-            for table in ("runs", "trainings"):
-                sql = f"update {table} set status = 'partial', reason = ? where status = 'running'"
-                self._db.execute(sql, [reason])
 
     def _put(self, values: Mapping[str, object]) -> None:
         """Insert a run, or renew what describes it. (Replacing the row would delete its outputs with it.)"""
@@ -385,62 +306,3 @@ class Store:
             (sample, self._signatures[signature], measure, value)
             for sample, signature, measure, value in score_rows(sample_id, scores)
         ]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._explained(), self._db.atomic():
-            yield
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            told = explain(self.path, error)
-            if told is error:
-                raise
-            raise told from error
-
-
-def _lock(path: Path, wait: bool) -> BaseFileLock:
-    from filelock import FileLock, Timeout
-
-    if path.is_dir():
-        raise UserError(f"{path} is a folder, not a results database: remove it {ELSEWHERE}")
-    lock = FileLock(lock_file(path), timeout=-1 if wait else LOCK_SECONDS)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout as error:
-        raise UserError(
-            f"another dsum-bench is writing to {path}: wait until it ends (--wait), or use another --results folder"
-        ) from error
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{path.parent} is not a folder: remove the file in its place {ELSEWHERE}") from error
-    except (OSError, NotImplementedError) as error:
-        raise UserError(f"cannot write in folder {path.parent} ({error}): make it writable {ELSEWHERE}") from error
-    return lock
-
-
-def _connect(path: Path) -> Database:
-    from sqlite_utils import Database
-
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
-        try:
-            # Reading the header finds a file that is not a database, taking the write lock one that cannot be written.
-            connection.execute("begin immediate")
-            connection.rollback()
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise explain(path, error) from error
-    return Database(connection, execute_plugins=False)
-
-
-def _check_owner(path: Path, db: Database, applied: set[str], known: set[str]) -> None:
-    if not applied and db.table_names():
-        raise UserError(f"{path} belongs to another program: move it away {ELSEWHERE}")
-    if applied - known:
-        raise UserError(f"{path} was made by a newer dsum-bench: upgrade this one {ELSEWHERE}")

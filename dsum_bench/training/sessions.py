@@ -92,6 +92,7 @@ def _train(
     executor: Executor,
 ) -> TrainingOutcome:
     if log is not None:
+        log.refuse_busy(job.id)
         if fresh:
             forget(job)
         claim(job, settings(job.spec))

@@ -30,7 +30,8 @@ from dsum_bench.executors.supervisor import Supervisor
 from dsum_bench.executors.wire import Inbox, frame
 from dsum_bench.machine import Machine
 from dsum_bench.spec import PluginSettings
-from dsum_bench.store.lock import is_held, show_interrupted
+from dsum_bench.store.lock import gone, show_interrupted
+from dsum_bench.store.reader import reading
 
 Run = Callable[..., tuple[str, str]]
 SUPPORT = Path(faulty_runs.__file__).parent
@@ -198,12 +199,48 @@ def test_no_run_and_no_worker_outlives_its_parent(kind: str, number: signal.Sign
     else:
         assert (status, reason) == ("partial", INTERRUPTED[number])
     # A reader says so in each case, for nobody writes any longer.
-    assert not is_held(tmp_path / "dsum.db")
-    with closing(sqlite3.connect(f"file:{tmp_path / 'dsum.db'}?mode=ro", uri=True)) as db:
-        show_interrupted(db)
+    database = tmp_path / "dsum.db"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        show_interrupted(db, gone(database, db))
         status, reason = db.execute(f"select status, reason from {table}").fetchone()
     assert status == "partial"
     assert "interrupted" in reason
+
+
+def test_a_screening_and_a_training_share_a_results_folder_and_end_by_themselves(tmp_path: Path) -> None:
+    script = (
+        f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n"
+        "from pathlib import Path; from faulty_runs import RUNS; from dsum_bench.executors.local import Local\n"
+        "RUNS[sys.argv[1]](Path(sys.argv[2]), Local())\n"
+    )
+    results = tmp_path / "results"
+    parents = {}
+    try:
+        for kind in RUNS:
+            (tmp_path / kind).mkdir()
+            command = [sys.executable, "-c", script, kind, str(results)]
+            environment = os.environ | {"FAULT": "parent"}
+            parents[kind] = subprocess.Popen(command, cwd=tmp_path / kind, env=environment, stderr=subprocess.DEVNULL)
+            wait_for((tmp_path / kind / "pids").exists)
+        assert shown(results) == {"screening": "running", "training": "running"}
+        parents["screening"].kill()
+        parents["screening"].wait(60)
+        assert shown(results) == {"screening": "partial", "training": "running"}
+        parents["training"].terminate()
+        parents["training"].wait(60)
+        assert shown(results) == {"screening": "partial", "training": "partial"}
+        assert faulty_runs.stored(results, "trainings")[1] == INTERRUPTED[signal.SIGTERM]
+    finally:
+        for parent in parents.values():
+            parent.kill()
+            parent.wait(60)
+
+
+def shown(results: Path) -> dict[str, str]:
+    """Status of the screening and of the training as a reader shows them."""
+    with reading(results / "dsum.db") as db:
+        tables = {"screening": "runs", "training": "trainings"}
+        return {kind: db.execute(f"select status from {table}").fetchone()[0] for kind, table in tables.items()}
 
 
 def alive(pid: int) -> bool:
