@@ -1,0 +1,89 @@
+"""Ten sane set-ups in one sweep: five small models, four controls, a file of summaries. No check fires on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from commands import Dsum
+from making import builtins
+
+from dsum_bench.datasets.load import load
+from dsum_bench.registry.load import load as registry
+from dsum_bench.store.constant import judged_run
+from dsum_bench.store.reader import run
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sane")]
+DECODERS = {"llama3": "llama", "llama3_1": "llama", "qwen3": "qwen3", "gemma3": "gemma3"}
+"""Published tokenizer -> architecture of the random weights under it."""
+ADAPTERS = {"llama3": "llama3", "llama3_1": "llama3", "qwen3": "qwen", "gemma3": "gemma", "bart": "encoder_decoder"}
+CONTROLS = ("constant-ko", "constant-fit", "lead-3", "longest-3")
+ENGINE = '''
+import json
+from pathlib import Path
+
+import dsum_bench
+from dsum_bench.engines.huggingface import HuggingFace
+
+
+class Scripted(HuggingFace):
+    """Everything real but the writing: what is written stands in a file."""
+
+    name = "scripted"
+
+    def load(self, tell):
+        return
+
+    def peak_memory(self):
+        return 0
+
+    def generate(self, prompts, adapter, decoding, tell):
+        summaries = json.loads((Path(__file__).parent / "summaries.json").read_text(encoding="utf-8"))
+        for p in prompts:
+            yield [dsum_bench.Generation(p.sample_id, summaries[p.sample_id], len(p.token_ids), 5, "stop", 0.0)]
+
+
+@dsum_bench.hookimpl
+def dsum_register_engines(register):
+    register(Scripted)
+'''
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, tokenizer: Callable[[str], Any], bart_tokenizer: Any) -> Path:
+    folder = tmp_path_factory.mktemp("sane")
+    plugins = builtins()
+    samples = load(registry(plugins=plugins, working_directory=Path("/")).dataset("samples-ko"), plugins, "dev")
+    # Every second word of a reference: better than a constant, and not the reference.
+    summaries = {s.id: " ".join([*s.references[0].split()[::2], "합니다."]) for s in samples}
+    (folder / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
+    rows = [json.dumps({"id": key, "summary": text}, ensure_ascii=False) for key, text in summaries.items()]
+    (folder / "file.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    (folder / "engine.py").write_text(ENGINE, encoding="utf-8")
+    for name, family in DECODERS.items():
+        tiny.decoder(folder / name, family, tokenizer(name))
+    tiny.bart(folder / "bart", bart_tokenizer, positions=1024)
+    tables = ['plugins = ["engine.py"]\n[decodings.long]\nstrategy = "greedy"\nmax_new_tokens = 256']
+    tables += [
+        f'[models.{name}]\nsource = "./{name}"\nadapter = "{adapter}"\nengine = "scripted"\ndecoding = "long"'
+        for name, adapter in ADAPTERS.items()
+    ]
+    (folder / "registry.toml").write_text("\n".join(tables), encoding="utf-8")
+    dsum = Dsum(folder)
+    done = dsum("screen", *ADAPTERS, "--metric", "rouge@mecab")
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = dsum("score", "file.jsonl", "--metric", "rouge@mecab")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", [*ADAPTERS, *CONTROLS, "file"])
+def test_nothing_is_found_in_a_sane_run(swept: Path, name: str) -> None:
+    database = swept / "results" / "dsum.db"
+    record = judged_run(database, run(database, name))
+    assert record.row.status == "done"
+    assert record.row.findings == ()
