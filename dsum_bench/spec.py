@@ -27,6 +27,7 @@ class ModelSpec:
     options: the adapter's own settings, checked against ``Adapter.Options``.
     recipe: how ``finetune`` trains it. base: name of the entry it was trained from, for a trained model.
     peft: folder of a trained peft adapter that is put on the weights of source.
+    prices: of a million prompt tokens and of a million new tokens, for a model that is paid for.
     origin: the file or plugin this entry came from.
     """
 
@@ -50,6 +51,7 @@ class ModelSpec:
     recipe: str = "qlora"
     base: str | None = None
     peft: str | None = None
+    prices: tuple[float, ...] = ()
     origin: str = ""
 
 

@@ -44,7 +44,7 @@ def plot(
 
     \b
     forest        means with their 95 % intervals
-    tradeoff      quality against --of seconds, memory or params
+    tradeoff      quality against --of seconds, memory, params or money
     distribution  a measure, characters, new_tokens or seconds over the samples
     matrix        every run against every other
     topics        mean by topic

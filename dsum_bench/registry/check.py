@@ -35,6 +35,10 @@ def model(spec: ModelSpec, where: Where) -> None:
         raise where.error(
             f"key 'max_prompt_tokens' must be at least 1, not {spec.max_prompt_tokens}", "max_prompt_tokens"
         )
+    if spec.prices and (len(spec.prices) != 2 or min(spec.prices) < 0):
+        raise where.error(
+            "key 'prices' must be two numbers: of a million prompt tokens, of a million new ones", "prices"
+        )
 
 
 def dataset(spec: DatasetSpec, where: Where) -> None:

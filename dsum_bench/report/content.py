@@ -20,7 +20,7 @@ from dsum_bench.store.records import Board, BoardRow, RunRecord
 from dsum_bench.store.samples import StoredSample, stored_samples
 from dsum_bench.store.training import Training, trainings
 
-COSTS = ("seconds", "memory", "params")
+COSTS = ("seconds", "memory", "params", "money")
 LINES = 8
 """Runs drawn as lines of one chart, besides the best control: more cannot be told apart by colour."""
 TEXT_METRIC = "text"
@@ -136,12 +136,14 @@ def gather(path: Path, metric: str | None = None, dataset: str | None = None, sp
         found, scores = _texts(path, f"t{number}", alike)
         texts.append(found)
         contents |= {id(board): (found, scores) for board in alike}
+    records = reader.runs(path)
+    prices = {r.row.run_id: r.spec["model"].get("prices") or () for r in records}
     made = tuple(
-        _board(f"b{i}", found, *contents[id(board)])
+        _board(f"b{i}", found, *contents[id(board)], prices)
         for i, (board, found) in enumerate(zip(boards, ranked(path, boards), strict=True))
     )
     shown = {row.run_id for board in boards for row in (*board.rows, *board.others)}
-    runs = tuple(r for r in reader.runs(path) if r.row.run_id in shown)
+    runs = tuple(r for r in records if r.row.run_id in shown)
     labels = {r.row.run_id: r.row.model for r in runs}
     for content in made:
         labels |= {ranked.row.run_id: ranked.label for ranked in content.runs}
@@ -171,9 +173,16 @@ def _texts(path: Path, key: str, boards: Sequence[Board]) -> tuple[Texts, Mappin
     return Texts(key, ids, tuple(stored.get(i) for i in ids), outputs), scores
 
 
-def _board(key: str, found: RankedBoard, texts: Texts, columns: Mapping[str, Columns]) -> BoardContent:
+def _board(
+    key: str,
+    found: RankedBoard,
+    texts: Texts,
+    columns: Mapping[str, Columns],
+    prices: Mapping[str, Sequence[float]],
+) -> BoardContent:
     board, measure = found.board, found.measure
-    runs = _with_fronts(_labelled(found.places), measure)
+    money = {run: _money(output, prices.get(run, ())) for run, output in texts.outputs.items()}
+    runs = _with_fronts(_labelled(found.places, money), measure)
     scores = {run.row.run_id: {m: columns[run.row.run_id][board.signature, m] for m in board.measures} for run in runs}
     controls = [run for run in runs if run.row.kind == "control"]
     values = {run: found[measure] for run, found in scores.items()} if measure else {}
@@ -219,21 +228,34 @@ def _pairs(values: Mapping[str, array[float]]) -> tuple[PairDifference, ...]:
     return tuple(found)
 
 
-def _labelled(found: Sequence[Place]) -> tuple[Ranked, ...]:
+def _labelled(found: Sequence[Place], money: Mapping[str, float]) -> tuple[Ranked, ...]:
     """Places with a label each: the model's name, and as much more as tells it from others of that name."""
     names = [place.row.model for place in found]
     labels: list[str] = []
     for place, name in zip(found, names, strict=True):
         label = visible(name if names.count(name) == 1 else f"{name} ({place.how})", limit=80)
         labels.append(label if label not in labels else f"{label} {place.row.run_id}")
-    return tuple(Ranked(place, label, _costs(place.row)) for place, label in zip(found, labels, strict=True))
+    return tuple(
+        Ranked(place, label, _costs(place.row, money[place.row.run_id]))
+        for place, label in zip(found, labels, strict=True)
+    )
 
 
-def _costs(row: BoardRow) -> dict[str, float]:
+def _money(outputs: OutputColumns, prices: Sequence[float]) -> float:
+    """What 1,000 samples cost by their tokens; 0 where there are no prices."""
+    tokens = [(p, n) for p, n in zip(outputs.prompt_tokens, outputs.new_tokens, strict=True) if p is not None and n]
+    if not prices or not tokens:
+        return 0.0
+    millions = [sum(column) / len(tokens) / 1e6 for column in zip(*tokens, strict=True)]
+    return float(1000 * sum(price * amount for price, amount in zip(prices, millions, strict=True)))
+
+
+def _costs(row: BoardRow, money: float) -> dict[str, float]:
     found = {
         "seconds": row.seconds_per_sample or 0.0,
         "memory": row.peak_memory / 2**30,
         "params": (row.params or 0) / 1e9,
+        "money": money,
     }
     return {name: value for name, value in found.items() if value > 0}
 

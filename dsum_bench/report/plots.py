@@ -106,7 +106,7 @@ _DEFAULTS = {"tradeoff": "seconds", "curve": "loss"}
 def plot_rows(content: Content, what: str, value: str | None = None) -> Rows:
     """The rows of a plot of the first board.
 
-    value: cost of a tradeoff (seconds, memory, params), what a distribution is of, measure of a curve.
+    value: cost of a tradeoff (seconds, memory, params, money), what a distribution is of, measure of a curve.
 
     Raises:
         UserError: no such plot, or nothing to draw.

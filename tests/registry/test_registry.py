@@ -262,6 +262,7 @@ TYPOS = [
     ('[models.a]\nsource = "o/a"\n', 1, "models.a", "key 'adapter' is missing"),
     (MODEL + "revision = 7\n", 4, "models.a", "key 'revision' must be a string, not 7"),
     (MODEL + "max_prompt_tokens = true\n", 4, "models.a", "key 'max_prompt_tokens' must be an integer, not true"),
+    (MODEL + "prices = [2.5]\n", 4, "models.a", "key 'prices' must be two numbers"),
     (MODEL + "max_prompt_tokens = 0\n", 4, "models.a", "key 'max_prompt_tokens' must be at least 1, not 0"),
     (MODEL + 'languages = "ko"\n', 4, "models.a", "key 'languages' must be a list of strings, not \"ko\""),
     (MODEL + 'languages = [\n"ko",\n3]\n', 6, "models.a", "key 'languages.1' must be a string, not 3"),

@@ -58,7 +58,7 @@ def test_png_and_html_are_written_and_other_endings_are_refused(content: Content
 
 @pytest.mark.parametrize(("what", "value", "told"), [
     ("forrest", None, "forest"),
-    ("tradeoff", "minutes", "memory, params, seconds"),
+    ("tradeoff", "minutes", "memory, money, params, seconds"),
     ("distribution", "length", "characters"),
     ("curve", "rouge", "eval_loss, loss"),
 ])  # fmt: skip

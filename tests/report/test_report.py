@@ -7,6 +7,7 @@ import gzip
 import json
 import re
 import statistics
+from dataclasses import replace
 from html import unescape
 from math import nan
 from pathlib import Path
@@ -18,13 +19,15 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from report_results import make_results, shipped_samples
+from report_results import DATASET, REFERENCES, make_results, open_results, run_spec, shipped_samples, store_summaries
 
 from dsum_bench.cli import main
 from dsum_bench.errors import UserError
 from dsum_bench.report import markdown_report, write_report
+from dsum_bench.report.content import gather
 from dsum_bench.report.figures import by_length, by_topic, front, mean_of, spread
 from dsum_bench.report.words import WORDS
+from dsum_bench.store.samples import keep_samples
 
 finite = st.floats(-1e6, 1e6)
 
@@ -145,3 +148,19 @@ def test_the_mean_of_a_group_leaves_missing_scores_out() -> None:
     values: Any = [1.0, nan, 3.0]
     assert mean_of(values, (0, 1, 2)) == 2.0
     assert mean_of(values, (1,)) is None
+
+
+def test_a_paid_model_has_a_cost_and_a_place_on_its_front(tmp_path: Path) -> None:
+    """201.5 tokens read and 31.5 written on average, at 2 and 10 a million: 0.000718 a sample."""
+    samples = shipped_samples(4)
+    with open_results(tmp_path / "dsum.db") as store:
+        keep_samples(store, DATASET, REFERENCES, samples, True)
+        for name, prices, quality in (("paid", (2.0, 10.0), 30), ("dear", (4.0, 20.0), 20), ("own", (), 40)):
+            run = run_spec(name, 4)
+            run = replace(run, model=replace(run.model, prices=prices))
+            store_summaries(store, run, samples, [s.references[0] for s in samples], quality)
+    found = {run.row.model: run for run in gather(tmp_path / "dsum.db").boards[0].runs}
+    assert found["paid"].costs["money"] == pytest.approx(0.718)
+    assert found["dear"].costs["money"] == pytest.approx(1.436)
+    assert "money" not in found["own"].costs
+    assert "money" in found["paid"].front and "money" not in found["dear"].front
