@@ -224,13 +224,27 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """A further output for the same prompt, by a strategy that writes several; as in ``Generation`` and ``Output``."""
+
+    text: str
+    summary: str
+    new_tokens: int
+    finish: Finish
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
-    """One finished sample as it is stored: the generation, its summary, and how its prompt was made."""
+    """One finished sample as it is stored: the generation, its summary, and how its prompt was made.
+
+    drafts: what a strategy wrote besides, in order; the generation itself comes before them.
+    """
 
     generation: Generation
     summary: str
     trimmed_turns: int = 0
     trimmed_chars: int = 0
+    drafts: tuple[Draft, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

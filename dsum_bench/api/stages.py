@@ -1,16 +1,19 @@
-"""What is done with stored summaries: postprocessing."""
+"""What is done with stored summaries: postprocessing and combining."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from dsum_bench.api.management import Management
-from dsum_bench.errors import UserError
+from dsum_bench.errors import UserError, suggestion
 from dsum_bench.spec import Output, PostprocessSpec, Sample
 
 if TYPE_CHECKING:
     from dsum_bench.metrics.base import Metric
+    from dsum_bench.screening.combination import Combined, Member, Recipe, Way
     from dsum_bench.screening.postprocessing import Postprocessed, StepGain
     from dsum_bench.screening.preflight import Candidate
     from dsum_bench.screening.sweep import RunResult
@@ -66,6 +69,50 @@ class Stages(Management):
         found = rules.stored_stages(self.database, record, self.loaded_plugins)
         return rules.gains(found, build(self.loaded_plugins, metric or self._metric(record)), measure)
 
+    def combine(
+        self,
+        runs: Sequence[str],
+        by: Way = "mbr",
+        *,
+        metric: str | None = None,
+        measure: str = "mean",
+        weights: Sequence[float] | None = None,
+        learn_from: Sequence[str] = (),
+        metrics: Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> Combined:
+        """Make one run of several on the same samples by choosing one of their summaries for each sample. A run that
+        was sampled with several ``candidates`` takes part with all of them, and may be the only one.
+
+        by: ``mbr``, the summary that scores best with all others as references (minimum Bayes risk); ``vote``, the one
+            that most others are nearest to; ``shorter``, the shortest; ``route``, that of the run which a router
+            trusts with the dialogue.
+        metric, measure: by which summaries are compared, and the router learns; by default the data's usual metric.
+        weights: of the runs, 1 for each by default. learn_from: for ``route``, finished runs of the same models on
+            other rows, in the same order; without them each row is routed by what was learnt on others of these rows.
+        metrics: to score with; by default those that all the runs are scored with. name: of the result.
+
+        The result says what it gained over the best of the runs, or that it gained nothing.
+        """
+        from dsum_bench.screening import combination, derived
+
+        records = [derived.finished(self.run(run)) for run in runs]
+        combination.check(records, by)
+        members = self._members(records, weights)
+        samples = derived.samples(self.database, records[0])
+        recipe = self._recipe(by, records[0], metric, measure, [self.run(run) for run in learn_from])
+        chosen = combination.choose(recipe, members, samples)
+        built = self._metrics_for(records, metrics)
+        made = combination.candidate(recipe, members, name)
+        result = self._store_derived(made, combination.outputs(chosen, members), samples, built)
+        counts = Counter(place for place, _ in chosen.values())
+        benefit = None
+        judge = self._metric(records[0])
+        if samples[0].references and judge in built:
+            combined = self.run(result.run_id)
+            benefit = combination.tested(self.database, records, combined, judge, "mean")
+        return combination.Combined(tuple(records), result, tuple(counts[i] for i in range(len(records))), benefit)
+
     # -- work -----------------------------------------------------------------------------------------------
 
     def _postprocess_spec(self, by: str | PostprocessSpec | Sequence[str]) -> PostprocessSpec:
@@ -76,6 +123,38 @@ class Stages(Management):
         if not by:
             raise UserError("name at least one step (see 'dsum-bench plugins')")
         return PostprocessSpec(STEPS, tuple(by), origin="Bench")
+
+    def _members(self, records: Sequence[RunRecord], weights: Sequence[float] | None) -> list[Member]:
+        from dsum_bench.screening import derived
+        from dsum_bench.screening.combination import Member
+
+        given = list(weights) if weights is not None else [1.0] * len(records)
+        if len(given) != len(records):
+            raise UserError(f"{len(given)} weights for {len(records)} runs; give one for each, in their order")
+        if any(not isfinite(w) or w <= 0 for w in given):
+            raise UserError("a weight must be more than 0; leave a run out instead")
+        return [Member(r, derived.outputs(self.database, r), w) for r, w in zip(records, given, strict=True)]
+
+    def _recipe(
+        self, by: Way, first: RunRecord, metric: str | None, measure: str, learn_from: Sequence[RunRecord]
+    ) -> Recipe:
+        from dsum_bench.metrics.choose import build
+        from dsum_bench.screening import derived
+        from dsum_bench.screening.combination import WAYS, Recipe
+
+        if by not in WAYS:
+            raise UserError(f"unknown way to combine '{by}'{suggestion(by, WAYS)}")
+        if learn_from and by != "route":
+            raise UserError(f"--learn-from is for a router; '{by}' learns nothing")
+        if by == "shorter":
+            return Recipe(by)
+        built = build(self.loaded_plugins, metric or self._metric(first))
+        if measure not in built.measures:
+            raise UserError(f"metric '{built.name}' has no measure '{measure}'{suggestion(measure, built.measures)}")
+        if not learn_from:
+            return Recipe(by, built, measure)
+        known = derived.samples(self.database, derived.finished(learn_from[0]))
+        return Recipe(by, built, measure, tuple(self._members(learn_from, None)), tuple(known))
 
     def _metrics_for(self, records: Sequence[RunRecord], named: Sequence[str] | None) -> dict[str, Metric]:
         """The metrics named, else those that all of some runs are scored with, as far as they can be made here."""

@@ -61,6 +61,12 @@ class Decoding(ABC):
         """Sequences kept per prompt."""
         return 1
 
+    @property
+    def candidates(self) -> int:
+        """Outputs written for each prompt, one at a time: the first is the run's, the others are kept beside it. Of
+        one prompt each has a sample id of its own in the batch."""
+        return 1
+
     @abstractmethod
     def config(self) -> Mapping[str, object]:
         """Fields of transformers' GenerationConfig."""

@@ -74,8 +74,10 @@ class BeamParams(GreedyParams):
 @dataclass(frozen=True, slots=True)
 class SamplingParams(GreedyParams):
     """temperature: divides the scores. top_k: keep the k best, 0 keeps all. top_p: keep the smallest set
-    with this much probability (Holtzman et al. 2020), 1.0 keeps all."""
+    with this much probability (Holtzman et al. 2020), 1.0 keeps all. candidates: outputs written for each dialogue; the
+    first is what one alone would be, and all are kept for ``combine``."""
 
+    candidates: int = 1
     temperature: float = 0.7
     top_k: int = 0
     top_p: float = 0.9
@@ -88,6 +90,8 @@ class SamplingParams(GreedyParams):
             raise ValueError(f"top_k must be 0 (all) or more, not {self.top_k}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be between 0 and 1, not {self.top_p}")
+        if self.candidates < 1:
+            raise ValueError(f"candidates must be at least 1, not {self.candidates}")
 
 
 class Greedy(Decoding):
@@ -161,6 +165,10 @@ class Sampling(Greedy):
     name = "sampling"
     Params = SamplingParams
     params: SamplingParams
+
+    @property
+    def candidates(self) -> int:
+        return self.params.candidates
 
     def processors(self, batch: Batch) -> list[LogitsProcessor]:
         from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from dsum_bench.spec import Sample
@@ -61,3 +62,11 @@ class Metric(ABC):
     @abstractmethod
     def score(self, summary: str, sample: Sample) -> Mapping[str, float]:
         """One value per measure. Never raises for any text, and never returns NaN."""
+
+    def pairwise(self, texts: Sequence[str], sample: Sample) -> Mapping[str, Sequence[Sequence[float]]]:
+        """Every text scored with every other, and with itself, as its only reference, as consensus needs it.
+
+        Measure -> rows of values, shape (texts, references). A metric that can do better than one by one overrides it.
+        """
+        rows = [[self.score(text, replace(sample, references=(other,))) for other in texts] for text in texts]
+        return {measure: [[values[measure] for values in row] for row in rows] for measure in self.measures}

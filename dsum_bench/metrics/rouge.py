@@ -69,6 +69,13 @@ class Definition(Metric):
         values = [100 * value for value in AGGREGATE[self.variant]([_f1(s) for s in found])] if found else [0.0] * 3
         return dict(zip(self.measures, [*values, sum(values), sum(values) / 3], strict=True))
 
+    def pairwise(self, texts: Sequence[str], sample: Sample) -> Mapping[str, Sequence[Sequence[float]]]:
+        from dsum_bench.metrics.rouge_pairs import f1_pairs
+
+        values = 100 * f1_pairs([self._tokens(text) for text in texts], self.name)
+        total = values.sum(axis=0)
+        return dict(zip(self.measures, [*values.tolist(), total.tolist(), (total / 3).tolist()], strict=True))
+
 
 class Rouge(Definition):
     """ROUGE by package ``rouge`` 1.0.1: sets of n-grams, union of common subsequences over sentences."""

@@ -49,7 +49,7 @@ def rouge_scores(summary: Sequence[str], reference: Sequence[str]) -> RougeScore
 
     Where the package raises (a text without tokens, or of full stops alone) everything is 0.
     """
-    ours, theirs = _sentences(summary), _sentences(reference)
+    ours, theirs = sentences(summary), sentences(reference)
     if not ours or not theirs:
         return EMPTY
     flat_ours = [word for sentence in ours for word in sentence]
@@ -61,7 +61,7 @@ def rouge_scores(summary: Sequence[str], reference: Sequence[str]) -> RougeScore
     )
 
 
-def _sentences(tokens: Sequence[str]) -> list[list[str]]:
+def sentences(tokens: Sequence[str]) -> list[list[str]]:
     """Words by sentence. A sentence of spaces alone keeps one empty word, as in the package."""
     return [piece.split() or [""] for piece in " ".join(tokens).split(".") if piece]
 

@@ -49,13 +49,15 @@ def samples(path: Path, record: RunRecord) -> list[Sample]:
 
 
 def outputs(path: Path, record: RunRecord) -> dict[str, Output]:
-    """What a run has written, by sample id, in the order of the dataset."""
+    """What a run has written, by sample id, in the order of the dataset; its drafts too."""
+    drafts = reader.drafts(path, record.row.run_id)
     return {
         s.sample_id: Output(
             Generation(s.sample_id, s.output, s.prompt_tokens, s.new_tokens, s.finish, s.seconds, s.note),  # type: ignore[arg-type]  # stored by ourselves
             s.summary,
             s.trimmed_turns,
             s.trimmed_chars,
+            drafts.get(s.sample_id, ()),
         )
         for s in reader.samples(path, record.row.run_id)
     }
@@ -63,7 +65,10 @@ def outputs(path: Path, record: RunRecord) -> dict[str, Output]:
 
 def digest(*runs: Mapping[str, Output]) -> str:
     """16 hexadecimal digits over the summaries that a run is made from."""
-    said = [[[sample_id, output.summary] for sample_id, output in run.items()] for run in runs]
+    said = [
+        [[sample_id, output.summary, *(draft.summary for draft in output.drafts)] for sample_id, output in run.items()]
+        for run in runs
+    ]
     text = json.dumps(said, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

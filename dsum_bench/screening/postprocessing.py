@@ -103,7 +103,7 @@ def candidate(
 def processed(found: Stages, outputs: Mapping[str, Output]) -> dict[str, Output]:
     """The outputs with their last summaries; what the model wrote stays as it is."""
     pairs = zip(found.samples, found.texts[-1], strict=True)
-    return {sample.id: replace(outputs[sample.id], summary=summary) for sample, summary in pairs}
+    return {sample.id: replace(outputs[sample.id], summary=summary, drafts=()) for sample, summary in pairs}
 
 
 def gains(found: Stages, metric: Metric, measure: str) -> tuple[StepGain, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
 from math import isfinite
 from typing import get_args
 
@@ -16,7 +17,7 @@ from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningEvent, ScreeningJob
-from dsum_bench.spec import Finish, Generation, Output, Prompt, RunSpec
+from dsum_bench.spec import Draft, Finish, Generation, Output, Prompt, RunSpec
 
 Emit = Callable[[ScreeningEvent], None]
 
@@ -44,17 +45,55 @@ def run(job: ScreeningJob, emit: Emit) -> None:
     if not job.samples:
         return  # all outputs are there, and only the checks were missing
     engine.load(tell)
-    left = {s.id for s in job.samples}
-    for batch in engine.generate([prompts[s.id] for s in job.samples], adapter, decoding, tell):
+    gathered = Gathered([prompts[s.id] for s in job.samples], decoding.candidates if decoding else 1)
+    for batch in engine.generate(gathered.prompts, adapter, decoding, tell):
         outputs: list[Output] = []
         try:
             for made in batch:
-                _check(made, left)
-                outputs.append(_read(made, adapter, prompts[made.sample_id]))
-                left.remove(made.sample_id)
+                outputs += gathered.take(made, adapter)
         finally:  # one output that cannot be read must not cost those before it
             if outputs:
                 emit(BatchDone(job.id, tuple(outputs), engine.peak_memory()))
+
+
+class Gathered:
+    """What an engine is asked, each prompt as often as it is to be answered, and its answers put together again.
+
+    The first answer has the sample's own id, so that it is what one alone would be.
+    """
+
+    def __init__(self, prompts: Sequence[Prompt], candidates: int) -> None:
+        self._asked = {_copy(p.sample_id, i): (p, i) for p in prompts for i in range(candidates)}
+        self.prompts = [replace(prompt, sample_id=name) for name, (prompt, _) in self._asked.items()]
+        self._candidates = candidates
+        self._found: dict[str, dict[int, Output]] = {}
+
+    def take(self, made: Generation, adapter: Adapter) -> list[Output]:
+        """The output of a sample whose last answer this is, else nothing.
+
+        Raises:
+            ModelError: an answer that was not asked for, is there already, or cannot be read.
+        """
+        _check(made, self._asked)
+        prompt, number = self._asked[made.sample_id]
+        output = _read(replace(made, sample_id=prompt.sample_id), adapter, prompt)
+        del self._asked[made.sample_id]
+        answers = self._found.setdefault(prompt.sample_id, {})
+        answers[number] = output
+        if len(answers) < self._candidates:
+            return []
+        del self._found[prompt.sample_id]
+        first, *others = (answers[i] for i in range(self._candidates))
+        drafts = tuple(
+            Draft(o.generation.text, o.summary, o.generation.new_tokens, o.generation.finish) for o in others
+        )
+        seconds = sum(o.generation.seconds for o in answers.values())
+        return [replace(first, generation=replace(first.generation, seconds=seconds), drafts=drafts)]
+
+
+def _copy(sample_id: str, number: int) -> str:
+    """The name under which an engine knows a further answer; no id has a NUL."""
+    return f"{sample_id}\0{number}" if number else sample_id
 
 
 def _check(made: Generation, left: Container[str]) -> None:

@@ -92,6 +92,9 @@ def _copy_run(
     }
     for table in RUN_TABLES:
         _insert(ours, table, [dict(r) for r in theirs.execute(f"select * from {table} where run_id = ?", [run["id"]])])
+    if _has(theirs, "drafts"):
+        drafts = [dict(r) for r in theirs.execute("select * from drafts where run_id = ?", [run["id"]])]
+        _insert(ours, "drafts", [row for row in drafts if row["sample_id"] not in mine])
     told = {r[0]: r[1] for r in theirs.execute("select sample_id, summary from outputs where run_id = ?", [run["id"]])}
     # Scores belong to a text: where the two have written different ones, ours keeps its own.
     same = {sample for sample, summary in told.items() if mine.get(sample, summary) == summary}

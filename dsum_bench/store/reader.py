@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.languages import main_metric
+from dsum_bench.spec import Draft
 from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
@@ -155,6 +156,17 @@ def _scores(db: sqlite3.Connection, run_id: str, metric: str) -> Mapping[str, Ma
             order = _order(measures, {measure for values in found.values() for measure in values})
             return {sample: {m: values[m] for m in order if m in values} for sample, values in found.items()}
     return {}
+
+
+def drafts(path: Path, run_id: str) -> dict[str, tuple[Draft, ...]]:
+    """What a strategy that writes several outputs wrote besides the first, by sample id; empty for other runs."""
+    found: dict[str, list[Draft]] = defaultdict(list)
+    with reading(path) as db:
+        if db.execute("select 1 from sqlite_master where name = 'drafts'").fetchone():
+            sql = "select * from drafts where run_id = ? order by sample_id, number"
+            for row in db.execute(sql, [run_id]):
+                found[row["sample_id"]].append(Draft(row["output"], row["summary"], row["new_tokens"], row["finish"]))
+    return {sample_id: tuple(listed) for sample_id, listed in found.items()}
 
 
 def usual_metric(path: Path, run_id: str) -> str:

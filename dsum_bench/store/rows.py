@@ -68,15 +68,15 @@ def treatment(run: RunSpec, kind: str) -> str:
     if run.derived is None:
         return _treatment(run, kind)
     if run.derived.stage == "combine":
-        return f"{run.derived.name} of {len(run.derived.runs)}"
+        return f"{run.derived.name} of {run.derived.settings['summaries']}"
     return f"{_treatment(run, kind)}, {run.derived.name}"
 
 
 def _treatment(run: RunSpec, kind: str) -> str:
     if kind == "control":
         return "control"
-    if run.model.engine == "file":
-        return "file"
+    if run.model.engine in ("file", "combined"):
+        return run.model.engine
     examples = len(run.prompt.examples) if run.prompt else 0
     shots = f"{examples}-shot" if examples else "zero-shot"
     if run.model.base is not None:
@@ -102,6 +102,15 @@ def output_row(key: str, output: Output, position: int, asked: str = "") -> tupl
         storable(made.note),
         asked,
     )
+
+
+def draft_rows(key: str, output: Output) -> list[tuple[object, ...]]:
+    """The rows of ``drafts``, numbered from 1: the output itself is 0."""
+    sample_id = output.generation.sample_id
+    return [
+        (key, sample_id, number, storable(d.text), storable(d.summary), d.new_tokens, d.finish)
+        for number, d in enumerate(output.drafts, 1)
+    ]
 
 
 def stored_output(row: Mapping[str, Any]) -> Output:

@@ -293,6 +293,23 @@ def m012_writers(db: Database) -> None:
     db.executescript("alter table runs add column writer text; alter table trainings add column writer text;")
 
 
+def m013_drafts(db: Database) -> None:
+    """What strategies that write several outputs for a prompt have written besides the first."""
+    db.executescript("""
+        create table drafts (
+            run_id text not null,
+            sample_id text not null,
+            number integer not null,
+            output text not null,
+            summary text not null,
+            new_tokens integer not null,
+            finish text not null,
+            primary key (run_id, sample_id, number),
+            foreign key (run_id, sample_id) references outputs (run_id, sample_id) on delete cascade
+        ) without rowid;
+    """)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -306,6 +323,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m010_score_parts,
     m011_setups,
     m012_writers,
+    m013_drafts,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

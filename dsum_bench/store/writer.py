@@ -13,7 +13,7 @@ from dsum_bench.spec import Finding, Output, RunSpec
 from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.lock import Presence
 from dsum_bench.store.opening import Busy, Opened
-from dsum_bench.store.rows import ScoredOutput, Scores, now, output_row, run_row, score_rows, stored_output
+from dsum_bench.store.rows import ScoredOutput, Scores, draft_rows, now, output_row, run_row, score_rows, stored_output
 from dsum_bench.store.schema import COUNTS
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ Stage = Literal["before", "after"]
 Status = Literal["running", "done", "partial", "failed", "skipped"]
 
 ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_DRAFT = "insert or ignore into drafts values (?, ?, ?, ?, ?, ?, ?)"
+TAKE_DRAFTS = """
+insert or ignore into drafts
+select ?, sample_id, number, output, summary, new_tokens, finish from drafts where run_id = ? and sample_id = ?
+"""
 ADD_AGGREGATE = (
     "insert into aggregates (run_id, signature_id, measure, mean, n, low, high) values (?, ?, ?, ?, ?, ?, ?)"
 )
@@ -176,6 +181,7 @@ class Store(Opened):
                 values = output_row(key, row.output, positions[row.output.generation.sample_id], row.input)
                 if self._db.execute(ADD_OUTPUT, values).rowcount != 1:
                     continue  # scores of another text must not be mixed in
+                self._db.conn.executemany(ADD_DRAFT, draft_rows(key, row.output))
                 added += 1
                 kept += scores
             stored_scores.add(self._db.conn, key, stored_scores.part_of(kept))
@@ -194,6 +200,7 @@ class Store(Opened):
                     continue
                 values = row | {"run_id": key, "position": positions[sample_id]}
                 if self._db.execute(ADD_OUTPUT, list(values.values())).rowcount == 1:
+                    self._db.execute(TAKE_DRAFTS, [key, row["run_id"], sample_id])
                     taken, peak = taken + 1, max(peak, memory)
             self._db.execute("update runs set peak_memory = max(peak_memory, ?) where id = ?", [peak, key])
         return taken
