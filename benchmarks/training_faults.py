@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from typing import Any, Literal
 
 import click
@@ -41,9 +42,9 @@ user = "{dialogue}"
 format = "jsonl"
 path = "{split}.jsonl"
 """
-SETTINGS = ("max_tokens=96", "batch=2", "accumulate=2", "lr=0.01", "epochs=5", "save_steps=3", "eval_rouge=2")
-PLANNED = "memory, together"
-"""In the output of the command once a run is planned; what comes then is loading and training."""
+SETTINGS = ("max_tokens=96", "batch=2", "accumulate=2", "lr=0.01", "epochs=8", "save_steps=3", "eval_rouge=2")
+STEPS = 64
+"""Updates of such a training."""
 
 
 @dataclass(slots=True)
@@ -51,8 +52,8 @@ class Campaign:
     """What one campaign saw.
 
     commands, workers: killed. damaged: checkpoints damaged. told: of those, told in the output of the next attempt that
-    looked. resumed, from_start: attempts that went on from a checkpoint, and that began at step 0.
-    ended: runs that came to their end. equal: of those, with the weights of the unbroken run.
+    looked. resumed: attempts that went on from a checkpoint. ended: runs that came to their end; equal: of those, with
+    the weights of the unbroken run.
     """
 
     kind: str
@@ -61,7 +62,6 @@ class Campaign:
     damaged: int = 0
     told: int = 0
     resumed: int = 0
-    from_start: int = 0
     ended: int = 0
     equal: int = 0
 
@@ -111,30 +111,27 @@ def campaign(folder: Path, kind: Kind, kills: int, draw: random.Random, tell: Ca
     """
     seen = Campaign(kind)
     whole = Attempt(folder, kind, "whole")
-    planned = whole.until_planned()
-    whole.wait()
-    left = monotonic() - planned
+    whole.process.wait()
     if whole.process.returncode:
         raise RuntimeError(whole.output())
     while True:
-        attempt = Attempt(folder, kind, "broken")
-        killed = seen.kills < kills and attempt.kill_at_random(left, draw, seen)
+        name = f"broken{seen.ended}"
+        attempt = Attempt(folder, kind, name)
+        killed = seen.kills < kills and attempt.kill_at_random(draw, seen)
         if not killed:
-            attempt.wait()
+            attempt.process.wait()
         _count(attempt, seen)
         if killed:
             if draw.random() < 0.5:
-                seen.damaged += _damage(folder / f"results/training/{kind}@broken/checkpoints", draw)
+                seen.damaged += _damage(folder / f"results/training/{kind}@{name}/checkpoints", draw)
             tell(f"{kind}: {seen.kills} of {kills} kills")
             continue
         if attempt.process.returncode:
             raise RuntimeError(attempt.output())
         seen.ended += 1
-        seen.equal += _equal(folder, kind)
+        seen.equal += _equal(folder, kind, name)
         if seen.kills >= kills:
             return seen
-        for name in ("models", "training"):
-            shutil.rmtree(folder / f"results/{name}/{kind}@broken")
 
 
 class Attempt:
@@ -142,6 +139,7 @@ class Attempt:
 
     def __init__(self, folder: Path, kind: Kind, name: str) -> None:
         self.log = folder / f"{name}.txt"
+        self.database, self.run = folder / "results/dsum.db", f"{kind}@{name}"
         options = [part for setting in SETTINGS for part in ("--set", setting)]
         command = [sys.executable, "-m", "dsum_bench", "finetune", kind, "--dataset", "rows", "--name", name,
                    "--no-screen", "--no-probe", "--dev-limit", "4", *options]  # fmt: skip
@@ -154,25 +152,23 @@ class Attempt:
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8")
 
-    def wait(self) -> None:
-        self.process.wait()
+    def step(self) -> int:
+        """The last update that is in the curve."""
+        if not self.database.exists():
+            return 0
+        sql = "select coalesce(max(step), 0) from training_log where training_id = ?"
+        with closing(sqlite3.connect(self.database, timeout=60)) as db:
+            return int(db.execute(sql, [self.run]).fetchone()[0])
 
-    def until_planned(self) -> float:
-        """Wait for the plan; when it was there."""
-        while PLANNED not in self.output() and self.process.poll() is None:
-            sleep(0.02)
-        return monotonic()
-
-    def kill_at_random(self, seconds: float, draw: random.Random, seen: Campaign) -> bool:
-        """Kill the command or its worker within so many seconds after the plan, one time in five before; False where
-        it had ended by itself."""
+    def kill_at_random(self, draw: random.Random, seen: Campaign) -> bool:
+        """Kill the command or its worker after a random update of those to come, one time in five within the first
+        seconds instead; False where it had ended by itself."""
         import psutil
 
-        if draw.random() < 0.8:
-            self.until_planned()
-        limit = monotonic() + draw.uniform(0, seconds)
-        while monotonic() < limit and self.process.poll() is None:
-            sleep(0.01)
+        wanted = 0 if draw.random() < 0.2 else draw.randint(self.step(), STEPS)
+        while self.step() < wanted and self.process.poll() is None:
+            sleep(0.02)
+        sleep(draw.uniform(0, 0.5 if wanted else 10.0))
         if self.process.poll() is not None:
             return False
         workers = psutil.Process(self.process.pid).children(recursive=True)
@@ -193,18 +189,18 @@ class Attempt:
 def _count(attempt: Attempt, seen: Campaign) -> None:
     text = attempt.output()
     seen.told += text.count("is damaged")
-    if "resuming at step" in text:
-        seen.resumed += 1
-    elif PLANNED in text:
-        seen.from_start += 1
+    seen.resumed += "resuming at step" in text
 
 
-def _damage(checkpoints: Path, draw: random.Random) -> int:
-    """Cut, empty or delete a file of the checkpoints; how many were damaged."""
-    files = sorted(f for f in checkpoints.glob("checkpoint-*/*") if f.is_file() and f.stat().st_size)
-    if not files:
+def _damage(folder: Path, draw: random.Random) -> int:
+    """Cut, empty or delete a file of a checkpoint, more often of the newest; how many were damaged."""
+    from dsum_bench.training import checkpoints
+
+    found = [f for f in checkpoints.all_of(folder) if (f / checkpoints.MANIFEST).is_file()]
+    if not found:
         return 0
-    file = draw.choice(files)
+    chosen = found[0] if draw.random() < 0.7 else draw.choice(found)
+    file = draw.choice(sorted(f for f in chosen.iterdir() if f.is_file() and f.stat().st_size))
     how = draw.choice(["cut", "emptied", "deleted"])
     if how == "deleted":
         file.unlink()
@@ -214,13 +210,13 @@ def _damage(checkpoints: Path, draw: random.Random) -> int:
     return 1
 
 
-def _equal(folder: Path, kind: Kind) -> bool:
+def _equal(folder: Path, kind: Kind, name: str) -> bool:
     import torch
     from safetensors.torch import load_file
 
     found: list[dict[str, Any]] = []
-    for name in ("whole", "broken"):
-        (file,) = (folder / f"results/models/{kind}@{name}").glob("*model.safetensors")
+    for run in ("whole", name):
+        (file,) = (folder / f"results/models/{kind}@{run}").glob("*model.safetensors")
         found.append(load_file(file))
     whole, broken = found
     return whole.keys() == broken.keys() and all(torch.equal(whole[k], broken[k]) for k in whole)
@@ -228,8 +224,8 @@ def _equal(folder: Path, kind: Kind) -> bool:
 
 def table(rows: Sequence[Campaign]) -> str:
     """Markdown."""
-    heads = ["training", "commands killed", "workers killed", "checkpoints damaged", "damage told", "went on",
-             "began at step 0", "came to the end", "weights equal"]  # fmt: skip
+    heads = ["training", "commands killed", "workers killed", "checkpoints damaged", "damage told", "resumed",
+             "came to the end", "weights equal"]  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 1)]
     lines += ["| " + " | ".join(str(getattr(row, f.name)) for f in fields(row)) + " |" for row in rows]
     return "\n".join(lines)
@@ -250,12 +246,12 @@ def main(kills: int, seed: int, out: Path | None) -> None:
     text = (
         "# Trainings that are killed\n\n"
         f"    python -m benchmarks.training_faults --kills {kills} --seed {seed} --out results/reference\n\n"
-        f"Small random networks on the CPU, 40 updates, a checkpoint every 3 and after every epoch, the best weights "
-        "kept by ROUGE. SIGKILL hits the command or its worker at a random moment; then, half of the times, a random "
-        "file of a checkpoint is cut, emptied or deleted. The same command follows. A checkpoint without its list of "
-        "files counts as broken off and is passed over without a word; damage that a kill before the check hides, or "
-        "that hits a checkpoint which nobody has to read, is not told either. *Weights equal*: runs that ended with "
-        "the weights of an unbroken run, bit by bit.\n\n" + table(rows) + "\n"
+        f"Small random networks on the CPU, {STEPS} updates, a checkpoint every 3 and after every epoch, the best "
+        "weights kept by ROUGE. SIGKILL hits the command or its worker after a random update, or in its first ten "
+        "seconds; then, half of the times, a random file of a checkpoint is cut, emptied or deleted. The same command "
+        "follows. A checkpoint without its list of files counts as broken off and is passed over without a word; "
+        "damage that a kill before the check hides, or that hits a checkpoint which nobody has to read, is not told. "
+        "*Weights equal*: runs that ended with the weights of an unbroken run, bit by bit.\n\n" + table(rows) + "\n"
     )
     click.echo(text)
     if out:

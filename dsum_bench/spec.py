@@ -325,12 +325,27 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class StartSpec:
+    """A trained adapter that a training goes on with.
+
+    name: ``BASE@RUN``. folder: of its files. quantization: of the base that it was trained on.
+    weights: their fingerprint; '' until it is known.
+    """
+
+    name: str
+    folder: str
+    quantization: Quantization
+    weights: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSpec:
     """Everything that can change a training run's result.
 
     name: of the run, the part after ``@``; '' until ``named`` has given it one.
     weights: fingerprint of the base. recipe: its params complete. max_steps: updates to stop at, None for all epochs.
     train_fingerprint, dev_fingerprint: over dialogues and references; dev_fingerprint is '' without evaluation.
+    dataset: a name, or a mixture such as ``a:0.7,b:0.3``. start: an adapter to go on with, of the model given.
     """
 
     model: ModelSpec
@@ -348,6 +363,7 @@ class TrainingSpec:
     seed: int
     max_steps: int | None = None
     name: str = ""
+    start: StartSpec | None = None
 
     @property
     def result(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dsum_bench.api.screening import DATASET, ScreeningBench
-from dsum_bench.api.workspace import Settings, pairs
+from dsum_bench.api.workspace import CUSTOM, Settings, pairs
 from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
 
@@ -53,6 +55,9 @@ class TrainingBench(ScreeningBench):
         """Train a model by recipe, then screen the result beside its base and the constant control.
 
         Args:
+            model: a trained adapter is trained further, as a new run on the same base.
+            dataset: what to train on. Several are mixed by weight, ``"a:0.7,b:0.3"`` or ``{"a": 0.7, "b": 0.3}``, and
+                no row is repeated; the first of them evaluates.
             recipe: of the registry; the model's own by default. settings: changed parameters of the recipe.
             sweep: a run for each point of a grid, such as ``"lr=1e-4,2e-4 r=16,32"``.
             dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
@@ -67,14 +72,15 @@ class TrainingBench(ScreeningBench):
         from dsum_bench.training.sessions import main_process
 
         (spec,) = self._models(model)
-        data = self._dataset(dataset)
+        data, mixture = self._mixture(dataset)
         asked = self._prompt(prompt, data.language)
         points = grid(sweep) if sweep else [()]
         check_name(name, len(points))
         requests = [
             TrainingRequest(
-                spec.name, recipe, data.name, split, dev_split, limit, sample, dev_limit, asked.name if asked else None,
+                spec.name, recipe, mixture, split, dev_split, limit, sample, dev_limit, asked.name if asked else None,
                 prompt_format, (*pairs(settings), *point), max_steps, seed, dtype,
+                asked.user if asked and asked.name == CUSTOM else None,
             )
             for point in points
         ]  # fmt: skip
@@ -96,6 +102,25 @@ class TrainingBench(ScreeningBench):
         if not (screen and result.models and main_process()):
             return result
         return self._screen_trained(result, spec, data, hang_timeout=hang_timeout, executor=executor, **screening)
+
+    @staticmethod
+    def config(path: str | Path) -> dict[str, Any]:
+        """The options in a file, for ``finetune(**options)``; ``finetune.toml`` beside a result makes it again."""
+        from dsum_bench.training.config import read
+
+        known = [name for name in inspect.signature(TrainingBench.finetune).parameters if name != "self"]
+        return read(Path(path), known)
+
+    def _mixture(self, dataset: Any) -> tuple[DatasetSpec, str]:
+        """The first dataset of what ``finetune`` was given, and how it is written."""
+        from dsum_bench.training.mixing import parts
+
+        if isinstance(dataset, Mapping) and dataset and all(isinstance(w, int | float) for w in dataset.values()):
+            dataset = ",".join(f"{name}:{weight}" for name, weight in dataset.items())
+        if not isinstance(dataset, str):
+            data = self._dataset(dataset)
+            return data, data.name
+        return self._dataset(parts(dataset)[0].name), dataset
 
     def export(self, model: str, output: str | Path, *, merge: bool = False, dataset: Any = DATASET) -> Path:
         """Write a trained model ``BASE@RUN`` with a model card to a new folder.

@@ -25,8 +25,24 @@ if TYPE_CHECKING:
     from dsum_bench.training.finetune import FinetuneResult
 
 
+def _from_file(context: click.Context, option: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        from dsum_bench.api.training import TrainingBench
+
+        context.default_map = TrainingBench.config(path)
+
+
 @command()
 @click.argument("model", shell_complete=completion.models)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    expose_value=False,
+    callback=_from_file,
+    help="Take options from a file, such as finetune.toml beside a result; what is typed wins.",
+)
 @click.option(
     "--recipe",
     metavar="NAME",
@@ -41,7 +57,7 @@ if TYPE_CHECKING:
     shell_complete=completion.datasets,
     default="samples-ko",
     show_default=True,
-    help="Dataset of the registry.",
+    help="Dataset of the registry, or several by weight: a:0.7,b:0.3.",
 )
 @click.option("--split", metavar="NAME", default="train", show_default=True, help="Split to train on.")
 @click.option("--dev-split", metavar="NAME", help="Split to evaluate and screen on  [default: the dataset's own]")
@@ -103,7 +119,7 @@ def finetune(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Train MODEL by recipe and screen the result, MODEL@RUN, next to its base.
+    """Train MODEL by recipe and screen the result, MODEL@RUN, next to its base. An adapter is trained further.
 
     An interrupted run resumes from its last checkpoint when you run the same command again.
 
@@ -114,6 +130,7 @@ def finetune(
       dsum-bench finetune llama32-3b --dry-run
       dsum-bench finetune llama32-3b --dataset mine --set epochs=2 --name first
       dsum-bench finetune kobart --dataset mine --decoding beam4 --set-decoding max_new_tokens=100
+      dsum-bench finetune --config results/models/llama32-3b@first/finetune.toml --name second --seed 7
     """
     result = open_bench(results, registry, plugin, as_json).finetune(model, **options)
     print_result(result, as_json, results)

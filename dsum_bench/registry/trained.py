@@ -30,8 +30,9 @@ def with_trained(registry: Registry, results: Path) -> Registry:
             made = read(folder)
         except ModelError:
             continue
-        if made is not None and made.base in registry.models and not folder.name.startswith("."):
-            found[folder.name] = trained(registry.models[made.base], made, folder)
+        known = {**registry.models, **found}  # a whole model may have been trained further: its name comes after
+        if made is not None and made.base in known and not folder.name.startswith("."):
+            found[folder.name] = trained(known[made.base], made, folder)
     return replace(registry, models={**registry.models, **found})
 
 

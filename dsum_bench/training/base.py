@@ -24,6 +24,8 @@ class Trainer(ABC):
 
     def __init__(self, params: Any) -> None:
         self.params = params
+        self.start: Path | None = None
+        """Folder of a trained adapter that training goes on with; set before ``prepare``."""
 
     @abstractmethod
     def prepare(self, network: Any) -> Any:

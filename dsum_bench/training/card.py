@@ -28,6 +28,11 @@ def card(model: ModelSpec, made: Provenance, scores: Sequence[Score], folder: Pa
         *_use(model, made, adapter),
         "",
         f"- base: {base} (weights {made.base_weights})",
+        *(
+            [f"- continues: `{made.recipe['continues']}`, whose training dialogues are counted"]
+            if made.recipe.get("continues")
+            else []
+        ),
         f"- licence of the base: {model.license or 'see the base'}",
         f"- data: {made.dataset} {made.split}, {made.recipe.get('selection')}, {len(made.dialogues)} dialogues",
         f"- prompt fingerprint: `{made.prompt}` (adapter `{made.adapter}`)",

@@ -12,6 +12,7 @@ from dsum_bench.errors import UserError
 from dsum_bench.executors.base import Executor
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.trained import result_folder
+from dsum_bench.training import config
 from dsum_bench.training.gain import Gain
 from dsum_bench.training.job import TrainingJob, named
 from dsum_bench.training.prepare import PreparedTraining
@@ -63,9 +64,15 @@ class FinetuneResult:
 
 
 def make_job(prepared: PreparedTraining, options: TrainingOptions, plugins: Plugins, results: Path) -> TrainingJob:
-    """The job of one training, its folders under results."""
+    """The job of one training, its folders under results.
+
+    Raises:
+        UserError: its name is that of the adapter that it goes on with.
+    """
     spec = named(prepared.spec, options.name)
     results = results.resolve()
+    if spec.start is not None and spec.result == spec.start.name:
+        raise UserError(f"--name {spec.name}: that is the adapter which training goes on with; choose another name")
     return TrainingJob(
         id=spec.result,
         spec=spec,
@@ -78,6 +85,7 @@ def make_job(prepared: PreparedTraining, options: TrainingOptions, plugins: Plug
         plan_only=options.plan_only,
         probe=options.probe,
         ignore_memory=options.ignore_memory,
+        config=config.written(prepared.request, spec),
     )
 
 

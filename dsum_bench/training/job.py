@@ -22,6 +22,7 @@ class TrainingJob:
 
     work: folder of its checkpoints. result: folder that the trained weights go to.
     plan_only: plan and stop. ignore_memory: train even where the plan does not fit.
+    config: a file of options that makes this run again, written beside the result.
     """
 
     entry: ClassVar[str] = "dsum_bench.training.worker:run"
@@ -37,6 +38,7 @@ class TrainingJob:
     plan_only: bool = False
     probe: bool = True
     ignore_memory: bool = False
+    config: str = ""
 
     @property
     def placement(self) -> Placement:
@@ -146,6 +148,8 @@ def settings(spec: TrainingSpec) -> dict[str, str]:
         "seed": spec.seed,
         "max-steps": spec.max_steps,
     }
+    if spec.start is not None:
+        found["continues"] = f"{spec.start.name} {spec.start.weights}"
     params = {k: v for k, v in spec.recipe.params.items() if k not in ELSEWHERE}
     return {k: canonical(v) for k, v in found.items()} | {k: canonical(v) for k, v in params.items()}
 

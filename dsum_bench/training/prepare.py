@@ -20,13 +20,19 @@ from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
 from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, TrainingSpec
 from dsum_bench.training import sharding, trackers
+from dsum_bench.training.continuing import fingerprinted, shaped, start_of
+from dsum_bench.training.mixing import mixed
 from dsum_bench.training.params import MOVING
 from dsum_bench.training.sessions import check_rows
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRequest:
-    """What is to be trained, as typed. dev_limit: evaluation rows, 0 for none."""
+    """What is to be trained, as typed.
+
+    dataset: a name, or a mixture such as ``a:0.7,b:0.3``. dev_limit: evaluation rows, 0 for none.
+    prompt_text: of a prompt given as text, which has no name in the registry.
+    """
 
     model: str
     recipe: str | None
@@ -42,12 +48,14 @@ class TrainingRequest:
     max_steps: int | None
     seed: int
     dtype: Dtype | None
+    prompt_text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTraining:
-    """A training run and its rows, checked."""
+    """A training run and its rows, checked. request: what it was made from."""
 
+    request: TrainingRequest
     spec: TrainingSpec
     train: Selection
     dev: Selection | None
@@ -59,15 +67,14 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
     Raises:
         UserError: unknown names or keys, rows that cannot be trained on, a model that cannot run here.
     """
-    model = registry.model(wanted.model)
+    model, start = start_of(registry.model(wanted.model), registry)
     adapter = plugins.get("adapter", model.adapter)
     if adapter.architecture == "none" or not issubclass(plugins.get("engine", model.engine), TrainableEngine):
         raise UserError(f"{model.name} has no weights that could be trained")
-    if model.peft is not None:
-        raise UserError(
-            f"{model.name} is an adapter on {model.base or 'its base'}: train that, or export it with --merge"
-        )
-    recipe = complete(registry.recipe(wanted.recipe or model.recipe), plugins, wanted.settings)
+    recipe = complete(registry.recipe(wanted.recipe or registry.model(wanted.model).recipe), plugins, wanted.settings)
+    if start is not None:
+        trainer = plugins.trainers[recipe.trainer]
+        recipe = shaped(recipe, start, trainer.keeps, trainer.quantization, wanted.settings)
     if wrong := _refusal(recipe, plugins):
         raise UserError(wrong)
     if sharding.asked():
@@ -75,9 +82,8 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         reason = sharding.refusal(recipe.trainer, trainer.keeps, trainer.Params(**dict[str, Any](recipe.params)))
         if reason:
             raise UserError(f"FSDP: {reason}")
-    dataset = registry.dataset(wanted.dataset)
-    train = select(load(dataset, plugins, wanted.split), wanted.limit, wanted.sample, wanted.seed)
-    check_rows(len(train.samples), dataset.name, wanted.split)
+    dataset, train = mixed(wanted.dataset, registry, plugins, wanted.split, wanted.limit, wanted.sample, wanted.seed)
+    check_rows(len(train.samples), wanted.dataset, wanted.split)
     dev = None
     if wanted.dev_limit:
         dev = select(
@@ -95,12 +101,14 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
     rows = (*train.samples, *(dev.samples if dev else ()))
     what = asked(model, prompt, rows, dataset.name, registry, plugins)
     trained, placement, weights = _placed(model, recipe, plugins, machine, wanted.dtype)
+    if start is not None:
+        start = fingerprinted(start)
     spec = TrainingSpec(
         model=trained,
         recipe=recipe,
         placement=placement,
         weights=weights,
-        dataset=dataset.name,
+        dataset=wanted.dataset,
         language=dataset.language,
         split=wanted.split,
         selection=train.label,
@@ -110,8 +118,9 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         prompt_format=wanted.prompt_format if style == "chat" else "template",
         seed=wanted.seed,
         max_steps=wanted.max_steps,
+        start=start,
     )
-    return PreparedTraining(spec, train, dev)
+    return PreparedTraining(wanted, spec, train, dev)
 
 
 def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> RecipeSpec:

@@ -16,6 +16,8 @@ from dsum_bench.fingerprints import dialogue_digests, prompt_fingerprint
 from dsum_bench.spec import ModelSpec, TrainingSpec
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.checkpoints import sync_all
+from dsum_bench.training.config import FILE as OPTIONS
+from dsum_bench.training.continuing import learnt_before
 from dsum_bench.training.job import TrainingJob
 from dsum_bench.training.texts import IGNORED, TrainingText
 
@@ -52,6 +54,8 @@ def save(
         (new / GENERATION).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         (new / "README.md").unlink(missing_ok=True)  # peft's empty form; `export` writes a model card
         provenance.write(new, _provenance(job, spec))
+        if job.config:
+            (new / OPTIONS).write_text(job.config, encoding="utf-8")
         sync_all(new)
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
@@ -93,6 +97,7 @@ def public_source(model: ModelSpec) -> str:
 
 
 def _provenance(job: TrainingJob, spec: TrainingSpec) -> provenance.Provenance:
+    own = dialogue_digests(s.dialogue for s in job.train)
     return provenance.Provenance(
         run_id=job.id,
         base=spec.model.name,
@@ -101,7 +106,7 @@ def _provenance(job: TrainingJob, spec: TrainingSpec) -> provenance.Provenance:
         prompt=prompt_fingerprint(spec.prompt, spec.prompt_format),
         dataset=spec.dataset,
         split=spec.split,
-        dialogues=dialogue_digests(s.dialogue for s in job.train),
+        dialogues=tuple(sorted({*own, *learnt_before(spec.model, spec.start)})),
         recipe={
             "name": spec.recipe.name,
             "trainer": spec.recipe.trainer,
@@ -112,6 +117,7 @@ def _provenance(job: TrainingJob, spec: TrainingSpec) -> provenance.Provenance:
             "selection": spec.selection,
             "max_steps": spec.max_steps,
             "seed": spec.seed,
+            **({"continues": spec.start.name} if spec.start else {}),
             "params": dict(spec.recipe.params),
         },
     )

@@ -28,8 +28,13 @@ class LoRA(Trainer):
 
         params: LoraParams = self.params
         seq2seq = network.config.is_encoder_decoder
-        check_modules(network, params)
         counted = network.device.type == "meta"  # there is no weight yet that could be taken apart
+        if params.gradient_checkpointing:
+            # The inputs of a frozen base carry no gradient, and a checkpointed layer would give none back.
+            network.enable_input_require_grads()
+        if self.start is not None:
+            return continued(network, self.start, params.dropout_for(network.num_parameters()), counted)
+        check_modules(network, params)
         moves = params.init in MOVING and not counted
         config = LoraConfig(
             r=params.r,
@@ -42,9 +47,6 @@ class LoRA(Trainer):
             task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM",
             **self.variant,
         )
-        if params.gradient_checkpointing:
-            # The inputs of a frozen base carry no gradient, and a checkpointed layer would give none back.
-            network.enable_input_require_grads()
         made = get_peft_model(network, config)
         if moves:
             self._start = {n: p.detach().cpu().clone() for n, p in made.named_parameters() if p.requires_grad}
@@ -101,6 +103,20 @@ class Full(Trainer):
 
     def prepare(self, network: Any) -> Any:
         return network.requires_grad_(True)
+
+
+def continued(network: Any, folder: Path, dropout: float, counted: bool) -> Any:
+    """The network with a trained adapter on it, to be trained further.
+
+    counted: the network has no weights, and the adapter needs none.
+    """
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    config = LoraConfig.from_pretrained(folder)
+    config.lora_dropout, config.inference_mode = dropout, False
+    if counted:
+        return get_peft_model(network, config)
+    return PeftModel.from_pretrained(network, folder, config=config, is_trainable=True, local_files_only=True)
 
 
 def check_modules(network: Any, params: LoraParams) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
@@ -41,7 +42,9 @@ def run(job: TrainingJob, emit: Emit) -> None:
         emit(Progress(job.id, text))
 
     trainer_class = plugins.get("trainer", spec.recipe.trainer)
+    start = Path(spec.start.folder) if spec.start else None
     trainer = trainer_class(trainer_class.Params(**dict[str, Any](spec.recipe.params)))
+    trainer.start = start
     engine = plugins.get("engine", spec.model.engine)(spec.model, spec.placement)
     assert isinstance(engine, TrainableEngine), "the request was checked"
     tell("opening the tokenizer")
@@ -59,6 +62,7 @@ def run(job: TrainingJob, emit: Emit) -> None:
     from dsum_bench.training.scoring import scorer
 
     trainer = trainer_class(replace(trainer.params, gradient_checkpointing=figures.checkpointing))
+    trainer.start = start
     score = None
     if trainer.params.eval_rouge and job.dev and not job.plan_only and not sharding.asked():
         metric = build_metric(plugins, trainer.params.metric(spec.language))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from making import small
 from dsum_bench.machine import detect
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import load
-from dsum_bench.registry.trained import result_folder, with_trained
+from dsum_bench.registry.trained import with_trained
 from dsum_bench.spec import ModelSpec, PluginSettings
 from dsum_bench.training import worker
-from dsum_bench.training.job import CurvePoint, TrainingJob, named
+from dsum_bench.training.finetune import TrainingOptions, make_job
+from dsum_bench.training.job import CurvePoint, TrainingJob
 from dsum_bench.training.prepare import TrainingRequest, prepare
 
 CHATML = (
@@ -70,25 +72,14 @@ def environment() -> dict[str, str]:
 def job_of(folder: Path, *settings: str, model: str = "mine", name: str = "x", **more: Any) -> TrainingJob:
     """A training as ``finetune`` makes it. more: fields of the request and of the job."""
     plugins = Plugins(PluginSettings(packages=()))
-    registry = load([folder / "registry.toml"], plugins, folder)
+    registry = with_trained(load([folder / "registry.toml"], plugins, folder), folder / "results")
     of_job = {k: more.pop(k) for k in ("plan_only", "probe", "ignore_memory") if k in more}
     wanted = {"recipe": None, "dataset": "rows", "split": "train", "dev_split": None, "limit": None, "sample": None,
               "dev_limit": 0, "prompt": None, "prompt_format": "template", "max_steps": None, "seed": 42, "dtype": None,
               "settings": (*QUICK_SETTINGS, *settings)} | more  # fmt: skip
     prepared = prepare(TrainingRequest(model=model, **wanted), registry, plugins, detect())
-    spec = named(prepared.spec, name)
-    results = folder / "results"
-    return TrainingJob(
-        id=spec.result,
-        spec=spec,
-        train=prepared.train.samples,
-        dev=prepared.dev.samples if prepared.dev else (),
-        work=results / "training" / spec.result,
-        result=result_folder(results, spec.result),
-        plugins=plugins.settings,
-        log="",
-        **{"probe": False, **of_job},
-    )
+    made = make_job(prepared, TrainingOptions(name), plugins, folder / "results")
+    return replace(made, log="", **{"probe": False, **of_job})
 
 
 def train(folder: Path, *settings: str, **more: Any) -> list[Any]:
