@@ -237,6 +237,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("prompt", "Prompt", "프롬프트"),
     ("prompt.system", "System", "시스템"),
     ("prompt.user", "User", "사용자"),
+    ("prompt.asked", "The exact prompt of sample {}", "샘플 {}의 실제 프롬프트 전문"),
     ("prompt.examples", "Examples: {0}", "예시 {0}개"),
     ("prompt.raw", "Without the chat template.", "대화 템플릿 없이 넣었습니다."),
     ("prompt.template", "Inside the model's own chat template.", "모델의 대화 템플릿에 넣었습니다."),

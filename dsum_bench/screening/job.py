@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dsum_bench.executors.base import JobEnded, Progress
-from dsum_bench.spec import Finding, Output, Placement, PluginSettings, RunSpec, Sample
+from dsum_bench.spec import Finding, Output, Placement, PluginSettings, Prompt, RunSpec, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,15 @@ class BatchDone:
 
 @dataclass(frozen=True, slots=True)
 class ChecksDone:
-    """What the checks found before anything was generated, and which checks failed themselves."""
+    """What the checks found before anything was generated, and which checks failed themselves.
+
+    prompt: of the first sample, None for a run without a model.
+    """
 
     job: str
     findings: tuple[Finding, ...]
     faults: tuple[str, ...] = ()
+    prompt: Prompt | None = None
 
 
 ScreeningEvent = Progress | ChecksDone | BatchDone | JobEnded

@@ -259,6 +259,8 @@ class Sweep:
             self._keep(event, state)
         elif isinstance(event, ChecksDone):
             self.store.keep_findings(state.run_id, "before", event.findings)
+            if event.prompt is not None and self.settings.dialogues:
+                self.store.keep_prompt(state.run_id, event.prompt)
             self._tell_findings(state, event.findings, event.faults)
         elif isinstance(event, Progress):
             self.observer.model_progress(state.candidate.run, event.text)

@@ -41,7 +41,8 @@ def run(job: ScreeningJob, emit: Emit) -> None:
     prompts = {s.id: adapter.prompt(s) for s in samples}
     setup = Setup(spec, samples, prompts, adapter, decoding, engine, loaded)
     faults: list[str] = []
-    emit(ChecksDone(job.id, tuple(runner.before(plugins, setup, faults.append)), tuple(faults)))
+    found = tuple(runner.before(plugins, setup, faults.append))
+    emit(ChecksDone(job.id, found, tuple(faults), next(iter(prompts.values()), None) if spec.prompt else None))
     if not job.samples:
         return  # all outputs are there, and only the checks were missing
     engine.load(tell)

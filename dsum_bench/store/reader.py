@@ -23,7 +23,15 @@ from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
 from dsum_bench.store.lock import gone, show_interrupted
 from dsum_bench.store.older import show_missing
-from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord, SampleRecord, SignatureScores
+from dsum_bench.store.records import (
+    AskedPrompt,
+    Board,
+    BoardRow,
+    FindingRecord,
+    RunRecord,
+    SampleRecord,
+    SignatureScores,
+)
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
 
 DEFAULT_METRIC = main_metric("ko")
@@ -123,8 +131,8 @@ def run(path: Path, name: str) -> RunRecord:
 def runs(path: Path) -> list[RunRecord]:
     """Every run, in the order in which they began."""
     with reading(path) as db:
-        specs = dict(tuple(row) for row in db.execute("select id, spec from runs"))
-        return [_record(found, json.loads(specs[found.row.run_id])) for found in _runs(db)]
+        rows = {row["id"]: row for row in db.execute("select * from runs")}
+        return [_record(found, rows[found.row.run_id]) for found in _runs(db)]
 
 
 def samples(
@@ -391,8 +399,12 @@ def _order(declared: str, measures: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*json.loads(declared), *MEASURE_ORDER, *sorted(measures))))
 
 
-def _record(found: _Run, spec: Mapping[str, Any]) -> RunRecord:
-    return RunRecord(found.row, found.row.dataset, found.row.split, found.selection, spec, found.scores)
+def _record(found: _Run, row: sqlite3.Row) -> RunRecord:
+    # A database that no newer version has written to has no prompts.
+    asked = AskedPrompt(row["asked_sample"], row["asked_prompt"]) if "asked_prompt" in row.keys() else None  # noqa: SIM118
+    spec = json.loads(row["spec"])
+    asked = asked if asked and asked.text is not None else None
+    return RunRecord(found.row, found.row.dataset, found.row.split, found.selection, spec, found.scores, asked)
 
 
 def _sample(row: sqlite3.Row, scores: Mapping[str, float]) -> SampleRecord:

@@ -112,8 +112,17 @@ class SignatureScores:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedPrompt:
+    """The exact prompt of one sample: all that the tokenizer was given."""
+
+    sample_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One run in full. spec: its RunSpec as stored. scores: metric, signature, means and n of each signature."""
+    """One run in full. spec: its RunSpec as stored. scores: metric, signature, means and n of each signature.
+    asked: an example of its prompts, None where none is stored."""
 
     row: BoardRow
     dataset: str
@@ -121,6 +130,7 @@ class RunRecord:
     selection: str
     spec: Mapping[str, Any]
     scores: tuple[SignatureScores, ...]
+    asked: AskedPrompt | None = None
 
 
 @dataclass(frozen=True, slots=True)

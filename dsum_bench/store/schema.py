@@ -310,6 +310,11 @@ def m013_drafts(db: Database) -> None:
     """)
 
 
+def m014_prompts(db: Database) -> None:
+    """The exact prompt of one sample of each run."""
+    db.executescript("alter table runs add column asked_sample text; alter table runs add column asked_prompt text;")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -324,6 +329,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m011_setups,
     m012_writers,
     m013_drafts,
+    m014_prompts,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

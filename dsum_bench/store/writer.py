@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dsum_bench.errors import UserError
 from dsum_bench.fingerprints import run_id, setup_id
-from dsum_bench.spec import Finding, Output, RunSpec
+from dsum_bench.spec import Finding, Output, Prompt, RunSpec
 from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.lock import Presence
 from dsum_bench.store.opening import Busy, Opened
@@ -264,6 +264,14 @@ class Store(Opened):
         with self._transaction():
             self._db.execute("delete from findings where run_id = ? and stage = ?", [key, stage])
             self._db.conn.executemany(ADD_FINDING, rows)
+
+    def keep_prompt(self, key: str, prompt: Prompt) -> None:
+        """Keep the exact prompt of a sample as an example of the run's, unless there is one."""
+        with self._transaction():
+            self._db.execute(
+                "update runs set asked_sample = ?, asked_prompt = ? where id = ? and asked_prompt is null",
+                [prompt.sample_id, prompt.text, key],
+            )
 
     # -- inside ---------------------------------------------------------------------------------------------
 

@@ -87,3 +87,20 @@ def test_nothing_is_found_in_a_sane_run(swept: Path, name: str) -> None:
     record = judged_run(database, run(database, name))
     assert record.row.status == "done"
     assert record.row.findings == ()
+
+
+def test_the_exact_prompt_of_the_first_sample_is_stored(swept: Path, tokenizer: Callable[[str], Any]) -> None:
+    database = swept / "results" / "dsum.db"
+    asked = run(database, "llama3").asked
+    plugins = builtins()
+    known = registry(plugins=plugins, working_directory=Path("/"))
+    sample = load(known.dataset("samples-ko"), plugins, "dev")[0]
+    prompt = known.prompt("ko-default")
+    messages = [
+        {"role": "system", "content": prompt.system},
+        {"role": "user", "content": prompt.user.replace("{dialogue}", sample.dialogue)},
+    ]
+    expected = tokenizer("llama3").apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert asked is not None
+    assert (asked.sample_id, asked.text) == (sample.id, expected)
+    assert run(database, "lead-3").asked is None
