@@ -11,6 +11,7 @@ from dsum_bench.api.workspace import DATABASE
 
 if TYPE_CHECKING:
     from dsum_bench.screening.rescore import Rescored
+    from dsum_bench.store.compacting import Compacted
     from dsum_bench.store.copying import Copied
     from dsum_bench.store.records import RunRecord
 
@@ -54,6 +55,19 @@ class Management(Results):
         source = Path(other)
         with Store.open(self.database) as store:
             return copy_runs(source / DATABASE if source.is_dir() else source, store)
+
+    def compact(self) -> Compacted:
+        """Write the results database anew, without what is no longer needed, such as the room of deleted runs.
+
+        Raises:
+            UserError: another process is writing to it, or the disk has no room for it once more; nothing is lost then.
+        """
+        from dsum_bench.store.compacting import compact
+        from dsum_bench.store.reader import reading
+
+        with reading(self.database, None):
+            pass  # says where there is nothing, or nothing of ours
+        return compact(self.database)
 
     def export_runs(self, runs: Sequence[str], output: str | Path) -> Path:
         """Write runs to a database of their own, with summaries, scores, findings and dialogues; returns its path.

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rescore": ("dsum_bench.cli.rescore:rescore", "Score stored summaries with further metrics."),
     "merge": ("dsum_bench.cli.runs:merge", "Add the results of another folder."),
     "export-runs": ("dsum_bench.cli.runs:export_runs", "Write chosen runs to a folder of their own."),
+    "results": ("dsum_bench.cli.results:results", "Look after the results database as a file."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
     "check": ("dsum_bench.cli.check:check", "Run the protocol checks that need no generation."),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         mean_intervals,
         p_values,
         surely_apart,
+        surely_apart_by_t,
     )
 
 _ALL_PAIRS = ("AllPairs", "Smallest", "groups")
@@ -39,6 +40,7 @@ __all__ = [
     "mean_intervals",
     "p_values",
     "surely_apart",
+    "surely_apart_by_t",
 ]
 
 

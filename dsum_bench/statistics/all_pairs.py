@@ -17,7 +17,7 @@ from dsum_bench.statistics.distributions import (
     t_critical,
     t_p,
 )
-from dsum_bench.statistics.paired import ALPHA, FEWEST, SEED, Interval, Paired, Values, compare, surely_apart
+from dsum_bench.statistics.paired import ALPHA, FEWEST, SEED, Interval, Paired, Values, compare, surely_apart_by_t
 from dsum_bench.statistics.paired import DRAWS as PAIR_DRAWS
 
 Floats = npt.NDArray[np.float64]
@@ -115,8 +115,7 @@ class AllPairs:
             return np.array([self.alone(first, i).p < ALPHA for i in others])
         t = np.abs(self._t[first, index])
         found: npt.NDArray[np.bool_] = t > self.critical
-        sure = surely_apart(self.values[first] - self.values[index])
-        for k in np.flatnonzero(found & ~sure):
+        for k in np.flatnonzero(found & ~surely_apart_by_t(t, self.n)):
             found[k] = self.alone(first, int(index[k])).p < ALPHA
         return found
 
@@ -158,13 +157,17 @@ class AllPairs:
         return max(of_range, (1 + int((self._largest >= t).sum())) / (self._largest.size + 1))
 
     @cached_property
+    def _both(self) -> tuple[Floats, Floats]:
+        return _statistics(self.values)
+
+    @property
     def _errors(self) -> Floats:
         """Standard errors of the mean differences, shape (runs, runs)."""
-        return _statistics(self.values)[1]
+        return self._both[1]
 
     @cached_property
     def _t(self) -> Floats:
-        difference, error = _statistics(self.values)
+        difference, error = self._both
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(error > 0, difference / error, np.where(difference == 0, 0.0, np.sign(difference) * inf))
 

@@ -145,8 +145,18 @@ def surely_apart(differences: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     Args:
         differences: shape (pairs, samples).
     """
-    size = np.sqrt((differences * differences).sum(axis=1))
+    size = np.sqrt(np.einsum("ij,ij->i", differences, differences))  # no copy of what may be large
     return np.asarray(np.abs(differences.sum(axis=1)) > CERTAIN * size)
+
+
+def surely_apart_by_t(t: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.bool_]:
+    """``surely_apart`` of pairs whose paired t over n samples is known, without their differences.
+
+    By t ** 2 = (n - 1) * x ** 2 / (n - x ** 2), of x = |sum of d| / sqrt(sum of d ** 2).
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x = np.abs(t) * np.sqrt(n / (n - 1 + t * t))
+    return np.asarray(np.where(np.isinf(t), np.sqrt(n), x) > CERTAIN)
 
 
 def _segments(

@@ -102,6 +102,12 @@ class Opened:
         with self._explained():
             self._db.disable_wal()
 
+    def rewrite(self) -> None:
+        """Write the file anew, without the pages that nothing is on."""
+        with self._explained():
+            self._db.execute("vacuum")
+            self._db.execute("pragma wal_checkpoint(truncate)")
+
     def abandon(self, reason: str) -> None:
         """Note of every run and training that this process is writing that it was interrupted, and why.
 

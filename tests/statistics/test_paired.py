@@ -20,6 +20,7 @@ from dsum_bench.statistics import (
     p_values,
     paired,
     surely_apart,
+    surely_apart_by_t,
 )
 
 values = st.lists(st.floats(0, 100).map(lambda v: round(v, 3)), min_size=2, max_size=30)
@@ -160,3 +161,17 @@ def test_many_pairs_have_the_p_of_compare(n: int, pairs: int, seed: int, shift: 
     assert p_values(gaps).tolist() == pytest.approx(alone)
     for sure, p in zip(surely_apart(gaps), alone, strict=True):
         assert p < ALPHA or not sure
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(2, 60), st.integers(0, 10_000), st.floats(0, 3))
+def test_what_is_sure_by_the_differences_is_sure_by_their_t(n: int, seed: int, shift: float) -> None:
+    gaps = np.random.default_rng(seed).normal(shift, 1, (5, n))
+    t = stats.ttest_1samp(gaps, 0.0, axis=1).statistic
+    assert surely_apart_by_t(np.asarray(t), n).tolist() == surely_apart(gaps).tolist()
+
+
+def test_a_difference_without_spread_is_sure_from_eight_samples_on() -> None:
+    for n in (2, 7, 8, 500):
+        assert surely_apart_by_t(np.array([inf, -inf, 0.0]), n).tolist() == [n >= 8, n >= 8, False]
+        assert surely_apart(np.ones((1, n))).tolist() == [n >= 8]

@@ -1,0 +1,149 @@
+"""The results database at size: how fast it is written, what it takes, and how fast it is read.
+
+``python -m benchmarks.store --runs 500 --samples 5000`` writes as many runs with the project's own writer, every batch
+with its scores in one transaction, and then asks for the board and for one run's samples in processes of their own.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import click
+
+from benchmarks.measure import Row
+from benchmarks.startup import command
+
+RUNS, SAMPLES, BATCH = 500, 5_000, 16
+SIGNATURES = {
+    "rouge|profile:rouge-1.0.1|tok:bench|refs:mean|scale:100|v:1": (
+        "rouge@mecab",
+        ("rouge1", "rouge2", "rougeL", "sum", "mean"),
+    ),
+    "facts|bench|v:1": ("facts", ("numbers", "names", "tags", "mean")),
+    "bertscore|bench|v:1": ("bertscore", ("precision", "recall", "mean")),
+}
+"""Twelve measures: signature -> what a user types, and its measures."""
+
+SENTENCE = "철수가 영희에게 회의를 내일 오전으로 미루자고 말했다 두 사람은 저녁에 식당에서 만나기로 약속했다"
+"""Of whose words summaries are drawn: about 40 characters, three bytes each."""
+
+WITHIN = """
+import sys
+from time import perf_counter
+import pandas
+from dsum_bench import Bench
+bench = Bench(results="results", progress=None)
+start = perf_counter()
+{work}
+print(perf_counter() - start)
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
+def run(data: Path, count: int, repeats: int) -> tuple[list[Row], list[str]]:
+    """No peer does this; the figures are remarks."""
+    return [], measured(RUNS, SAMPLES, repeats)
+
+
+def measured(runs: int, samples: int, repeats: int) -> list[str]:
+    """Fill a database and read it. A remark for each figure."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rates = fill(folder / "results" / "dsum.db", runs, samples)
+        size = (folder / "results" / "dsum.db").stat().st_size
+        scores = runs * samples * sum(len(measures) for _, measures in SIGNATURES.values())
+        board = [_leaderboard(folder) for _ in range(repeats)]
+        one = [
+            _within(folder, "rows = bench.samples('model-7')\nassert len(rows) == " + str(samples))
+            for _ in range(repeats)
+        ]
+        return [
+            f"{runs} runs x {samples:,} samples x 12 measures ({scores:,} scores), batches of {BATCH}: written at "
+            f"{median(rates):,.0f} samples a second (median of the runs; slowest {min(rates):,.0f}, the first tenth "
+            f"{median(rates[: max(1, runs // 10)]):,.0f}, the last {median(rates[-max(1, runs // 10) :]):,.0f}).",
+            f"The file: {size / 1e6:,.0f} MB, {size / (runs * samples):,.0f} bytes a sample with "
+            "its summary and scores.",
+            f"`leaderboard`: {median(s for s, _ in board):.2f} s, peak memory {max(m for _, m in board) / 1e6:.0f} MB "
+            "(the whole process, Python's start included).",
+            f"Samples of one run (`Bench.samples`): {median(s for s, _ in one):.2f} s beyond the imports.",
+        ]
+
+
+def fill(path: Path, runs: int, samples: int, measures: Sequence[str] = tuple(SIGNATURES)) -> list[float]:
+    """Write finished runs; returns the samples a second of each, its opening and closing included."""
+    from dsum_bench.spec import Generation, ModelSpec, Output, Placement, RunSpec
+    from dsum_bench.store.rows import ScoredOutput
+    from dsum_bench.store.writer import Store
+
+    rng = random.Random(1)
+    places = {f"dev_{i}": i for i in range(samples)}
+    texts = [" ".join(rng.choices(SENTENCE.split(), k=8)) for _ in range(997)]
+    rates = []
+    with Store.open(path) as store:
+        for signature in measures:
+            store.declare_signature(signature, *SIGNATURES[signature])
+        for number in range(runs):
+            spec = RunSpec(
+                model=ModelSpec(f"model-{number}", "chat", (f"some/model-{number}",), params=10**9),
+                dataset="talks", language="ko", split="dev", selection="all", n_samples=samples,
+                dataset_fingerprint="d", references_fingerprint="r", prompt=None, prompt_format="template",
+                decoding=None, placement=Placement("cpu", "float32", "none", ""), weights="w", seed=number, versions={},
+            )  # fmt: skip
+            rows = []
+            level = rng.uniform(10, 50)
+            for i in range(samples):
+                value = max(0.0, rng.gauss(level, 8))
+                scores = {
+                    signature: dict.fromkeys(SIGNATURES[signature][1], value / (place + 1))
+                    for place, signature in enumerate(measures)
+                }
+                made = Generation(f"dev_{i}", texts[(i + number) % len(texts)], 100, 20, "stop", 0.5)
+                rows.append(ScoredOutput(Output(made, made.text), scores))
+            start = perf_counter()
+            key = store.open_run(spec, "model")
+            for first in range(0, samples, BATCH):
+                store.add(key, rows[first : first + BATCH], places)
+            store.close_run(key, "done", peak_memory=10**9)
+            rates.append(samples / (perf_counter() - start))
+            if number % 10 == 9:
+                print(f"  {number + 1} runs, {rates[-1]:,.0f} samples a second", file=sys.stderr, flush=True)
+    return rates
+
+
+def _leaderboard(folder: Path) -> tuple[float, int]:
+    """Seconds of the command, and its peak memory in bytes."""
+    code = (
+        "from dsum_bench.cli import main\n"
+        "try: main(['leaderboard'])\n"
+        "except SystemExit: pass\n"
+        "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
+    )
+    start = perf_counter()
+    peak = int(command(folder, "-c", code).split()[-1]) * 1024
+    return perf_counter() - start, peak
+
+
+def _within(folder: Path, work: str) -> tuple[float, int]:
+    """Seconds that work takes in a process that has its imports, and its peak memory in bytes."""
+    seconds, peak = command(folder, "-c", WITHIN.format(work=work)).split()[-2:]
+    return float(seconds), int(peak) * 1024
+
+
+@click.command()
+@click.option("--runs", default=RUNS, show_default=True)
+@click.option("--samples", default=SAMPLES, show_default=True)
+@click.option("--repeats", default=3, show_default=True)
+def main(runs: int, samples: int, repeats: int) -> None:
+    """Fill a database of this size and print the figures."""
+    for remark in measured(runs, samples, repeats):
+        click.echo(remark)
+
+
+if __name__ == "__main__":
+    main()
