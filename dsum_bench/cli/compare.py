@@ -15,6 +15,7 @@ from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import TITLES, too_few
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
 from dsum_bench.cli.postprocess import step_lines, step_values
+from dsum_bench.cli.sample import print_texts
 from dsum_bench.errors import UserError
 from dsum_bench.figures import difference
 from dsum_bench.store.pairs import Comparison, PairTest, SampleOfRuns
@@ -22,6 +23,7 @@ from dsum_bench.store.records import RunRecord
 
 if TYPE_CHECKING:
     from dsum_bench.api.bench import Bench
+    from dsum_bench.store.samples import StoredSample
 
 
 @command()
@@ -43,9 +45,18 @@ if TYPE_CHECKING:
     show_default=True,
     help="Samples to show, largest difference first.",
 )
+@click.option("--dialogues/--no-dialogues", default=True, help="Leave dialogues and references out.")
 @json_option
 def compare(
-    a: str, b: str, more: tuple[str, ...], results: Path, metric: str | None, measure: str, limit: int, as_json: bool
+    a: str,
+    b: str,
+    more: tuple[str, ...],
+    results: Path,
+    metric: str | None,
+    measure: str,
+    limit: int,
+    dialogues: bool,
+    as_json: bool,
 ) -> None:
     """Compare runs A, B and any more, each a run's key (or its beginning) or the name of a model that has one run.
 
@@ -66,8 +77,9 @@ def compare(
     found = bench.comparison(*names, metric=metric, measure=measure)
     metric = found.together.metric
     most = sorted(found.together.samples, key=lambda s: -s.spread)[:limit]
+    texts = _texts(bench, found) if dialogues else {}
     if as_json:
-        formatting.print_json(_object(found, most) | {"steps": _steps(bench, found)})
+        formatting.print_json(_object(found, most, texts) | {"steps": _steps(bench, found)})
         return
     console = formatting.console()
     labels = {r.row.run_id: letter for r, letter in zip(found.together.runs, ascii_uppercase, strict=False)}
@@ -87,7 +99,7 @@ def compare(
             console.print(formatting.literal(line))
     title = f"{TITLES.get(measure, measure)} of {metric}: {found.together.signature}"
     console.print(formatting.literal(title, "dim"))
-    _print_samples(most, list(labels.values()))
+    _print_samples(most, list(labels.values()), texts)
 
 
 def _told(found: Comparison, labels: Mapping[str, str]) -> Iterator[str]:
@@ -128,10 +140,19 @@ def _verdict(found: Comparison, pair: PairTest) -> Iterator[str]:
             f"one of {found.board_pairs} pairs of the {found.board_runs} runs on their board; corrected for all of "
             f"them p = {pair.p_board:.4f}{but}"
         )
-    yield f"A is better on {pair.wins} samples, B on {pair.losses}; {pair.ties} of {found.n} are tied"
+    yield f"A is better on {pair.wins} of {found.n} samples, B on {pair.losses}, {pair.ties} tied"
 
 
-def _object(found: Comparison, most: Sequence[SampleOfRuns]) -> dict[str, Any]:
+def _texts(bench: Bench, found: Comparison) -> dict[str, StoredSample]:
+    """Sample's id -> what the database keeps of its dialogue and references."""
+    from dsum_bench.store.samples import stored_samples
+
+    spec = found.together.runs[0].spec
+    kept = stored_samples(bench.database, spec["dataset_fingerprint"], spec["references_fingerprint"])
+    return {sample.sample_id: sample for sample in kept}
+
+
+def _object(found: Comparison, most: Sequence[SampleOfRuns], texts: Mapping[str, StoredSample]) -> dict[str, Any]:
     """For a program. An end of an interval that is infinite is null."""
     runs = [
         {"run_id": r.row.run_id, "model": r.row.model, "mean": mean, "n_samples": r.row.n_samples}
@@ -149,7 +170,7 @@ def _object(found: Comparison, most: Sequence[SampleOfRuns]) -> dict[str, Any]:
         "pairs": pairs,
         "smallest": asdict(found.smallest) if found.smallest else None,
         "board": {"runs": found.board_runs, "pairs": found.board_pairs},
-        "samples": [asdict(sample) for sample in most],
+        "samples": [asdict(sample) | _kept(texts.get(sample.sample_id)) for sample in most],
     }
 
 
@@ -171,12 +192,17 @@ def _steps(bench: Bench, found: Comparison) -> dict[str, list[dict[str, Any]]]:
     return told
 
 
-def _print_samples(most: Sequence[SampleOfRuns], labels: Sequence[str]) -> None:
+def _kept(sample: StoredSample | None) -> dict[str, Any]:
+    return {} if sample is None else {"dialogue": sample.dialogue, "references": sample.references}
+
+
+def _print_samples(most: Sequence[SampleOfRuns], labels: Sequence[str], texts: Mapping[str, StoredSample]) -> None:
     console = formatting.console()
     for sample in most:
         console.print()
         scores = ", ".join(f"{label} {score:.2f}" for label, score in zip(labels, sample.scores, strict=True))
         console.print(formatting.literal(f"{sample.sample_id}  {scores}", "bold"))
+        print_texts(console, texts.get(sample.sample_id))
         for label, summary in zip(labels, sample.summaries, strict=True):
             console.print(formatting.literal(f"{label}: {summary or '(empty summary)'}"))
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsum_bench.cli import formatting
 from dsum_bench.store.differences import how_by_model
 from dsum_bench.store.reader import overall
 from dsum_bench.store.views import SampleView, sample_views
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dsum_bench.store.samples import StoredSample
 
 
 def show_sample(
@@ -21,6 +27,16 @@ def show_sample(
         return
     for view in views:
         _print(view, dialogues)
+
+
+def print_texts(console: Console, sample: StoredSample | None) -> bool:
+    """Print a sample's dialogue and references; False where the database keeps none of it."""
+    if sample is None or sample.dialogue is None:
+        return False
+    console.print(formatting.literal(sample.dialogue, "dim"))
+    for reference in sample.references:
+        console.print(formatting.literal(f"reference: {reference}"))
+    return True
 
 
 def _object(view: SampleView, dialogues: bool) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import TITLES, progress
 from dsum_bench.cli.options import command, json_option, open_bench, results_option
-from dsum_bench.cli.sample import show_sample
+from dsum_bench.cli.sample import print_texts, show_sample
 from dsum_bench.cli.training_facts import facts
 from dsum_bench.errors import UserError
 from dsum_bench.store import reader
@@ -77,6 +77,7 @@ def show(
         else:
             _print_facts(formatting.console(), facts(record))
         return
+    record = record if dialogues else replace(record, asked=None)
     samples = reader.samples(database, record.row.run_id, metric, order or "position", limit)
     if as_json:
         formatting.print_json(_without_means(asdict(record)) | {"samples": [asdict(sample) for sample in samples]})
@@ -95,10 +96,7 @@ def show(
         console.print()
         console.print(formatting.literal(f"{sample.sample_id}  {_line(sample)}", "bold"))
         told = texts.get(sample.sample_id)
-        if dialogues and told is not None and told.dialogue is not None:
-            console.print(formatting.literal(told.dialogue, "dim"))
-            for reference in told.references:
-                console.print(formatting.literal(f"reference: {reference}"))
+        if dialogues and print_texts(console, told):
             console.print(formatting.literal(f"summary:   {sample.summary or '(empty summary)'}"))
         else:
             console.print(formatting.literal(sample.summary or "(empty summary)"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ from click.testing import CliRunner
 from store_runs import METRIC, SIGNATURE, make_run, open_store, positions, scored, store_run
 
 from dsum_bench.cli import main
-from dsum_bench.spec import RunSpec
+from dsum_bench.spec import RunSpec, Sample
 from dsum_bench.store import reader
+from dsum_bench.store.samples import keep_samples
 
 N = 40
 
@@ -54,12 +56,28 @@ def test_a_real_difference_is_significant_and_chance_is_not(folder: Path) -> Non
     code, text = call(folder, "better", "base", "--measure", "rouge1", "--samples", "1")
     assert code == 0, text
     assert "they differ (p < 0.05)" in text and "p = 0.0001" in text
-    assert "A is better on 40 samples, B on 0; 0 of 40 are tied" in text
+    assert "A is better on 40 of 40 samples, B on 0, 0 tied" in text
     assert "[red]" in text and SIGNATURE in text
     assert all(len(line) <= 80 for line in text.splitlines())
     code, text = call(folder, "same", "base", "--measure", "rouge1")
     assert code == 0 and "they do not differ significantly at 5 %" in text
-    assert "A - B  +0.00" in text and "A is better on 20 samples, B on 20; 0 of 40 are tied" in text
+    assert "A - B  +0.00" in text and "A is better on 20 of 40 samples, B on 20, 0 tied" in text
+
+
+def test_dialogue_and_references_stand_with_the_summaries(folder: Path) -> None:
+    samples = [Sample(f"s{i}", f"#Person1#: 말 {i}", (f"참조 {i}",)) for i in range(N)]
+    run = make_run("base", n=N)
+    with open_store(folder / "dsum.db") as store:
+        keep_samples(store, run.dataset_fingerprint, run.references_fingerprint, samples, True)
+    _, text = call(folder, "better", "base", "--samples", "1")
+    number = re.search(r"^s(\d+)  A ", text, re.MULTILINE)
+    assert number is not None
+    assert f"#Person1#: 말 {number[1]}\nreference: 참조 {number[1]}\nA: better" in text
+    _, found = call(folder, "better", "base", "--samples", "1", "--json")
+    assert json.loads(found)["samples"][0]["references"] == [f"참조 {number[1]}"]
+    for form in ((), ("--json",)):
+        _, text = call(folder, "better", "base", "--no-dialogues", *form)
+        assert "#Person1#" not in text and "참조" not in text
 
 
 def test_json_carries_every_figure(folder: Path) -> None:
