@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from dsum_bench.errors import INTERRUPTED, UserError
 from dsum_bench.store.faults import ELSEWHERE, damage, damaged, explain
+from dsum_bench.store.light import sqlite_utils
 from dsum_bench.store.lock import TABLES, Presence, gone, is_present, lock_file, present, process_of
 from dsum_bench.store.schema import STEPS, migrations
 
@@ -237,8 +238,6 @@ def _lock(path: Path, wait: bool) -> BaseFileLock:
 
 def _connect(path: Path) -> Database:
     """Connect for writing; only we begin transactions. Raises UserError where the file cannot be used."""
-    from sqlite_utils import Database
-
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
         try:
@@ -251,7 +250,8 @@ def _connect(path: Path) -> Database:
             raise
     except sqlite3.Error as error:
         raise explain(path, error) from error
-    return Database(connection, execute_plugins=False)
+    database: Database = sqlite_utils().Database(connection, execute_plugins=False)
+    return database
 
 
 def _check_owner(path: Path, db: Database, applied: set[str], known: set[str]) -> None:

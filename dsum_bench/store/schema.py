@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dsum_bench.store.light import sqlite_utils
+
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
@@ -336,9 +338,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
 
 def migrations() -> Migrations:
     """The steps as sqlite-utils applies them, each once and in a transaction."""
-    from sqlite_utils import Migrations
-
-    chain = Migrations(NAME)
+    chain: Migrations = sqlite_utils().Migrations(NAME)
     for step in STEPS:
         chain()(step)
     return chain
