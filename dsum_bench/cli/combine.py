@@ -64,7 +64,8 @@ def combine(
     The router learns from what runs named with --learn-from wrote on other rows; without them each row is routed by
     what was learnt on other rows of the same runs. It never sees a reference of a row it routes.
 
-    Printed is the gain over the best of RUNs with its 95 % interval, or "no gain".
+    Printed is the gain over the best of RUNs with its 95 % interval and the largest p against any of them, or "no
+    gain".
 
     \b
     Examples:

@@ -24,13 +24,23 @@ from dsum_bench.cli.options import (
 @command()
 @click.argument("model", metavar="MODEL|RUN", shell_complete=completion.models_and_runs)
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, help="New .csv or .jsonl file."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="New .csv or .jsonl file.",
 )
 @dataset_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
 @click.option("--seed", default=42, show_default=True, help="Seed of sampling strategies.")
 @prompt_options
 @decoding_options
+@click.option(
+    "--like",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Sample file (.csv, .tsv, NIKL's .json) to take columns, order, index and encoding from.",
+)
 @click.option("--index", is_flag=True, help="Number the rows in a first CSV column without a name, as pandas does.")
 @json_option
 @registry_option
@@ -56,8 +66,9 @@ def predict(
     Exit code: 0 written, 1 not all samples could be summarised and nothing was written, 2 wrong usage or input.
 
     \b
-    Example:
+    Examples:
       dsum-bench predict llama32-3b --dataset mine --split test -o submission.csv
+      dsum-bench predict llama32-3b --dataset mine --split test --like sample_submission.csv -o submission.csv
     """
     from dsum_bench.api.screening import IncompleteError
 

@@ -65,7 +65,9 @@ class _OneFileASplit(DatasetReader):
         """How such a file is cut into records."""
 
 
-class _LocalFiles(_OneFileASplit):
+class LocalFiles(_OneFileASplit):
+    """Files of this machine."""
+
     def _files(self) -> dict[str, Path]:
         path = os.path.normpath(self.spec.path)
         pattern = split_pattern(path)
@@ -83,7 +85,7 @@ class _LocalFiles(_OneFileASplit):
         return f"no file {self.spec.path}" if SPLIT not in self.spec.path else f"no file matches {self.spec.path}"
 
 
-class CsvReader(_LocalFiles):
+class CsvReader(LocalFiles):
     """CSV files with a header line, or tab-separated ones whose names end in ``.tsv``."""
 
     name = "csv"
@@ -92,7 +94,7 @@ class CsvReader(_LocalFiles):
         return csv_records
 
 
-class JsonlReader(_LocalFiles):
+class JsonlReader(LocalFiles):
     """Files with one JSON object on each line."""
 
     name = "jsonl"

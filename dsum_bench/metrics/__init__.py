@@ -11,6 +11,7 @@ from dsum_bench.metrics.base import Metric, MetricTokenizer
 @hookimpl
 def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
     from dsum_bench.metrics.facts.metric import Facts
+    from dsum_bench.metrics.nikl import Nikl
     from dsum_bench.metrics.rouge import Rouge, RougeScore
     from dsum_bench.metrics.text import TextStatistics
 
@@ -18,6 +19,7 @@ def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
     register(RougeScore)
     register(TextStatistics)
     register(Facts)
+    register(Nikl)
 
 
 @hookimpl

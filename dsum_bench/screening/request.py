@@ -100,8 +100,12 @@ def with_controls(
         for model in registry.models.values()
         if _is_control(model, plugins)
         and (not model.languages or language in model.languages)
+        and (not model.formats or dataset.format in model.formats)
         and can_be_fitted(model, dataset, split, plugins)
     ]
+    if everything:
+        fits = [m for m in request.models if not m.formats or dataset.format in m.formats]
+        request = replace(request, models=tuple(fits))
     if wanted:
         names = {model.name for model in request.models}
         return replace(request, models=(*request.models, *(m for m in beside if m.name not in names)))

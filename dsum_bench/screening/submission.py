@@ -8,15 +8,18 @@ from pathlib import Path
 
 from dsum_bench.datasets.csv_text import csv_text
 from dsum_bench.errors import UserError
+from dsum_bench.screening import like
 from dsum_bench.spec import DatasetSpec
 from dsum_bench.store.records import SampleRecord
 
 FORMATS = (".csv", ".jsonl")
 
 
-def check_output(file: Path) -> None:
-    """Raise UserError where summaries cannot go to this file, before any are generated."""
-    if file.suffix not in FORMATS:
+def check_output(file: Path, sample: Path | None = None) -> None:
+    """Raise UserError where summaries cannot go to this file, before any are generated. sample: file to write like."""
+    if sample is not None:
+        like.check(sample, file)
+    elif file.suffix not in FORMATS:
         raise UserError(f"--output {file}: the name must end in {' or '.join(FORMATS)}")
     if file.exists():
         raise UserError(f"{file} is there already; move it away or choose another --output")
@@ -38,9 +41,22 @@ def write(file: Path, rows: Sequence[SampleRecord], columns: tuple[str, str], in
         UserError: the file cannot be written.
     """
     text = _lines(rows, columns) if file.suffix == ".jsonl" else _table(rows, columns, index)
+    _put(file, text.encode("utf-8"))
+
+
+def write_like(file: Path, rows: Sequence[SampleRecord], columns: tuple[str, str], sample: Path) -> None:
+    """Write summaries as a sample file has them, all of it or nothing.
+
+    Raises:
+        UserError: the sample asks for an id that has no summary, or an empty one; the file cannot be written.
+    """
+    _put(file, like.written(sample, {row.sample_id: row.summary for row in rows}, columns[1]))
+
+
+def _put(file: Path, data: bytes) -> None:
     new = file.with_name(f".{file.name}.new")
     try:
-        new.write_text(text, encoding="utf-8")
+        new.write_bytes(data)
         new.replace(file)
     except OSError as error:
         new.unlink(missing_ok=True)

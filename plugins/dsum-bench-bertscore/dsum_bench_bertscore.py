@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsum_bench import Metric, MetricTokenizer, Sample, UserError, hookimpl
 from dsum_bench.engines import checkpoint
+from dsum_bench.metrics.nikl import Nikl
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 MODEL = "DSUM_BERTSCORE_MODEL"
 LAYER = "DSUM_BERTSCORE_LAYER"
+ENCODER = "DSUM_NIKL_ENCODER"
+MULTILINGUAL, NIKL_LAYER = "google-bert/bert-base-multilingual-cased", 9
 
 
 class BertScore(Metric):
@@ -34,11 +38,16 @@ class BertScore(Metric):
 
     def __init__(self, tokenizer: MetricTokenizer | None = None) -> None:
         super().__init__(tokenizer)
-        self.encoder, self.layer = _named()
+        self.encoder, self.layer = self.named()
         self.folder = _folder(self.encoder)
         self.weights = checkpoint.fingerprint(checkpoint.weight_files(self.folder, allow_pickle=False))
         # Both texts of a pair come again: references with every model, and all of them with P and R.
         self._encoded = lru_cache(maxsize=4096)(self._encode)
+
+    @staticmethod
+    def named() -> tuple[str, int]:
+        """Which encoder, and which of its layers."""
+        return _named()
 
     @property
     def signature(self) -> str:
@@ -73,6 +82,36 @@ class BertScore(Metric):
             states = network(ids, output_hidden_states=True).hidden_states[self.layer][0].float()
         special = {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
         return torch.nn.functional.normalize(states, dim=-1), torch.tensor([i not in special for i in ids[0].tolist()])
+
+
+class Multilingual(BertScore):
+    """BERTScore by the encoder of NIKL's scorer; ``DSUM_NIKL_ENCODER`` names a folder that holds it."""
+
+    @staticmethod
+    def named() -> tuple[str, int]:
+        return os.environ.get(ENCODER) or MULTILINGUAL, NIKL_LAYER
+
+
+class NiklBertScore(Nikl):
+    """NIKL's score with two of the three parts that it had until 2025: ROUGE-1, and BERTScore's F1 x 100 with the
+    first reference; ``mean`` is their mean."""
+
+    name = "nikl-bertscore"
+    measures = ("rouge1", "bertscore", "mean")
+    parts = ("rouge1", "bertscore")
+
+    def __init__(self, tokenizer: MetricTokenizer | None) -> None:
+        super().__init__(tokenizer)
+        self.bertscore = Multilingual()
+
+    @property
+    def signature(self) -> str:
+        encoder = f"encoder:{Path(self.bertscore.encoder).name}:{self.bertscore.weights}|layer:{NIKL_LAYER}"
+        return f"{super().signature}|{encoder}"
+
+    def further(self, summary: str, sample: Sample) -> list[float]:
+        first = replace(sample, references=sample.references[:1])
+        return [self.bertscore.score(summary, first)["f1"]]
 
 
 def _named() -> tuple[str, int]:
@@ -113,3 +152,4 @@ def _opened(folder: Path, layer: int) -> tuple[Any, Any]:
 @hookimpl
 def dsum_register_metrics(register: Callable[[type[Metric]], None]) -> None:
     register(BertScore)
+    register(NiklBertScore)

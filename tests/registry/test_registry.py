@@ -129,7 +129,7 @@ def test_names_that_are_not_there_name_the_nearest(here: Path) -> None:
     found = load()
     for pick, name, message in (
         (found.model, "kobrt", "unknown model 'kobrt'; did you mean 'kobart'"),
-        (found.dataset, "sample-ko", "unknown dataset 'sample-ko'; did you mean 'samples-ko'?"),
+        (found.dataset, "sample-ko", "unknown dataset 'sample-ko'; did you mean 'samples-ko'"),
         (found.prompt, "kr-default", "unknown prompt 'kr-default'; did you mean "),
         (found.decoding, "beam", "unknown decoding 'beam'; did you mean 'beam4'?"),
     ):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from dsum_bench_bertscore import LAYER, MODEL, BertScore
+from dsum_bench_bertscore import ENCODER, LAYER, MODEL, BertScore, NiklBertScore
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -104,3 +104,18 @@ def test_the_harness_finds_it(encoder: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(LAYER, "1")
     plugins = Plugins(PluginSettings(("dsum-bench-bertscore",)))
     assert build(plugins, "bertscore").signature.count("layer:1") == 1
+
+
+def test_the_nikl_score_is_the_mean_of_its_parts_with_the_first_reference(
+    encoder: Path, metric: BertScore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENCODER, str(encoder))
+    monkeypatch.setattr("dsum_bench_bertscore.NIKL_LAYER", 2)  # the small encoder has no ninth layer
+    nikl = NiklBertScore(Plugins(PluginSettings(())).tokenizers["whitespace"]())
+    for summary, reference in PAIRS:
+        sample = Sample("1", "", (reference, "아 자"))
+        values = nikl.score(summary, sample)
+        assert list(values) == ["rouge1", "bertscore", "mean"]
+        assert values["bertscore"] == metric.score(summary, Sample("1", "", (reference,)))["f1"]
+        assert values["mean"] == pytest.approx((values["rouge1"] + values["bertscore"]) / 2)
+    assert "parts:rouge1+bertscore|" in nikl.signature and "|layer:" in nikl.signature
