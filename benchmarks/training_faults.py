@@ -122,6 +122,7 @@ def campaign(folder: Path, kind: Kind, kills: int, draw: random.Random, tell: Ca
             attempt.process.wait()
         _count(attempt, seen)
         if killed:
+            attempt.forget_curve()
             if draw.random() < 0.5:
                 seen.damaged += _damage(folder / f"results/training/{kind}@{name}/checkpoints", draw)
             tell(f"{kind}: {seen.kills} of {kills} kills")
@@ -153,22 +154,30 @@ class Attempt:
         return self.log.read_text(encoding="utf-8")
 
     def step(self) -> int:
-        """The last update that is in the curve."""
-        if not self.database.exists():
-            return 0
+        """The last update that this attempt has told of."""
         sql = "select coalesce(max(step), 0) from training_log where training_id = ?"
-        with closing(sqlite3.connect(self.database, timeout=60)) as db:
-            return int(db.execute(sql, [self.run]).fetchone()[0])
+        return self._database(sql)[0][0] if self.database.exists() else 0
+
+    def forget_curve(self) -> None:
+        """Take the curve out of the results, so that what is there next is of the next attempt."""
+        self._database("delete from training_log where training_id = ?")
+
+    def _database(self, sql: str) -> list[tuple[int]]:
+        with closing(sqlite3.connect(self.database, timeout=60)) as db, db:
+            return db.execute(sql, [self.run]).fetchall()
 
     def kill_at_random(self, draw: random.Random, seen: Campaign) -> bool:
-        """Kill the command or its worker after a random update of those to come, one time in five within the first
-        seconds instead; False where it had ended by itself."""
+        """Kill the command or its worker a random number of updates after it began or went on, one time in five within
+        the first seconds instead; False where it had ended by itself."""
         import psutil
 
-        wanted = 0 if draw.random() < 0.2 else draw.randint(self.step(), STEPS)
-        while self.step() < wanted and self.process.poll() is None:
+        early = draw.random() < 0.2
+        updates = draw.randint(1, STEPS // 3)
+        while not early and (began := self.step()) == 0 and self.process.poll() is None:
             sleep(0.02)
-        sleep(draw.uniform(0, 0.5 if wanted else 10.0))
+        while not early and self.step() < began + updates and self.process.poll() is None:
+            sleep(0.02)
+        sleep(draw.uniform(0, 10.0 if early else 0.3))
         if self.process.poll() is not None:
             return False
         workers = psutil.Process(self.process.pid).children(recursive=True)
@@ -247,10 +256,10 @@ def main(kills: int, seed: int, out: Path | None) -> None:
         "# Trainings that are killed\n\n"
         f"    python -m benchmarks.training_faults --kills {kills} --seed {seed} --out results/reference\n\n"
         f"Small random networks on the CPU, {STEPS} updates, a checkpoint every 3 and after every epoch, the best "
-        "weights kept by ROUGE. SIGKILL hits the command or its worker after a random update, or in its first ten "
-        "seconds; then, half of the times, a random file of a checkpoint is cut, emptied or deleted. The same command "
+        f"weights kept by ROUGE. SIGKILL hits the command or its worker after 1 to {STEPS // 3} updates, or within ten "
+        "seconds; half of the times, a random file of a checkpoint is then cut, emptied or deleted. The same command "
         "follows. A checkpoint without its list of files counts as broken off and is passed over without a word; "
-        "damage that a kill before the check hides, or that hits a checkpoint which nobody has to read, is not told. "
+        "damage that a kill before the check hides, or that hits a checkpoint that nobody has to read, is not told. "
         "*Weights equal*: runs that ended with the weights of an unbroken run, bit by bit.\n\n" + table(rows) + "\n"
     )
     click.echo(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,8 @@ class TrainingBench(ScreeningBench):
         recipe: str | None = None,
         settings: Settings = (),
         sweep: str | None = None,
+        search: int | None = None,
+        space: str | None = None,
         split: str = "train",
         dev_split: str | None = None,
         limit: int | None = None,
@@ -60,6 +63,8 @@ class TrainingBench(ScreeningBench):
                 no row is repeated; the first of them evaluates.
             recipe: of the registry; the model's own by default. settings: changed parameters of the recipe.
             sweep: a run for each point of a grid, such as ``"lr=1e-4,2e-4 r=16,32"``.
+            search: so many trials of a search for the best point of space with Optuna, such as
+                ``"lr=1e-5..1e-3:log r=8,16,32"``; the recipe's own by default. The best is kept and screened.
             dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
             name: the result is called ``MODEL@name``; from its settings by default.
             plan_only: plan and stop. probe: time a batch first. ignore_memory: train even where the plan does not fit.
@@ -67,7 +72,16 @@ class TrainingBench(ScreeningBench):
                 decoding_settings; each model's own by default.
         """
         from dsum_bench.progress.display import Display
-        from dsum_bench.training.finetune import FinetuneResult, TrainingOptions, check_name, make_job, train_all
+        from dsum_bench.training.finetune import (
+            FinetuneResult,
+            TrainingOptions,
+            TrainingResult,
+            check_name,
+            check_search,
+            make_job,
+            search_points,
+            train_all,
+        )
         from dsum_bench.training.prepare import TrainingRequest, grid, prepare
         from dsum_bench.training.sessions import main_process
 
@@ -75,7 +89,8 @@ class TrainingBench(ScreeningBench):
         data, mixture = self._mixture(dataset)
         asked = self._prompt(prompt, data.language)
         points = grid(sweep) if sweep else [()]
-        check_name(name, len(points))
+        check_search(search, space, sweep, plan_only)
+        check_name(name, search or len(points))
         requests = [
             TrainingRequest(
                 spec.name, recipe, mixture, split, dev_split, limit, sample, dev_limit, asked.name if asked else None,
@@ -93,12 +108,20 @@ class TrainingBench(ScreeningBench):
             self.plan(spec, data.name, controls=False, **screening)  # what is wrong with it is said before training
         self.report_problems()
         options = TrainingOptions(name, plan_only, probe, ignore_memory, fresh)
-        jobs = [make_job(p, options, self.loaded_plugins, self.results) for p in prepared]
         workers = self.loaded_plugins.get("executor", executor)(hang_timeout)
         shown = self.display if main_process() else Display(None)
         with shown.training() as observer:
-            trainings = train_all(jobs, self.database, self.loaded_plugins, observer, options, workers)
-        result = FinetuneResult(trainings)
+            around = (self.database, self.loaded_plugins, observer, options, workers)
+            if search:
+                again = partial(
+                    prepare, registry=self.registry, plugins=self.loaded_plugins, machine=self._machine(device)
+                )
+                found = search_points(requests[0], again, space or "", search, *around)
+                assert found.best is not None
+                result = FinetuneResult((TrainingResult(found.best.run, "done"),), search=found)
+            else:
+                jobs = [make_job(p, options, self.loaded_plugins, self.results) for p in prepared]
+                result = FinetuneResult(train_all(jobs, *around))
         if not (screen and result.models and main_process()):
             return result
         return self._screen_trained(result, spec, data, hang_timeout=hang_timeout, executor=executor, **screening)

@@ -23,6 +23,7 @@ from dsum_bench.spec import Dtype
 
 if TYPE_CHECKING:
     from dsum_bench.training.finetune import FinetuneResult
+    from dsum_bench.training.search import SearchResult
 
 
 def _from_file(context: click.Context, option: click.Parameter, path: Path | None) -> None:
@@ -51,6 +52,12 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the recipe.")
 @click.option("--sweep", metavar="GRID", help='One run for each point of a grid, such as "lr=1e-4,2e-4 r=16,32".')
+@click.option("--search", metavar="N", type=click.IntRange(min=1), help="Search for the best point with N trials.")
+@click.option(
+    "--space",
+    metavar="SPACE",
+    help='What --search may change, such as "lr=1e-5..1e-3:log r=8,16,32"  [default: the trainer\'s own]',
+)
 @click.option(
     "--dataset",
     metavar="NAME",
@@ -130,6 +137,7 @@ def finetune(
       dsum-bench finetune llama32-3b --dry-run
       dsum-bench finetune llama32-3b --dataset mine --set epochs=2 --name first
       dsum-bench finetune kobart --dataset mine --decoding beam4 --set-decoding max_new_tokens=100
+      dsum-bench finetune kobart --dataset mine --search 20 --space "lr=1e-5..5e-4:log label_smoothing=0.0,0.1"
       dsum-bench finetune --config results/models/llama32-3b@first/finetune.toml --name second --seed 7
     """
     result = open_bench(results, registry, plugin, as_json).finetune(model, **options)
@@ -147,12 +155,24 @@ def print_result(result: FinetuneResult, as_json: bool, results: Path) -> None:
         from dsum_bench.cli.formatting import print_json
 
         trainings = [asdict(training) for training in result.trainings]
-        print_json({"trainings": trainings, "gains": [asdict(gain) for gain in result.gains]})
+        search = {"search": asdict(result.search)} if result.search else {}
+        print_json({"trainings": trainings, "gains": [asdict(gain) for gain in result.gains]} | search)
         return
+    if result.search is not None:
+        print_search(result.search)
     for gain in result.gains:
         click.echo(str(gain))
     if result.screening is not None:
         click.echo(f"see: dsum-bench leaderboard{where(results)}")
+
+
+def print_search(search: SearchResult) -> None:
+    """Every trial, with the best marked."""
+    for trial in search.trials:
+        point = " ".join(f"{key}={value}" for key, value in trial.params.items())
+        told = f"{trial.value:.4f}" if trial.value is not None else trial.reason or trial.status
+        best = "  best" if trial is search.best else ""
+        click.echo(f"{trial.number:3}  {trial.run}  {point}  {told}{best}")
 
 
 def exit_code(result: FinetuneResult) -> int:

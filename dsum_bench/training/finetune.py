@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import os
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError
 from dsum_bench.executors.base import Executor
+from dsum_bench.fingerprints import canonical
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.trained import result_folder
 from dsum_bench.training import config
 from dsum_bench.training.gain import Gain
-from dsum_bench.training.job import TrainingJob, named
-from dsum_bench.training.prepare import PreparedTraining
-from dsum_bench.training.sessions import TrainingObserver, main_process, train
+from dsum_bench.training.job import KEY_LENGTH, TrainingJob, named, settings
+from dsum_bench.training.prepare import PreparedTraining, TrainingRequest
+from dsum_bench.training.sessions import TrainingObserver, TrainingOutcome, main_process, train
 
 if TYPE_CHECKING:
     from dsum_bench.screening.sweep import ScreenResult
+    from dsum_bench.training.search import SearchResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,15 @@ class TrainingResult:
 
 @dataclass(frozen=True, slots=True)
 class FinetuneResult:
-    """What came of a ``finetune``. screening, gains: None and () where nothing was screened."""
+    """What came of a ``finetune``. screening, gains: None and () where nothing was screened.
+
+    search: its trials, where one was asked for; trainings then holds the best of them alone.
+    """
 
     trainings: tuple[TrainingResult, ...]
     screening: ScreenResult | None = None
     gains: tuple[Gain, ...] = ()
+    search: SearchResult | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -115,6 +123,63 @@ def train_all(
     return tuple(results)
 
 
+def search_points(
+    request: TrainingRequest,
+    prepare: Callable[[TrainingRequest], PreparedTraining],
+    space: str,
+    count: int,
+    database: Path,
+    plugins: Plugins,
+    observer: TrainingObserver,
+    options: TrainingOptions,
+    executor: Executor,
+) -> SearchResult:
+    """Search for the best point of a space with as many trials as count; interrupted, the same call goes on.
+
+    space: as ``dsum_bench.training.space.axes`` reads it; '' for the trainer's own.
+
+    Raises:
+        UserError: there is nothing to choose by, the space is wrong, or no point could be trained.
+    """
+    from dsum_bench.store.training import TrainingLog, training
+    from dsum_bench.store.writer import Store
+    from dsum_bench.training.search import Search, check_installed, keep_best
+    from dsum_bench.training.space import DEFAULTS, axes
+
+    check_installed()
+    first = prepare(request)
+    trainer = plugins.trainers[first.spec.recipe.trainer]
+    params = trainer.Params(**dict[str, Any](first.spec.recipe.params))
+    measure = params.measure(first.dev is not None, silent=False)
+    if measure is None:
+        raise UserError("--search chooses by the evaluation: give --dev-limit a number above 0, and no choose_by=last")
+    space = space or DEFAULTS[trainer.keeps]
+    found = axes(space, trainer.Params)
+    fixed = {k: v for k, v in settings(first.spec).items() if k not in {axis.key for axis in found}}
+    digest = hashlib.sha256(canonical([fixed, space.split(), measure]).encode("ascii")).hexdigest()[:KEY_LENGTH]
+    results = database.parent
+    journal = results / "search" / f"{first.spec.model.name}@{digest}.log"
+    if options.fresh:
+        journal.unlink(missing_ok=True)
+
+    def make(point: tuple[str, ...]) -> TrainingJob:
+        return make_job(prepare(replace(request, settings=(*request.settings, *point))), options, plugins, results)
+
+    with Store.open(database) as store:
+        log = TrainingLog(store)
+
+        def one(job: TrainingJob, watcher: TrainingObserver) -> TrainingOutcome:
+            return train(job, log, plugins, watcher, options.fresh, executor)
+
+        def measured(run: str) -> list[float]:
+            return [value for _, value in training(database, run).curve.get(measure, ())]
+
+        search = Search(journal, found, measure, make, one, measured, first.spec.seed)
+        result = search.go(count, observer, executor)
+    keep_best(result, results)
+    return result
+
+
 def check_name(name: str | None, points: int) -> None:
     """Raise UserError for a name of a run that cannot be one, or that several runs would share."""
     from dsum_bench.registry.check import NAME
@@ -125,3 +190,17 @@ def check_name(name: str | None, points: int) -> None:
         raise UserError("--name cannot be given to all runs of --sweep; they are named by their settings")
     if not NAME.fullmatch(name) or "@" in name:
         raise UserError(f"--name {name}: use lower-case letters, digits and . _ + - (not first)")
+
+
+def check_search(count: int | None, space: str | None, sweep: str | None, plan_only: bool) -> None:
+    """Raise UserError for options that do not go together with a search."""
+    if count is None:
+        if space is not None:
+            raise UserError("--space says what --search may change; give --search N")
+        return
+    if sweep is not None:
+        raise UserError("--search and --sweep are two ways to choose points; give one of them")
+    if plan_only:
+        raise UserError("--dry-run plans one point: leave --search out")
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UserError("--search runs in one process; under accelerate launch use --sweep")

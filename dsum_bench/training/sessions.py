@@ -27,6 +27,8 @@ from dsum_bench.training.job import (
 )
 
 AFTER_KILL = "the same command resumes from the last checkpoint, --set batch=1 takes less"
+PRUNED = "pruned"
+"""What the reason begins with of a training that a search has ended."""
 FINISHED = "it was trained before; --fresh trains it again"
 
 
@@ -159,7 +161,8 @@ def _local() -> Executor:
 def _outcome(job: TrainingJob, event: JobEnded) -> TrainingOutcome:
     if event.reason:
         advice = f"; {AFTER_KILL}" if event.reason == KILLED else ""
-        return TrainingOutcome("skipped" if event.skipped else "failed", event.reason + advice)
+        skipped = event.skipped or event.reason.startswith(f"{PRUNED}:")
+        return TrainingOutcome("skipped" if skipped else "failed", event.reason + advice)
     return TrainingOutcome("planned" if job.plan_only else "done")
 
 
