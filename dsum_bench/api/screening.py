@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,13 +16,17 @@ from dsum_bench.spec import DecodingSpec, Finding, ModelSpec, PromptSpec
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsum_bench.registry.grid import Axes
     from dsum_bench.screening import sweep as sweeps
     from dsum_bench.screening.preflight import Candidate
+    from dsum_bench.screening.request import Dialogues, ScreenRequest
     from dsum_bench.screening.setup import OpenedModel, TokenizedPrompt
     from dsum_bench.screening.sweep import ScreenResult
     from dsum_bench.spec import Dtype, PromptFormat, Quantization, Sample
 
 DATASET = "samples-ko"
+Sweep = str | Mapping[str, Sequence[Any]]
+"""A grid of settings: ``"key=a,b other=1,2"``, or key -> values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,8 @@ class ScreeningBench(Management):
         free_cache: bool = False,
         dialogues: bool = True,
         wait: bool = False,
+        sweep: Sweep | None = None,
+        confirm_on: str | float | None = None,
     ) -> ScreenResult:
         """Run models on a dataset and score their summaries. Interrupted runs resume where they stopped.
 
@@ -80,19 +86,50 @@ class ScreeningBench(Management):
             fresh: start over. free_cache: delete a hub model's files once its run is done.
             dialogues: store dialogues and references with the results, so that reports can show them.
             wait: wait for another process that is at the same run instead of skipping that.
+            sweep: a run for each point of a grid of prompts, decodings and decoding parameters, such as
+                ``"prompt=a,b decoding=greedy,beam4 length_penalty=0.8,1.0"`` or a mapping of keys to values; a model is
+                loaded once.
+            confirm_on: choose the best point on a part of the samples and score it on the rest, of which this is the
+                share, or on this split.
         """
+        from dsum_bench.screening import points
         from dsum_bench.screening.durations import parse_duration
         from dsum_bench.screening.sweep import Settings as SweepSettings
 
         budget = parse_duration(time_budget) if isinstance(time_budget, str) else time_budget
-        found = self.plan(
-            models, dataset, split=split, limit=limit, sample=sample, seed=seed, prompt=prompt,
-            prompt_format=prompt_format, decoding=decoding, settings=settings, device=device, dtype=dtype,
-            quantization=quantization, controls=controls,
+        request = self._request(
+            models, self._dialogues(dataset, split, limit, sample, seed), seed=seed, prompt=prompt,
+            prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype, quantization=quantization,
         )  # fmt: skip
-        samples = self._dialogues(dataset, split, limit, sample, seed).selection.samples
         options = SweepSettings(budget, fresh, free_cache, dialogues, self.results / "logs")
-        return self._sweep(found, samples, metrics, options, executor, hang_timeout, wait)
+        work = (metrics, options, executor, hang_timeout, wait)
+        if sweep is None:
+            if confirm_on is not None:
+                raise UserError('--confirm-on needs a sweep to choose from: --sweep "prompt=a,b"')
+            found = self._candidates(request, models == "all", controls, device)
+            return self._sweep(found, request.dialogues.selection.samples, *work)
+        rest = None
+        if confirm_on is not None:
+            share = points.share_of(confirm_on) if isinstance(confirm_on, str) else confirm_on
+            if share is None:
+                rest = self._dialogues(dataset, str(confirm_on), None, None, seed)
+                if rest.split == request.dialogues.split:
+                    raise UserError(f"--confirm-on {rest.split} is the split that is chosen on; name another")
+            else:
+                chosen, rest = points.divided(request.dialogues, share, seed)
+                request = replace(request, dialogues=chosen)
+        axes = self._axes(sweep, request.dialogues.spec.language)
+        found = self._candidates(request, models == "all", controls, device, axes)
+        result = self._with_table(self._sweep(found, request.dialogues.selection.samples, *work), found, metrics)
+        if rest is None or result.table is None:
+            return result
+        request = replace(request, dialogues=rest)
+        again = self._candidates(request, models == "all", False, device, axes)
+        kept = points.to_confirm(result.table, found, again)
+        confirmed = self._with_table(self._sweep(kept, rest.selection.samples, *work), kept, metrics)
+        broken = tuple(sorted({*result.broken_metrics, *confirmed.broken_metrics}))
+        runs = (*result.runs, *confirmed.runs)
+        return replace(result, runs=runs, broken_metrics=broken, confirmed=confirmed.table)
 
     def plan(
         self,
@@ -112,22 +149,15 @@ class ScreeningBench(Management):
         quantization: Quantization | None = None,
         controls: bool = True,
         references: bool = True,
+        sweep: Sweep | None = None,
     ) -> list[Candidate]:
         """What ``screen`` would do with each model, and why not; nothing is loaded or written."""
-        from dsum_bench.screening import request as requests
-
-        dialogues = self._dialogues(dataset, split, limit, sample, seed, references)
-        named = self._models(models)
-        request = requests.ScreenRequest(
-            tuple(named), dialogues, self._prompt(prompt, dialogues.spec.language), prompt_format,
-            self._decoding(decoding), pairs(settings), dtype, quantization, seed,
+        request = self._request(
+            models, self._dialogues(dataset, split, limit, sample, seed, references), seed=seed, prompt=prompt,
+            prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype, quantization=quantization,
         )  # fmt: skip
-        if models != "all":
-            requests.refuse_unused(request, self.loaded_plugins)
-        request = requests.with_controls(request, controls, models == "all", self.registry, self.loaded_plugins)
-        found = requests.candidates(request, self.registry, self.loaded_plugins, self._machine(device))
-        self.report_problems()
-        return found
+        axes = self._axes(sweep, request.dialogues.spec.language) if sweep is not None else None
+        return self._candidates(request, models == "all", controls, device, axes)
 
     def predict(
         self,
@@ -287,6 +317,69 @@ class ScreeningBench(Management):
 
         (candidate,) = self.plan(model, dataset, controls=False, references=False, **options)
         return open_model(candidate, self.loaded_plugins, self.display.tell)
+
+    def _request(
+        self,
+        models: Names,
+        dialogues: Dialogues,
+        *,
+        seed: int,
+        prompt: str | PromptSpec | None,
+        prompt_format: PromptFormat,
+        decoding: str | DecodingSpec | None,
+        settings: Settings,
+        dtype: Dtype | None,
+        quantization: Quantization | None,
+    ) -> ScreenRequest:
+        from dsum_bench.screening.request import ScreenRequest
+
+        return ScreenRequest(
+            tuple(self._models(models)), dialogues, self._prompt(prompt, dialogues.spec.language), prompt_format,
+            self._decoding(decoding), pairs(settings), dtype, quantization, seed,
+        )  # fmt: skip
+
+    def _candidates(
+        self, request: ScreenRequest, everything: bool, controls: bool, device: str, axes: Axes | None = None
+    ) -> list[Candidate]:
+        """Every model of a request, checked, at every point of a sweep, with the controls of its language first."""
+        from dsum_bench.screening import request as requests
+        from dsum_bench.screening.points import point_candidates
+
+        registry, plugins, machine = self.registry, self.loaded_plugins, self._machine(device)
+        if axes is None and not everything:
+            requests.refuse_unused(request, plugins)
+        whole = requests.with_controls(request, controls, everything, registry, plugins)
+        if axes is None:
+            found = requests.candidates(whole, registry, plugins, machine)
+        else:
+            names = {model.name for model in request.models}
+            beside = replace(whole, models=tuple(m for m in whole.models if m.name not in names))
+            swept = replace(whole, models=tuple(m for m in whole.models if m.name in names))
+            plain = replace(beside, prompt=None, decoding=None, settings=())
+            found = [
+                *requests.candidates(plain, registry, plugins, machine),
+                *point_candidates(swept, axes, not everything, registry, plugins, machine),
+            ]
+        self.report_problems()
+        return found
+
+    def _axes(self, sweep: Sweep, language: str) -> Axes:
+        """The axes of a sweep, prompts given by their text made specs."""
+        from dsum_bench.registry import grid
+
+        found = grid.axes(sweep) if isinstance(sweep, str) else {key: tuple(values) for key, values in sweep.items()}
+        return {k: tuple(self._prompt(v, language) for v in vs) if k == "prompt" else vs for k, vs in found.items()}
+
+    def _with_table(
+        self, result: ScreenResult, candidates: Sequence[Candidate], metrics: Sequence[str] | None
+    ) -> ScreenResult:
+        from dsum_bench.fingerprints import run_id
+        from dsum_bench.languages import main_metric
+        from dsum_bench.screening.tables import point_table
+
+        said = {run_id(c.run): c.point for c in candidates if not c.control and c.status == "ready"}
+        metric = next(iter(metrics or ()), main_metric(candidates[0].run.language))
+        return replace(result, table=point_table(self.database, said, metric))
 
     def _sweep(
         self,

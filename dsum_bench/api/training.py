@@ -72,6 +72,7 @@ class TrainingBench(ScreeningBench):
                 decoding_settings; each model's own by default.
         """
         from dsum_bench.progress.display import Display
+        from dsum_bench.registry.grid import grid
         from dsum_bench.training.finetune import (
             FinetuneResult,
             TrainingOptions,
@@ -82,7 +83,7 @@ class TrainingBench(ScreeningBench):
             search_points,
             train_all,
         )
-        from dsum_bench.training.prepare import TrainingRequest, grid, prepare
+        from dsum_bench.training.prepare import TrainingRequest, prepare
         from dsum_bench.training.sessions import main_process
 
         (spec,) = self._models(model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dsum_bench.cli import completion
+from dsum_bench.cli import completion, point_table
 from dsum_bench.cli.options import (
     command,
     dataset_options,
@@ -29,6 +29,7 @@ from dsum_bench.spec import Dtype, Quantization
 if TYPE_CHECKING:
     from dsum_bench.screening.preflight import Candidate
     from dsum_bench.screening.sweep import ScreenResult
+    from dsum_bench.screening.tables import PointTable
 
 
 @command()
@@ -60,6 +61,12 @@ if TYPE_CHECKING:
     default="local",
     show_default=True,
     help="What runs the workers.",
+)
+@click.option("--sweep", metavar="GRID", help='A run for each point: "prompt=a,b decoding=greedy,beam4".')
+@click.option(
+    "--confirm-on",
+    metavar="SPLIT|SHARE",
+    help="Score the best point of --sweep on this split, or on this share (0.3, 30%), kept apart.",
 )
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
@@ -93,6 +100,9 @@ def screen(
     Interrupted runs resume where they stopped. Each model runs in a process of its own: one that fails is reported,
     and the others finish. The controls of the dataset's language run with every sweep.
 
+    --sweep takes prompts, decodings and decoding parameters; a model is loaded once for all its points, and the table
+    is corrected for their number. With --confirm-on the best point is chosen on one part and scored on another.
+
     Exit code: 0 all done, 1 a model failed or stopped early or one you named could not run, 2 wrong usage or input.
 
     \b
@@ -100,13 +110,15 @@ def screen(
       dsum-bench screen --all
       dsum-bench screen smollm2-135m --dataset samples-en --limit 8
       dsum-bench screen llama32-3b --decoding beam4 --set max_new_tokens=96
+      dsum-bench screen llama32-3b --sweep "decoding=greedy,beam4 length_penalty=0.8,1.2" --confirm-on 30%
     """
     if all_models == bool(models):
         raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
     bench = open_bench(results, registry, plugin, as_json)
     names = "all" if all_models else models
     if dry_run:
-        unused = ("metrics", "time_budget", "hang_timeout", "executor", "fresh", "free_cache", "dialogues", "wait")
+        unused = {"confirm_on", "metrics", "time_budget", "hang_timeout", "executor", "fresh", "free_cache"}
+        unused |= {"dialogues", "wait"}
         print_plan(bench.plan(names, **{k: v for k, v in options.items() if k not in unused}), as_json)
         return
     result = bench.screen(names, **options)
@@ -120,10 +132,19 @@ def print_result(result: ScreenResult, as_json: bool) -> None:
         from dsum_bench.cli.formatting import print_json
 
         runs = [asdict(run) for run in result.runs]
-        print_json({"counts": result.counts, "runs": runs, "database": str(result.results / "dsum.db")})
+        found = {"counts": result.counts, "runs": runs, "database": str(result.results / "dsum.db")}
+        print_json(found | {k: point_table.as_object(t) for k, t in point_tables(result).items()})
         return
+    for name, table in point_tables(result).items():
+        point_table.show(table, confirmed=name == "confirmed")
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items() if count)
     click.echo(f"{counts}; see: dsum-bench leaderboard{where(result.results)}")
+
+
+def point_tables(result: ScreenResult) -> dict[str, PointTable]:
+    """The tables of a sweep over prompts and decodings, as far as there are any."""
+    found = {"table": result.table, "confirmed": result.confirmed}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def exit_code(result: ScreenResult, named: Sequence[str]) -> int:
@@ -153,7 +174,8 @@ def print_plan(candidates: Sequence[Candidate], as_json: bool) -> None:
         place = c.run.placement
         how = f"{place.device} {place.dtype} {place.quantization}: {place.reason}"
         text = c.reason or (place.reason if place.device == "none" else how)
-        table.add_row(formatting.literal(c.run.model.name), c.status, formatting.literal(text))
+        name = f"{c.run.model.name} {c.point}".rstrip()
+        table.add_row(formatting.literal(name), c.status, formatting.literal(text))
     formatting.console().print(table)
 
 
@@ -161,6 +183,7 @@ def _plan_row(candidate: Candidate) -> dict[str, object]:
     place = candidate.run.placement
     return {
         "model": candidate.run.model.name,
+        "point": candidate.point,
         "status": candidate.status,
         "reason": candidate.reason or place.reason,
         "device": place.device,

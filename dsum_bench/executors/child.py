@@ -45,7 +45,7 @@ class Start:
 
 def run_job(job: Job, emit: Callable[[Event], None]) -> JobEnded:
     """Do a job in this process. Its events go to emit; how it ended is returned, whatever its code raised."""
-    return _ended(job.id, job.log, lambda: _entry(job)(job, emit))
+    return outcome(job.id, job.log, lambda: _entry(job)(job, emit))
 
 
 def main() -> None:
@@ -118,7 +118,8 @@ def _entry(job: Job) -> Callable[[Job, Callable[[Event], None]], None]:
     return found
 
 
-def _ended(job: str, log: str, work: Callable[[], None]) -> JobEnded:
+def outcome(job: str, log: str, work: Callable[[], None]) -> JobEnded:
+    """How a piece of work ended, whatever it raised. log: where its traceback is."""
     try:
         work()
         return JobEnded(job)

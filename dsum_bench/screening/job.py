@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsum_bench.executors.base import JobEnded, Progress
+from dsum_bench.executors.base import Event, JobEnded, Progress
+from dsum_bench.fingerprints import canonical
 from dsum_bench.spec import Finding, Output, Placement, PluginSettings, Prompt, RunSpec, Sample
 
 
@@ -51,6 +53,45 @@ class ChecksDone:
     findings: tuple[Finding, ...]
     faults: tuple[str, ...] = ()
     prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningGroup:
+    """Jobs of one model with the same weights in the same place, one after another in one worker: it is loaded once."""
+
+    entry: ClassVar[str] = "dsum_bench.screening.worker:run_group"
+
+    jobs: tuple[ScreeningJob, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{self.jobs[0].id}+{len(self.jobs) - 1}"
+
+    @property
+    def placement(self) -> Placement:
+        return max((job.placement for job in self.jobs), key=lambda p: p.needs_bytes)
+
+    @property
+    def log(self) -> str:
+        return self.jobs[0].log
+
+
+@dataclass(frozen=True, slots=True)
+class OfGroup:
+    """An event of a job of a group. job: the group's id."""
+
+    job: str
+    event: Event
+
+
+def grouped(jobs: Sequence[ScreeningJob]) -> list[ScreeningJob | ScreeningGroup]:
+    """Jobs that can share a loaded model put together, in the order of their first."""
+    groups: dict[str, list[ScreeningJob]] = {}
+    for job in jobs:
+        place = job.placement
+        key = [job.run.model, job.run.weights, place.device, place.dtype, place.quantization]
+        groups.setdefault(canonical(key), []).append(job)
+    return [found[0] if len(found) == 1 else ScreeningGroup(tuple(found)) for found in groups.values()]
 
 
 ScreeningEvent = Progress | ChecksDone | BatchDone | JobEnded

@@ -50,7 +50,7 @@ class Candidate:
     """One model and what became of it before the sweep: a run to do, or why not.
 
     status: ``ready``, ``skipped`` (this machine) or ``failed`` (the entry is at fault).
-    fields: names of the columns that its prompts hold.
+    fields: names of the columns that its prompts hold. point: of a sweep over prompts and decodings, as it is shown.
     """
 
     run: RunSpec
@@ -59,6 +59,7 @@ class Candidate:
     reason: str = ""
     download_bytes: int = 0
     fields: tuple[str, ...] = ()
+    point: str = ""
 
 
 def preflight(

@@ -24,8 +24,9 @@ from dsum_bench.fingerprints import sample_digest
 from dsum_bench.metrics.base import Metric
 from dsum_bench.metrics.bounds import scored_part
 from dsum_bench.plugins import Plugins
-from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
+from dsum_bench.screening.job import BatchDone, ChecksDone, OfGroup, ScreeningGroup, ScreeningJob, grouped
 from dsum_bench.screening.preflight import Candidate
+from dsum_bench.screening.tables import PointTable
 from dsum_bench.spec import Finding, Output, RunSpec, Sample
 from dsum_bench.store.samples import keep_samples
 from dsum_bench.store.writer import Busy, Kind, ScoredOutput, Status, Store
@@ -71,11 +72,17 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class ScreenResult:
-    """How a sweep ended. broken_metrics: those that raised and were left out; results: folder of the database."""
+    """How a sweep ended. broken_metrics: those that raised and were left out; results: folder of the database.
+
+    table: the points of a sweep over prompts and decodings, the best first. confirmed: the best of them, and the first
+    point where that is another, on samples that had no part in choosing.
+    """
 
     runs: tuple[RunResult, ...]
     broken_metrics: tuple[str, ...]
     results: Path
+    table: PointTable | None = None
+    confirmed: PointTable | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -123,6 +130,7 @@ class Sweep:
     by_id: dict[str, Sample] = field(init=False)
     ended: list[RunResult] = field(init=False, default_factory=list)
     broken: set[str] = field(init=False, default_factory=set)
+    groups: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.positions = {s.id: i for i, s in enumerate(self.samples)}
@@ -193,11 +201,25 @@ class Sweep:
         return jobs, busy
 
     def _run(self, jobs: Sequence[ScreeningJob], running: dict[str, Running], executor: Executor) -> None:
-        with closing(events_of(executor, jobs)) as events:
-            for event in events:
-                self._take(event, running[event.job], executor)
-                if isinstance(event, JobEnded):
-                    del running[event.job]
+        work = grouped(jobs)
+        self.groups = {job.id: group.id for group in work if isinstance(group, ScreeningGroup) for job in group.jobs}
+        with closing(events_of(executor, work)) as events:
+            for outer in events:
+                for event in self._inside(outer):
+                    if event.job not in running:
+                        continue
+                    self._take(event, running[event.job], executor)
+                    if isinstance(event, JobEnded):
+                        del running[event.job]
+
+    def _inside(self, event: Event) -> list[Event]:
+        """The events of runs that an executor's event stands for: the end of a group ends what is left of it."""
+        if isinstance(event, OfGroup):
+            return [event.event]
+        members = [job for job, group in self.groups.items() if group == event.job]
+        if isinstance(event, JobEnded) and members:
+            return [replace(event, job=job) for job in members]
+        return [event]
 
     def _break_off(self, states: Sequence[Running], reason: str) -> None:
         """Close runs that were going on: all of them in a moment, then one by one with their scores and findings."""
@@ -269,7 +291,7 @@ class Sweep:
             return
         stop = self._over_budget(state) or (self._all_refused(state) if state.done >= EARLY else "")
         if stop:
-            executor.stop(state.run_id, stop)
+            executor.stop(self.groups.get(state.run_id, state.run_id), stop)
 
     def _begin(self, state: Running) -> None:
         state.began = monotonic()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import get_args
 
@@ -14,16 +15,41 @@ from dsum_bench.checks.base import Setup
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.engines.base import Engine, Loaded
 from dsum_bench.errors import ModelError
-from dsum_bench.executors.base import Progress
+from dsum_bench.executors.base import Event, Progress
+from dsum_bench.executors.child import outcome
 from dsum_bench.plugins import Plugins
-from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningEvent, ScreeningJob
+from dsum_bench.screening.job import BatchDone, ChecksDone, OfGroup, ScreeningEvent, ScreeningGroup, ScreeningJob
 from dsum_bench.spec import Draft, Finish, Generation, Output, Prompt, RunSpec
 
 Emit = Callable[[ScreeningEvent], None]
 
 
+@dataclass(slots=True)
+class Opened:
+    """A model that jobs of one group share. loaded: once its tokenizer is open; ready: once its weights are there."""
+
+    engine: Engine | None = None
+    loaded: Loaded | None = None
+    ready: bool = False
+
+
 def run(job: ScreeningJob, emit: Emit) -> None:
     """Prompts, generations and summaries of one job, sent batch by batch."""
+    _run(job, emit, Opened())
+
+
+def run_group(group: ScreeningGroup, emit: Callable[[Event], None]) -> None:
+    """The jobs of a group, one after another on the same loaded model; one that fails costs the others nothing."""
+    opened = Opened()
+
+    def tell(event: Event) -> None:
+        emit(OfGroup(group.id, event))
+
+    for job in group.jobs:
+        tell(outcome(job.id, job.log, partial(_run, job, tell, opened)))
+
+
+def _run(job: ScreeningJob, emit: Emit, opened: Opened) -> None:
     spec = job.run
     plugins = Plugins(job.plugins)
 
@@ -31,9 +57,10 @@ def run(job: ScreeningJob, emit: Emit) -> None:
         emit(Progress(job.id, text))
 
     tell("starting")
-    engine_class = plugins.get("engine", spec.model.engine)
-    engine: Engine = engine_class(spec.model, spec.placement)
-    loaded = engine.prepare(tell)
+    if opened.engine is None or opened.loaded is None:
+        opened.engine = plugins.get("engine", spec.model.engine)(spec.model, spec.placement)
+        opened.loaded = opened.engine.prepare(tell)
+    engine, loaded = opened.engine, opened.loaded
     decoding = build_decoding(spec, plugins)
     adapter = build_adapter(spec, plugins, loaded, decoding)
     tell("building prompts")
@@ -45,7 +72,9 @@ def run(job: ScreeningJob, emit: Emit) -> None:
     emit(ChecksDone(job.id, found, tuple(faults), next(iter(prompts.values()), None) if spec.prompt else None))
     if not job.samples:
         return  # all outputs are there, and only the checks were missing
-    engine.load(tell)
+    if not opened.ready:
+        engine.load(tell)
+        opened.ready = True
     gathered = Gathered([prompts[s.id] for s in job.samples], decoding.candidates if decoding else 1)
     for batch in engine.generate(gathered.prompts, adapter, decoding, tell):
         outputs: list[Output] = []

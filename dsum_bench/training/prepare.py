@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from itertools import product
 from typing import Any
 
 from dsum_bench.adapters.prompts import default_prompt
@@ -146,21 +145,6 @@ def _refusal(recipe: RecipeSpec, plugins: Plugins) -> str | None:
     if recipe.params["attention"] == "flash_attention_2" and find_spec("flash_attn") is None:
         return "attention = flash_attention_2: the package flash-attn is missing; pip install flash-attn, or use sdpa"
     return None
-
-
-def grid(sweep: str) -> list[tuple[str, ...]]:
-    """Settings of every point of a grid: ``"lr=1e-4,2e-4 r=16,32"`` gives four pairs of ``key=value``.
-
-    Raises:
-        UserError: a part that is not KEY=VALUE,VALUE.
-    """
-    axes = []
-    for part in sweep.split():
-        key, equals, values = part.partition("=")
-        if not equals or not key or not all(values.split(",")):
-            raise UserError(f"--sweep: '{part}' must be KEY=VALUE,VALUE")
-        axes.append([f"{key}={value}" for value in values.split(",")])
-    return [tuple(point) for point in product(*axes)]
 
 
 def _placed(
