@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,10 @@ from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
-    from dsum_bench.spec import Dtype, PromptFormat
+    from dsum_bench.screening.sweep import RunResult
+    from dsum_bench.spec import Dtype, PromptFormat, Sample
     from dsum_bench.training.finetune import FinetuneResult
+    from dsum_bench.training.prepare import PreparedTraining
 
 
 class TrainingBench(ScreeningBench):
@@ -32,6 +34,8 @@ class TrainingBench(ScreeningBench):
         sweep: str | None = None,
         search: int | None = None,
         space: str | None = None,
+        folds: int | None = None,
+        fold_by: str | None = None,
         split: str = "train",
         dev_split: str | None = None,
         limit: int | None = None,
@@ -65,6 +69,8 @@ class TrainingBench(ScreeningBench):
             sweep: a run for each point of a grid, such as ``"lr=1e-4,2e-4 r=16,32"``.
             search: so many trials of a search for the best point of space with Optuna, such as
                 ``"lr=1e-5..1e-3:log r=8,16,32"``; the recipe's own by default. The best is kept and screened.
+            folds: train so many models, each without one part of the rows, and score every row by the one that has not
+                seen it. Equal dialogues, and equal values of the column fold_by, share a part.
             dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
             name: the result is called ``MODEL@name``; from its settings by default.
             plan_only: plan and stop. probe: time a batch first. ignore_memory: train even where the plan does not fit.
@@ -77,6 +83,7 @@ class TrainingBench(ScreeningBench):
             FinetuneResult,
             TrainingOptions,
             TrainingResult,
+            all_folds,
             check_name,
             check_search,
             make_job,
@@ -100,6 +107,7 @@ class TrainingBench(ScreeningBench):
             )
             for point in points
         ]  # fmt: skip
+        requests = [replace(r, fold=f) for r in requests for f in all_folds(folds, fold_by, (search, sweep))]
         prepared = [prepare(r, self.registry, self.loaded_plugins, self._machine(device)) for r in requests]
         screening: dict[str, Any] = {
             "split": dev_split, "limit": screen_limit, "seed": seed, "prompt": prompt, "prompt_format": prompt_format,
@@ -125,6 +133,9 @@ class TrainingBench(ScreeningBench):
                 result = FinetuneResult(train_all(jobs, *around))
         if not (screen and result.models and main_process()):
             return result
+        if folds and len(result.models) == folds:
+            parts = [(model, one) for model, one in zip(result.models, prepared, strict=True)]
+            result = replace(result, unseen=self._unseen(parts, data, screening, hang_timeout, executor))
         return self._screen_trained(result, spec, data, hang_timeout=hang_timeout, executor=executor, **screening)
 
     @staticmethod
@@ -156,6 +167,48 @@ class TrainingBench(ScreeningBench):
         data = self._dataset(dataset).name if merge else ""
         export(model, Path(output), self.registry, self.loaded_plugins, self.database, data, self.display.tell)
         return Path(output)
+
+    def _unseen(
+        self,
+        parts: Sequence[tuple[str, PreparedTraining]],
+        data: DatasetSpec,
+        screening: Mapping[str, Any],
+        hang_timeout: float,
+        executor: str,
+    ) -> RunResult | None:
+        """The run of all training rows, each summarised by the model that has not seen it; None where one failed."""
+        import pandas as pd
+
+        from dsum_bench.screening import predictions, request
+        from dsum_bench.store import reader
+        from dsum_bench.training.folds import together
+
+        found: dict[str, str] = {}
+        rows: dict[str, Sample] = {}
+        first = parts[0][1].request
+        for model, one in parts:
+            assert one.held is not None
+            dialogues = request.Dialogues(data, first.split, one.held)
+            asked = request.ScreenRequest(
+                tuple(self._models(model)), dialogues, self._prompt(screening["prompt"], data.language),
+                screening["prompt_format"], self._decoding(screening["decoding"]), pairs(screening["settings"]), None,
+                None, screening["seed"],
+            )  # fmt: skip
+            machine = self._machine(screening["device"])
+            candidates = request.candidates(asked, self.registry, self.loaded_plugins, machine)
+            (run,) = self._sweep(candidates, one.held.samples, None, None, executor, hang_timeout).runs
+            if run.status != "done":
+                self.display.warn(f"{run.model} is {run.status} on the rows it has not seen: {run.reason}")
+                return None
+            found |= {row.sample_id: row.summary for row in reader.samples(self.database, run.run_id)}
+            rows |= {sample.id: sample for sample in one.held.samples}
+        name = together([model for model, _ in parts])
+        samples = tuple(rows[i] for i in sorted(rows, key=lambda i: (len(i), i)))
+        frame = pd.DataFrame({"id": [s.id for s in samples], "summary": [found[s.id] for s in samples]})
+        read = predictions.read(frame, samples, name)
+        candidate = predictions.candidate(name, "folds", read, data, first.split, samples)
+        (run,) = self._sweep([candidate], samples, None, None, predictions.FromFile(read)).runs
+        return run
 
     def _screen_trained(
         self, result: FinetuneResult, base: ModelSpec, data: DatasetSpec, **options: Any

@@ -59,6 +59,10 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     help='What --search may change, such as "lr=1e-5..1e-3:log r=8,16,32"  [default: the trainer\'s own]',
 )
 @click.option(
+    "--folds", metavar="N", type=click.IntRange(min=2), help="Train N models, each without one part of the rows."
+)
+@click.option("--fold-by", metavar="COLUMN", help="Rows with the same value of it share a part of --folds.")
+@click.option(
     "--dataset",
     metavar="NAME",
     shell_complete=completion.datasets,
@@ -138,6 +142,7 @@ def finetune(
       dsum-bench finetune llama32-3b --dataset mine --set epochs=2 --name first
       dsum-bench finetune kobart --dataset mine --decoding beam4 --set-decoding max_new_tokens=100
       dsum-bench finetune kobart --dataset mine --search 20 --space "lr=1e-5..5e-4:log label_smoothing=0.0,0.1"
+      dsum-bench finetune kobart --dataset mine --folds 5 --name k
       dsum-bench finetune --config results/models/llama32-3b@first/finetune.toml --name second --seed 7
     """
     result = open_bench(results, registry, plugin, as_json).finetune(model, **options)
@@ -155,13 +160,22 @@ def print_result(result: FinetuneResult, as_json: bool, results: Path) -> None:
         from dsum_bench.cli.formatting import print_json
 
         trainings = [asdict(training) for training in result.trainings]
+        unseen = {"unseen": asdict(result.unseen)} if result.unseen else {}
         search = {"search": asdict(result.search)} if result.search else {}
-        print_json({"trainings": trainings, "gains": [asdict(gain) for gain in result.gains]} | search)
+        print_json({"trainings": trainings, "gains": [asdict(gain) for gain in result.gains]} | search | unseen)
         return
     if result.search is not None:
         print_search(result.search)
     for gain in result.gains:
         click.echo(str(gain))
+    if result.unseen is not None:
+        keys = (
+            " ".join(run.run_id for run in result.screening.done if run.model in result.models)
+            if result.screening
+            else ""
+        )
+        click.echo(f"rows that each model has not seen: {result.unseen.model} ({result.unseen.run_id})")
+        click.echo(f"combine them: dsum-bench combine {keys}{where(results)}")
     if result.screening is not None:
         click.echo(f"see: dsum-bench leaderboard{where(results)}")
 

@@ -33,7 +33,10 @@ def written(request: TrainingRequest, spec: TrainingSpec) -> str:
         "sample": request.sample,
         "dev_limit": request.dev_limit,
         "max_steps": spec.max_steps,
-        "name": spec.name,
+        # The runs of all folds are made again together, under the names that they get.
+        "name": spec.name if request.fold is None else None,
+        "folds": request.fold.count if request.fold else None,
+        "fold_by": request.fold.by if request.fold else None,
         "prompt": prompt,
         "prompt_format": spec.prompt_format if spec.prompt else None,
         "seed": spec.seed,

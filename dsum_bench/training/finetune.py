@@ -16,13 +16,14 @@ from dsum_bench.fingerprints import canonical
 from dsum_bench.plugins import Plugins
 from dsum_bench.registry.trained import result_folder
 from dsum_bench.training import config
+from dsum_bench.training.folds import Fold
 from dsum_bench.training.gain import Gain
 from dsum_bench.training.job import KEY_LENGTH, TrainingJob, named, settings
 from dsum_bench.training.prepare import PreparedTraining, TrainingRequest
 from dsum_bench.training.sessions import TrainingObserver, TrainingOutcome, main_process, train
 
 if TYPE_CHECKING:
-    from dsum_bench.screening.sweep import ScreenResult
+    from dsum_bench.screening.sweep import RunResult, ScreenResult
     from dsum_bench.training.search import SearchResult
 
 
@@ -58,12 +59,14 @@ class FinetuneResult:
     """What came of a ``finetune``. screening, gains: None and () where nothing was screened.
 
     search: its trials, where one was asked for; trainings then holds the best of them alone.
+    unseen: of folds, the run of every training row summarised by the model that has not seen it.
     """
 
     trainings: tuple[TrainingResult, ...]
     screening: ScreenResult | None = None
     gains: tuple[Gain, ...] = ()
     search: SearchResult | None = None
+    unseen: RunResult | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -77,7 +80,9 @@ def make_job(prepared: PreparedTraining, options: TrainingOptions, plugins: Plug
     Raises:
         UserError: its name is that of the adapter that it goes on with.
     """
-    spec = named(prepared.spec, options.name)
+    fold = prepared.request.fold
+    name = f"{options.name}-fold{fold.number}" if options.name and fold else options.name
+    spec = named(prepared.spec, name)
     results = results.resolve()
     if spec.start is not None and spec.result == spec.start.name:
         raise UserError(f"--name {spec.name}: that is the adapter which training goes on with; choose another name")
@@ -204,3 +209,22 @@ def check_search(count: int | None, space: str | None, sweep: str | None, plan_o
         raise UserError("--dry-run plans one point: leave --search out")
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UserError("--search runs in one process; under accelerate launch use --sweep")
+
+
+def all_folds(count: int | None, by: str | None, others: Sequence[object]) -> tuple[Fold | None, ...]:
+    """The folds that were asked for; (None,) for all rows at once.
+
+    others: options that choose points, which do not go together with folds.
+
+    Raises:
+        UserError: they do not, or there is but one fold.
+    """
+    if count is None:
+        if by is not None:
+            raise UserError("--fold-by says what stays together in --folds; give --folds N")
+        return (None,)
+    if count < 2:
+        raise UserError("--folds must be at least 2")
+    if any(others):
+        raise UserError("--folds trains one point; leave --sweep and --search out")
+    return tuple(Fold(number, count, by) for number in range(1, count + 1))

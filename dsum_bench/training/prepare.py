@@ -18,8 +18,9 @@ from dsum_bench.prompting.asking import asked
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
 from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, TrainingSpec
-from dsum_bench.training import sharding, trackers
+from dsum_bench.training import folds, sharding, trackers
 from dsum_bench.training.continuing import fingerprinted, shaped, start_of
+from dsum_bench.training.folds import Fold
 from dsum_bench.training.mixing import mixed
 from dsum_bench.training.params import MOVING
 from dsum_bench.training.sessions import check_rows
@@ -30,7 +31,7 @@ class TrainingRequest:
     """What is to be trained, as typed.
 
     dataset: a name, or a mixture such as ``a:0.7,b:0.3``. dev_limit: evaluation rows, 0 for none.
-    prompt_text: of a prompt given as text, which has no name in the registry.
+    prompt_text: of a prompt given as text, which has no name in the registry. fold: part of the rows to leave out.
     """
 
     model: str
@@ -48,16 +49,18 @@ class TrainingRequest:
     seed: int
     dtype: Dtype | None
     prompt_text: str | None = None
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTraining:
-    """A training run and its rows, checked. request: what it was made from."""
+    """A training run and its rows, checked. request: what it was made from. held: rows that a fold leaves out."""
 
     request: TrainingRequest
     spec: TrainingSpec
     train: Selection
     dev: Selection | None
+    held: Selection | None = None
 
 
 def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machine: Machine) -> PreparedTraining:
@@ -83,6 +86,9 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
             raise UserError(f"FSDP: {reason}")
     dataset, train = mixed(wanted.dataset, registry, plugins, wanted.split, wanted.limit, wanted.sample, wanted.seed)
     check_rows(len(train.samples), wanted.dataset, wanted.split)
+    held = None
+    if wanted.fold is not None:
+        train, held = folds.split(train, wanted.fold, wanted.seed)
     dev = None
     if wanted.dev_limit:
         dev = select(
@@ -119,7 +125,7 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         max_steps=wanted.max_steps,
         start=start,
     )
-    return PreparedTraining(wanted, spec, train, dev)
+    return PreparedTraining(wanted, spec, train, dev, held)
 
 
 def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> RecipeSpec:
