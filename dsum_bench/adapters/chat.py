@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from dsum_bench.adapters.base import AdapterContext
@@ -22,15 +23,20 @@ ANSWER = "\u2603answer\u2603"
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """template_arguments: further variables for the tokenizer's chat template."""
+    """template_arguments: further variables for the tokenizer's chat template.
+
+    opening: messages before the system text, role -> text (HyperCLOVA X wants a ``tool_list``).
+    ends: texts that end an output beside the token that the chat template puts after one.
+    """
 
     template_arguments: Mapping[str, object] = field(default_factory=dict)
+    opening: Mapping[str, str] = field(default_factory=dict)
+    ends: tuple[str, ...] = ()
 
 
 class ChatAdapter(TextAdapter):
     """Prompts through the tokenizer's own chat template.
 
-    ends: what ends a turn in ChatML and in HyperCLOVA X, whose configuration names only one of its end tokens.
     family: matches the model types this adapter is for; None for any decoder-only model.
     """
 
@@ -58,9 +64,13 @@ class ChatAdapter(TextAdapter):
         """Variables for the chat template; what the registry entry says wins."""
         return dict(self.options.template_arguments)
 
+    def opening(self) -> Messages:
+        """Messages before the system text."""
+        return [{"role": role, "content": text} for role, text in self._chat.opening.items()]
+
     def messages(self, dialogue: str) -> Messages:
-        """The conversation: system text, worked examples as pairs of user and assistant, then the question."""
-        said = []
+        """The conversation: opening, system text, worked examples as pairs of user and assistant, then the question."""
+        said = self.opening()
         if self.asked.system:
             said.append({"role": "system", "content": self.filled(self.asked.system)})
         for example in self.asked.examples:
@@ -92,13 +102,34 @@ class ChatAdapter(TextAdapter):
             raise ModelError(f"its chat template refuses the prompt: {error}") from error
 
     def end_of_target(self) -> int:
-        """What the chat template itself puts after an answer; the first token of it is what ends one."""
-        if self.context.prompt_format == "raw":
-            return super().end_of_target()
-        said = [*self.messages("x"), {"role": "assistant", "content": ANSWER}]
-        text = render(self.tokenizer, said, **self.template_arguments())
+        return super().end_of_target() if self._closing_id is None else self._closing_id
+
+    def end_texts(self) -> tuple[str, ...]:
+        return (*super().end_texts(), *self._chat.ends)
+
+    def end_ids(self) -> tuple[int, ...]:
+        closing = () if self._closing_id is None else (self._closing_id,)
+        return tuple(dict.fromkeys((*super().end_ids(), *closing)))
+
+    @property
+    def _chat(self) -> ChatOptions:
+        """Its options; the usual ones for a family whose options are of another kind."""
+        return self.options if isinstance(self.options, ChatOptions) else ChatOptions()
+
+    @cached_property
+    def _closing_id(self) -> int | None:
+        """The control token that the chat template itself puts after an answer, None where it puts none."""
+        from jinja2 import TemplateError
+
+        if self.tokenizer is None or self.context.prompt_format == "raw":
+            return None
+        said = [{"role": "user", "content": "x"}, {"role": "assistant", "content": ANSWER}]
+        try:
+            text = render(self.tokenizer, said, **self.template_arguments())
+        except TemplateError:
+            return None
         after = self.plain_ids(text.rpartition(ANSWER)[2].lstrip(" "))
-        return after[0] if after and after[0] in self._control_ids else super().end_of_target()
+        return after[0] if after and after[0] in self._control_ids else None
 
     def _with_one_bos(self, text: str) -> Encoded:
         """A templated text and its ids, with exactly one BOS where the family has one."""

@@ -86,7 +86,7 @@ class TextAdapter(Adapter):
         text = generation.text
         if generation.finish == "length":
             text = text.rstrip("\ufffd")  # the last character was cut between its bytes
-        return clean(self.summary(until(text, self.ends)))
+        return clean(self.summary(until(text, self.end_texts())))
 
     def summary(self, text: str) -> str:
         """The part of an output that is the summary, its line breaks still there."""
@@ -103,8 +103,12 @@ class TextAdapter(Adapter):
             )
         return int(self.tokenizer.eos_token_id)
 
+    def end_texts(self) -> tuple[str, ...]:
+        """Texts at which an output ends."""
+        return self.ends
+
     def end_ids(self) -> tuple[int, ...]:
-        return tuple(i for i in map(self.token_id, self.ends) if i is not None)
+        return tuple(i for i in map(self.token_id, self.end_texts()) if i is not None)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         kept = [i for i in token_ids if i not in self._control_ids]

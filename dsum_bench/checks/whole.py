@@ -108,9 +108,10 @@ class TemplateTwice(Check):
         talk = [*turn * (len(asked.examples) if asked else 0), turn[0]]
         arguments: dict[str, object] = getattr(setup.adapter, "template_arguments", dict)()
         system_first = [{"role": "system", "content": "-"}] if asked and asked.system else []
+        opening: list[dict[str, str]] = getattr(setup.adapter, "opening", list)()
         for system in (system_first, []):
             try:
-                text = render(tokenizer, [*system, *talk], **arguments, add_generation_prompt=True)
+                text = render(tokenizer, [*opening, *system, *talk], **arguments, add_generation_prompt=True)
             except Exception:  # a template may refuse a system text
                 continue
             return text, tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -28,6 +28,7 @@ import json
 from pathlib import Path
 
 import dsum_bench
+from dsum_bench.adapters.chat import ChatAdapter
 from dsum_bench.adapters.llama3 import Llama3Adapter
 from dsum_bench.engines.huggingface import HuggingFace
 from dsum_bench.spec import Generation, Prompt
@@ -90,6 +91,13 @@ class SkipsSpecial(Llama3Adapter):
 
     def decode(self, token_ids):
         return self.tokenizer.decode(token_ids, skip_special_tokens=True)
+
+
+class WithoutEnd(ChatAdapter):
+    name = "without-end"
+
+    def end_ids(self):
+        return ()
 
 
 class Bans(Llama3Adapter):
@@ -168,7 +176,7 @@ def dsum_register_engines(register):
 
 @dsum_bench.hookimpl
 def dsum_register_adapters(register):
-    for adapter in (CutsRight, TokenisesAgain, WithoutBos, SkipsSpecial, Bans, KeepsThoughts):
+    for adapter in (CutsRight, TokenisesAgain, WithoutBos, SkipsSpecial, WithoutEnd, Bans, KeepsThoughts):
         register(adapter)
 
 
@@ -196,7 +204,7 @@ MODELS: dict[str, str] = {
     "bos-missing": 'adapter = "without-bos"',
     "trimmed": "max_prompt_tokens = 450",
     "padding-side": 'engine = "pads-right"',
-    "end-tokens": 'adapter = "chat"\nsource = "./other-end"',
+    "end-tokens": 'adapter = "without-end"\nsource = "./other-end"',
     "added-tokens": 'source = "./with-tags"',
     "round-trip": 'source = "./with-tags"\nadapter = "skips-special"',
     "thinking": "",
