@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dsum_bench.api.stages import Stages
 from dsum_bench.api.training import TrainingBench
 from dsum_bench.errors import UserError
-from dsum_bench.spec import DatasetSpec
+from dsum_bench.spec import DatasetSpec, ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,11 +122,17 @@ class Bench(TrainingBench, Stages):
 
     # -- what there is --------------------------------------------------------------------------------------
 
-    def models(self) -> pd.DataFrame:
-        """The model zoo, one row a model, with the fields of ``ModelSpec``."""
+    def models(self, family: str | None = None, max_params: int | str | None = None) -> pd.DataFrame:
+        """The model zoo, one row a model, with the fields of ``ModelSpec``.
+
+        family: an adapter, or what the names of models or checkpoints begin with. max_params: the most weights, a
+        number or ``"4B"``; models of unknown size are left out then.
+        """
         import pandas as pd
 
-        return pd.DataFrame([asdict(spec) for spec in self.registry.models.values()]).astype({"params": "Int64"})
+        columns = [field.name for field in fields(ModelSpec)]
+        rows = [asdict(spec) for spec in self.zoo(family, max_params)]
+        return pd.DataFrame(rows, columns=columns).astype({"params": "Int64"})
 
     def datasets(self) -> pd.DataFrame:
         """The datasets of the registry, one row a split. samples: their number; problem: why it cannot be read."""

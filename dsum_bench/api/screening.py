@@ -50,6 +50,8 @@ class ScreeningBench(Management):
         models: Names = "all",
         dataset: Any = DATASET,
         *,
+        family: str | None = None,
+        max_params: int | str | None = None,
         split: str | None = None,
         limit: int | None = None,
         sample: int | None = None,
@@ -78,6 +80,8 @@ class ScreeningBench(Management):
         Args:
             models: names or specs, or ``"all"``.
             dataset: a name, a ``DatasetSpec``, a DataFrame, or a mapping of splits to DataFrames.
+            family, max_params: of all models only those of a family (an adapter, or what names begin with), and those
+                with at most so many weights (a number, or ``"4B"``).
             limit, sample: the first N samples, or N drawn at random with the seed.
             prompt, decoding: for all models; each model's own by default. settings: changed decoding parameters.
             metrics: such as ``rouge@mecab``; by default those of the dataset's language.
@@ -98,8 +102,9 @@ class ScreeningBench(Management):
 
         budget = parse_duration(time_budget) if isinstance(time_budget, str) else time_budget
         request = self._request(
-            models, self._dialogues(dataset, split, limit, sample, seed), seed=seed, prompt=prompt,
-            prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype, quantization=quantization,
+            self._models(models, family, max_params), self._dialogues(dataset, split, limit, sample, seed),
+            seed=seed, prompt=prompt, prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype,
+            quantization=quantization,
         )  # fmt: skip
         options = SweepSettings(budget, fresh, free_cache, dialogues, self.results / "logs")
         work = (metrics, options, executor, hang_timeout, wait)
@@ -136,6 +141,8 @@ class ScreeningBench(Management):
         models: Names = "all",
         dataset: Any = DATASET,
         *,
+        family: str | None = None,
+        max_params: int | str | None = None,
         split: str | None = None,
         limit: int | None = None,
         sample: int | None = None,
@@ -153,8 +160,9 @@ class ScreeningBench(Management):
     ) -> list[Candidate]:
         """What ``screen`` would do with each model, and why not; nothing is loaded or written."""
         request = self._request(
-            models, self._dialogues(dataset, split, limit, sample, seed, references), seed=seed, prompt=prompt,
-            prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype, quantization=quantization,
+            self._models(models, family, max_params), self._dialogues(dataset, split, limit, sample, seed, references),
+            seed=seed, prompt=prompt, prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype,
+            quantization=quantization,
         )  # fmt: skip
         axes = self._axes(sweep, request.dialogues.spec.language) if sweep is not None else None
         return self._candidates(request, models == "all", controls, device, axes)
@@ -320,7 +328,7 @@ class ScreeningBench(Management):
 
     def _request(
         self,
-        models: Names,
+        models: Sequence[ModelSpec],
         dialogues: Dialogues,
         *,
         seed: int,
@@ -334,7 +342,7 @@ class ScreeningBench(Management):
         from dsum_bench.screening.request import ScreenRequest
 
         return ScreenRequest(
-            tuple(self._models(models)), dialogues, self._prompt(prompt, dialogues.spec.language), prompt_format,
+            tuple(models), dialogues, self._prompt(prompt, dialogues.spec.language), prompt_format,
             self._decoding(decoding), pairs(settings), dtype, quantization, seed,
         )  # fmt: skip
 

@@ -151,9 +151,11 @@ class Workspace:
         where = f"{dialogues.spec.name} {dialogues.split}"
         raise UserError(f"{where} has no sample '{sample_id}'{suggestion(sample_id, [s.id for s in samples])}")
 
-    def _models(self, models: Names) -> list[ModelSpec]:
+    def _models(self, models: Names, family: str | None = None, max_params: int | str | None = None) -> list[ModelSpec]:
         if isinstance(models, str) and models == "all":
-            return list(self.registry.models.values())
+            return self.zoo(family, max_params)
+        if family is not None or max_params is not None:
+            raise UserError("--family and --max-params choose among all models; give them with --all, not with names")
         listed = [models] if isinstance(models, str | ModelSpec) else list(models)
         if not listed:
             raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
@@ -163,6 +165,16 @@ class Workspace:
         registry = self.registry
         names = dict.fromkeys(m if isinstance(m, str) else m.name for m in listed)
         return [registry.model(name) for name in names]
+
+    def zoo(self, family: str | None = None, max_params: int | str | None = None) -> list[ModelSpec]:
+        """The entries of the model zoo, by family and size as ``models`` chooses; those left out because their size is
+        unknown are named in a warning."""
+        from dsum_bench.registry.choosing import choose
+
+        chosen = choose(self.registry.models.values(), family, max_params)
+        if chosen.omission:
+            self.display.warn(chosen.omission)
+        return list(chosen.models)
 
     def _prompt(self, prompt: str | PromptSpec | None, language: str) -> PromptSpec | None:
         """A prompt by name, as a spec, or by its text, which has the place {dialogue}."""

@@ -93,6 +93,17 @@ def plugin_option(command: F) -> F:
     )(command)
 
 
+def choice_options(command: F) -> F:
+    """``--family NAME`` and ``--max-params N``: some models of the zoo."""
+    family = click.option(
+        "--family", metavar="NAME", help="Only models of an adapter, or whose name or checkpoint begins so."
+    )
+    most = click.option(
+        "--max-params", metavar="N", help="Only models with at most so many weights, such as 4B or 500M."
+    )
+    return family(most(command))
+
+
 def dataset_options(command: F) -> F:
     """``--dataset NAME`` and ``--split NAME``."""
     split = click.option("--split", metavar="NAME", help="Split of the dataset  [default: the dataset's own]")

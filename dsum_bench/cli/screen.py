@@ -11,6 +11,7 @@ import click
 
 from dsum_bench.cli import completion, point_table
 from dsum_bench.cli.options import (
+    choice_options,
     command,
     dataset_options,
     decoding_options,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @command()
 @click.argument("models", nargs=-1, metavar="[MODEL]...", shell_complete=completion.models)
 @click.option("--all", "all_models", is_flag=True, help="Every model of the zoo.")
+@choice_options
 @dataset_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
 @click.option("--sample", metavar="N", type=click.IntRange(min=1), help="N samples drawn at random.")
@@ -108,6 +110,7 @@ def screen(
     \b
     Examples:
       dsum-bench screen --all
+      dsum-bench screen --all --max-params 4B
       dsum-bench screen smollm2-135m --dataset samples-en --limit 8
       dsum-bench screen llama32-3b --decoding beam4 --set max_new_tokens=96
       dsum-bench screen llama32-3b --sweep "decoding=greedy,beam4 length_penalty=0.8,1.2" --confirm-on 30%

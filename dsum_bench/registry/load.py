@@ -7,12 +7,12 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dsum_bench.errors import UserError, did_you_mean, nearest, suggestion
 from dsum_bench.registry import check as registry_check
+from dsum_bench.registry.choosing import count_of_weights
 from dsum_bench.registry.tables import Where, read_table, shown
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PostprocessSpec, PromptSpec, RecipeSpec
 
@@ -225,17 +225,11 @@ def _model(table: dict[str, object], where: Where, given: dict[str, object], pat
     return replace(model, source=tuple(_source(s, path) for s in model.source), peft=peft)
 
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
-
-
 def _weights(value: object, where: Where) -> int:
-    """A number of weights: ``"3.21B"`` is 3,210,000,000."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMBT]?)", value.strip().upper()) if isinstance(value, str) else None
-    if not found:
+    count = count_of_weights(value)
+    if count is None:
         raise where.error(f'key \'params\' must be a count such as "3.21B" or "135M", not {shown(value)}', "params")
-    return int(Decimal(found[1]) * _UNITS[found[2]])
+    return count
 
 
 # -- paths --------------------------------------------------------------------------------------------------
