@@ -91,9 +91,10 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def test_the_bench_lists_and_plans_the_same_models(bench: Bench) -> None:
-    listed = bench.models(max_params="600M")
-    planned = {c.run.model.name for c in bench.plan(max_params="600M", device="cpu")}
-    assert set(listed["name"]) == planned and "qwen3-0.6b" in planned and "qwen3-1.7b" not in planned
+    listed = {m.name for m in bench.zoo(max_params="600M") if m.engine != "control"}
+    planned = {c.run.model.name for c in bench.plan(max_params="600M", device="cpu", controls=False)}
+    assert listed == planned and "qwen3-0.6b" in planned and "qwen3-1.7b" not in planned
+    assert set(bench.models(max_params="600M")["name"]) >= listed | {"lead-3"}
     assert set(bench.models("hyperclovax")["name"]) == {"hyperclovax-seed", "hyperclovax-seed-0.5b"}
 
 
