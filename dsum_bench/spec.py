@@ -327,6 +327,28 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Targets:
+    """Summaries to learn. summaries: by ``fingerprints.dialogue_digest`` of their dialogue.
+
+    run_id, model: whose they are. total: summaries that the run has; dropped: reason -> how many were left out for it.
+    least: the thresholds that were asked for, as typed.
+    """
+
+    run_id: str
+    model: str
+    summaries: Mapping[str, str]
+    total: int
+    dropped: Mapping[str, int]
+    least: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lost = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
+        return f"{len(self.summaries)} of {self.total} summaries of {self.model}" + (
+            f" (without {lost})" if lost else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class StartSpec:
     """A trained adapter that a training goes on with.
 
@@ -348,6 +370,7 @@ class TrainingSpec:
     weights: fingerprint of the base. recipe: its params complete. max_steps: updates to stop at, None for all epochs.
     train_fingerprint, dev_fingerprint: over dialogues and references; dev_fingerprint is '' without evaluation.
     dataset: a name, or a mixture such as ``a:0.7,b:0.3``. start: an adapter to go on with, of the model given.
+    targets: whose summaries are learnt instead of the references, '' for none.
     """
 
     model: ModelSpec
@@ -366,6 +389,7 @@ class TrainingSpec:
     max_steps: int | None = None
     name: str = ""
     start: StartSpec | None = None
+    targets: str = ""
 
     @property
     def result(self) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dsum_bench.api.screening import DATASET, ScreeningBench
 from dsum_bench.api.workspace import CUSTOM, Settings, pairs
+from dsum_bench.errors import UserError
 from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
     from dsum_bench.screening.sweep import RunResult
-    from dsum_bench.spec import Dtype, PromptFormat, Sample
+    from dsum_bench.spec import Dtype, PromptFormat, Sample, Targets
     from dsum_bench.training.finetune import FinetuneResult
     from dsum_bench.training.prepare import PreparedTraining
 
@@ -41,6 +42,8 @@ class TrainingBench(ScreeningBench):
         limit: int | None = None,
         sample: int | None = None,
         dev_limit: int = 100,
+        targets: str | None = None,
+        min_score: Sequence[str | float] = (),
         max_steps: int | None = None,
         name: str | None = None,
         prompt: str | PromptSpec | None = None,
@@ -71,6 +74,9 @@ class TrainingBench(ScreeningBench):
                 ``"lr=1e-5..1e-3:log r=8,16,32"``; the recipe's own by default. The best is kept and screened.
             folds: train so many models, each without one part of the rows, and score every row by the one that has not
                 seen it. Equal dialogues, and equal values of the column fold_by, share a part.
+            targets: a stored run, whose summaries of the training dialogues are learnt instead of the references where
+                no check finds fault with them and they reach every min_score: a number for the data's usual metric,
+                or ``"METRIC=30"``.
             dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
             name: the result is called ``MODEL@name``; from its settings by default.
             plan_only: plan and stop. probe: time a batch first. ignore_memory: train even where the plan does not fit.
@@ -99,11 +105,12 @@ class TrainingBench(ScreeningBench):
         points = grid(sweep) if sweep else [()]
         check_search(search, space, sweep, plan_only)
         check_name(name, search or len(points))
+        learnt = self._targets(targets, min_score)
         requests = [
             TrainingRequest(
                 spec.name, recipe, mixture, split, dev_split, limit, sample, dev_limit, asked.name if asked else None,
                 prompt_format, (*pairs(settings), *point), max_steps, seed, dtype,
-                asked.user if asked and asked.name == CUSTOM else None,
+                asked.user if asked and asked.name == CUSTOM else None, targets=learnt,
             )
             for point in points
         ]  # fmt: skip
@@ -167,6 +174,18 @@ class TrainingBench(ScreeningBench):
         data = self._dataset(dataset).name if merge else ""
         export(model, Path(output), self.registry, self.loaded_plugins, self.database, data, self.display.tell)
         return Path(output)
+
+    def _targets(self, run: str | None, least: Sequence[str | float]) -> Targets | None:
+        from dsum_bench.screening.targets import read
+
+        if run is None:
+            if least:
+                raise UserError("--min-score filters the summaries of --targets; give --targets RUN")
+            return None
+        wanted = [str(least)] if isinstance(least, str | float | int) else [str(part) for part in least]
+        found = read(self.database, self.run(run), wanted, self.loaded_plugins, self.display.warn)
+        self.display.tell(f"targets: {found}")
+        return found
 
     def _unseen(
         self,

@@ -58,6 +58,13 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     metavar="SPACE",
     help='What --search may change, such as "lr=1e-5..1e-3:log r=8,16,32"  [default: the trainer\'s own]',
 )
+@click.option("--targets", metavar="RUN", help="Learn the summaries of a stored run instead of the references.")
+@click.option(
+    "--min-score",
+    multiple=True,
+    metavar="[METRIC=]NUMBER",
+    help="Only summaries of --targets that score so much, by the data's usual metric or the one named.",
+)
 @click.option(
     "--folds", metavar="N", type=click.IntRange(min=2), help="Train N models, each without one part of the rows."
 )
@@ -143,6 +150,7 @@ def finetune(
       dsum-bench finetune kobart --dataset mine --decoding beam4 --set-decoding max_new_tokens=100
       dsum-bench finetune kobart --dataset mine --search 20 --space "lr=1e-5..5e-4:log label_smoothing=0.0,0.1"
       dsum-bench finetune kobart --dataset mine --folds 5 --name k
+      dsum-bench finetune kobart --dataset mine --targets llama32-3b --min-score facts=90
       dsum-bench finetune --config results/models/llama32-3b@first/finetune.toml --name second --seed 7
     """
     result = open_bench(results, registry, plugin, as_json).finetune(model, **options)

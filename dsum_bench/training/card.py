@@ -33,6 +33,7 @@ def card(model: ModelSpec, made: Provenance, scores: Sequence[Score], folder: Pa
             if made.recipe.get("continues")
             else []
         ),
+        *([f"- learnt instead of the references: {made.recipe['targets']}"] if made.recipe.get("targets") else []),
         f"- licence of the base: {model.license or 'see the base'}",
         f"- data: {made.dataset} {made.split}, {made.recipe.get('selection')}, {len(made.dialogues)} dialogues",
         f"- prompt fingerprint: `{made.prompt}` (adapter `{made.adapter}`)",

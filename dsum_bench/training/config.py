@@ -35,6 +35,8 @@ def written(request: TrainingRequest, spec: TrainingSpec) -> str:
         "max_steps": spec.max_steps,
         # The runs of all folds are made again together, under the names that they get.
         "name": spec.name if request.fold is None else None,
+        "targets": request.targets.run_id if request.targets else None,
+        "min_score": request.targets.least if request.targets else None,
         "folds": request.fold.count if request.fold else None,
         "fold_by": request.fold.by if request.fold else None,
         "prompt": prompt,

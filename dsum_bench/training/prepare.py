@@ -17,8 +17,8 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.prompting.asking import asked
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
-from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, TrainingSpec
-from dsum_bench.training import folds, sharding, trackers
+from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, Targets, TrainingSpec
+from dsum_bench.training import folds, sharding, targets, trackers
 from dsum_bench.training.continuing import fingerprinted, shaped, start_of
 from dsum_bench.training.folds import Fold
 from dsum_bench.training.mixing import mixed
@@ -32,6 +32,7 @@ class TrainingRequest:
 
     dataset: a name, or a mixture such as ``a:0.7,b:0.3``. dev_limit: evaluation rows, 0 for none.
     prompt_text: of a prompt given as text, which has no name in the registry. fold: part of the rows to leave out.
+    targets: summaries of a stored run, which are learnt instead of the references.
     """
 
     model: str
@@ -50,6 +51,7 @@ class TrainingRequest:
     dtype: Dtype | None
     prompt_text: str | None = None
     fold: Fold | None = None
+    targets: Targets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,9 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
             raise UserError(f"FSDP: {reason}")
     dataset, train = mixed(wanted.dataset, registry, plugins, wanted.split, wanted.limit, wanted.sample, wanted.seed)
     check_rows(len(train.samples), wanted.dataset, wanted.split)
+    if wanted.targets is not None:
+        learnt = targets.applied(wanted.targets, train.samples)
+        train = Selection(learnt, f"{train.label}, {len(learnt)} with summaries of {wanted.targets.model}")
     held = None
     if wanted.fold is not None:
         train, held = folds.split(train, wanted.fold, wanted.seed)
@@ -124,6 +129,7 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         seed=wanted.seed,
         max_steps=wanted.max_steps,
         start=start,
+        targets=_told(wanted.targets),
     )
     return PreparedTraining(wanted, spec, train, dev, held)
 
@@ -140,6 +146,14 @@ def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> R
         return replace(recipe, params=asdict(trainer.Params(**params)))
     except ValueError as error:
         raise UserError(f"recipe '{recipe.name}': {error}") from None
+
+
+def _told(learnt: Targets | None) -> str:
+    """Where targets come from, as the record beside the weights has it."""
+    if learnt is None:
+        return ""
+    least = f", at least {', '.join(learnt.least)}" if learnt.least else ""
+    return f"run {learnt.run_id}: {learnt}{least}"
 
 
 def _refusal(recipe: RecipeSpec, plugins: Plugins) -> str | None:

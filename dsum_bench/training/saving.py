@@ -118,6 +118,7 @@ def _provenance(job: TrainingJob, spec: TrainingSpec) -> provenance.Provenance:
             "max_steps": spec.max_steps,
             "seed": spec.seed,
             **({"continues": spec.start.name} if spec.start else {}),
+            **({"targets": spec.targets} if spec.targets else {}),
             "params": dict(spec.recipe.params),
         },
     )
