@@ -97,7 +97,8 @@ def _prompt(prompt: PromptSpec | None) -> dict[str, object] | None:
         return None
     examples = [_example(e) for e in prompt.examples]
     rule = {"length": _rule(prompt.length)} if prompt.length is not None else {}
-    return {"system": prompt.system, "user": prompt.user, "examples": examples, **rule}
+    choice = {"choose": prompt.choose} if prompt.choose is not None else {}
+    return {"system": prompt.system, "user": prompt.user, "examples": examples, **rule, **choice}
 
 
 def _example(example: Example) -> dict[str, object]:
@@ -137,8 +138,10 @@ def asked_digest(samples: Sequence[Sample], fields: Sequence[str]) -> str:
 
 
 def _asked(sample: Sample, fields: Sequence[str]) -> list[list[str]]:
+    """What a prompt holds of a sample besides its dialogue: fields with their names, then chosen examples."""
     known = {**sample.fields, **({"topic": sample.topic} if sample.topic is not None else {})}
-    return [[name, known.get(name, "")] for name in sorted(fields)]
+    shown = [[e.id, e.dialogue, e.summary, canonical(e.fields)] for e in sample.examples]
+    return [*([name, known.get(name, "")] for name in sorted(fields)), *shown]
 
 
 def references_fingerprint(samples: Sequence[Sample]) -> str:
@@ -149,7 +152,7 @@ def references_fingerprint(samples: Sequence[Sample]) -> str:
 def ordered_fingerprint(samples: Sequence[Sample], fields: Sequence[str] = ()) -> str:
     """16 hexadecimal digits over ids, dialogues, references and fields in order, which is that of training."""
     rows = [[s.id, s.dialogue, *s.references] for s in samples]
-    told = [_asked(s, fields) for s in samples] if fields else []
+    told = [_asked(s, fields) for s in samples]
     return _rows_digest([*rows, *(part for row in told for part in row)])
 
 
@@ -160,6 +163,7 @@ def prompt_fingerprint(prompt: PromptSpec | None, prompt_format: str) -> str:
         said = [prompt.system, prompt.user, *([e.dialogue, e.summary] for e in prompt.examples)]
         said += [e.fields for e in prompt.examples if e.fields]
         said += [_rule(prompt.length)] if prompt.length is not None else []
+        said += [plain(prompt.choose)] if prompt.choose is not None else []
     return _digest(json.dumps([prompt_format, *said], ensure_ascii=False, sort_keys=True))
 
 

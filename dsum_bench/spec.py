@@ -83,11 +83,43 @@ class DatasetSpec:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One worked example of a few-shot prompt. fields: what stands in the prompt's other places for it."""
+    """One worked example of a few-shot prompt. fields: what stands in the prompt's other places for it.
+
+    id: of the row it was chosen from, '' for one written in a prompt.
+    """
 
     dialogue: str
     summary: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleChoice:
+    """Where a prompt's examples come from: rows of a split, chosen for each sample.
+
+    by: ``bm25``, the most like it in its words, or ``random``, drawn by the seed and the sample's id.
+    number: most examples; 3 without either limit. tokens: most tokens that they take of a prompt together.
+
+    Raises:
+        ValueError: a limit below 1.
+    """
+
+    by: Literal["bm25", "random"]
+    split: str = "train"
+    number: int | None = None
+    tokens: int | None = None
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name, limit in (("number", self.number), ("tokens", self.tokens)):
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} must be at least 1, not {limit}")
+
+    @property
+    def most(self) -> int:
+        """Examples that are looked for."""
+        return self.number or (3 if self.tokens is None else 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +153,7 @@ class PromptSpec:
     """What a model is asked. ``{dialogue}`` in user is replaced, and in user and system every ``{field}``: a column of
     the dataset, ``{length}`` or ``{speakers}``. ``{{name}}`` stands for ``{name}``.
 
-    length: how ``{length}`` is found, None for the usual rule.
+    length: how ``{length}`` is found, None for the usual rule. choose: examples that follow the fixed ones.
     """
 
     name: str
@@ -129,6 +161,7 @@ class PromptSpec:
     system: str = ""
     examples: tuple[Example, ...] = ()
     length: LengthRule | None = None
+    choose: ExampleChoice | None = None
     language: str = "ko"
     note: str = ""
     origin: str = ""
@@ -173,7 +206,7 @@ class Sample:
     turns: a regular expression for what a turn begins with, '' for the usual forms.
     repaired: names of the characters that were taken out of its texts when they were read.
     fields: the other columns of its row, as far as they hold strings, numbers or lists of these; empty ones are left
-        out. where: its place in the file, for messages.
+        out. where: its place in the file, for messages. examples: chosen for it, the most like it last.
     """
 
     id: str
@@ -184,6 +217,7 @@ class Sample:
     repaired: tuple[str, ...] = ()
     fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     where: str = field(default="", compare=False)
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +228,7 @@ class Prompt:
     token_ids: what the model is given, shape (tokens,); empty for a control.
     turns: turns of the dialogue; trimmed_turns of them were left out, and trimmed_chars characters
         were cut from turns that were kept (only when one turn alone is too long).
-    dialogue: the whole dialogue of the sample.
+    dialogue: the whole dialogue of the sample. shown: ids of the examples that were chosen for it and stand in it.
     """
 
     sample_id: str
@@ -204,6 +238,7 @@ class Prompt:
     trimmed_turns: int = 0
     trimmed_chars: int = 0
     dialogue: str = ""
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +274,7 @@ class Draft:
 class Output:
     """One finished sample as it is stored: the generation, its summary, and how its prompt was made.
 
-    drafts: what a strategy wrote besides, in order; the generation itself comes before them.
+    drafts: what a strategy wrote besides, in order; the generation itself comes before them. shown: as of ``Prompt``.
     """
 
     generation: Generation
@@ -247,6 +282,7 @@ class Output:
     trimmed_turns: int = 0
     trimmed_chars: int = 0
     drafts: tuple[Draft, ...] = ()
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class ChatAdapter(TextAdapter):
         said = self.opening()
         if self.asked.system:
             said.append({"role": "system", "content": self.filled(self.asked.system)})
-        for example in self.asked.examples:
+        for example in self.examples:
             said.append({"role": "user", "content": self.filled_example(self.asked.user, example)})
             said.append({"role": "assistant", "content": self.as_words(example.summary)})
         said.append({"role": "user", "content": self.filled(self.asked.user, dialogue)})

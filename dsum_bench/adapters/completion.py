@@ -36,7 +36,7 @@ class CompletionAdapter(TextAdapter):
 
     def encode(self, dialogue: str) -> Encoded:
         parts = [self.filled(self.asked.system)] if self.asked.system else []
-        parts += [self._answered(example) for example in self.asked.examples]
+        parts += [self._answered(example) for example in self.examples]
         return self.with_bos("\n\n".join([*parts, self.filled(self.asked.user, dialogue)]))
 
     def _answered(self, example: Example) -> str:

@@ -31,6 +31,8 @@ class TextAdapter(Adapter):
     always_bos: ClassVar[bool] = False
     _values: Mapping[str, str] = NOTHING
     """The fields of the sample whose prompt is being made."""
+    _chosen: tuple[Example, ...] = ()
+    """The examples that were chosen for it, as far as there is room for them."""
 
     @abstractmethod
     def encode(self, dialogue: str) -> Encoded:
@@ -53,8 +55,15 @@ class TextAdapter(Adapter):
         rule = self.context.prompt.length if self.context.prompt is not None else None
         return {name: self.as_words(value) for name, value in values(self.places, sample, rule).items()}
 
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """The worked examples of the prompt that is being made: the fixed ones, then those chosen for its sample."""
+        fixed = self.context.prompt.examples if self.context.prompt is not None else ()
+        return (*fixed, *self._chosen)
+
     def prompt(self, sample: Sample) -> Prompt:
         self._values = self._fields(sample)
+        self._chosen = self._that_fit(sample)
         turns = split_turns(sample.dialogue, sample.turns)
         made: dict[str, Encoded] = {}
 
@@ -68,8 +77,35 @@ class TextAdapter(Adapter):
         text, ids = made.get(trimmed.dialogue) or self.encode(self.as_words(trimmed.dialogue))
         text, turned = text.replace(GUARD, ""), len(turns)
         return Prompt(
-            sample.id, text, tuple(ids), turned, trimmed.trimmed_turns, trimmed.trimmed_chars, sample.dialogue
+            sample.id,
+            text,
+            tuple(ids),
+            turned,
+            trimmed.trimmed_turns,
+            trimmed.trimmed_chars,
+            sample.dialogue,
+            tuple(e.id for e in self._chosen),
         )
+
+    def _that_fit(self, sample: Sample) -> tuple[Example, ...]:
+        """The chosen examples that the prompt has room for beside the whole dialogue, within their own budget; those
+        least like the sample, which come first, go first."""
+        if not sample.examples:
+            return ()
+
+        def tokens(examples: tuple[Example, ...]) -> int:
+            self._chosen = examples
+            return len(self.encode(self.as_words(sample.dialogue))[1])
+
+        choice = self.context.prompt.choose if self.context.prompt is not None else None
+        budget = choice.tokens if choice is not None else None
+        limit, bare = self.context.max_prompt_tokens, tokens(())
+        for dropped in range(len(sample.examples)):
+            kept = sample.examples[dropped:]
+            needed = tokens(kept)
+            if (limit is None or needed <= limit) and (budget is None or needed - bare <= budget):
+                return kept
+        return ()
 
     def _trim(self, sample: Sample, turns: Sequence[str], fits: Any) -> TrimmedDialogue:
         try:

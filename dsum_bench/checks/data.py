@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dsum_bench.checks.base import Check, Setup, share
 from dsum_bench.fingerprints import dialogue_digest, prompt_fingerprint
+from dsum_bench.prompting.likeness import Dialogues
 from dsum_bench.provenance import read
 from dsum_bench.spec import Finding, RunSpec, Sample
 
@@ -42,12 +43,12 @@ class Overlap(Check):
 
     def before(self, setup: Setup) -> Finding | None:
         ours = {s.id: dialogue_digest(s.dialogue) for s in setup.samples}
-        shown = {dialogue_digest(e.dialogue) for e in (setup.run.prompt.examples if setup.run.prompt else ())}
-        seen = [i for i, digest in ours.items() if digest in shown]
+        seen = self._shown(setup)
         if seen:
             return self.found(
-                f"{share(len(seen), len(ours))} appear in the prompt as examples, with their summary: take them out of "
-                "the prompt or of the split",
+                f"{share(len(seen), len(ours))} appear in prompts as examples, with their summary, word by word or "
+                f"nearly (sample {seen[0]}): take them out of the prompt, of the split it takes examples from, or of "
+                "what is evaluated",
                 len(seen),
                 len(ours),
             )
@@ -62,6 +63,18 @@ class Overlap(Check):
             len(seen),
             len(ours),
         )
+
+    @staticmethod
+    def _shown(setup: Setup) -> list[str]:
+        """Ids of the samples that stand in some prompt as an example."""
+        fixed = setup.run.prompt.examples if setup.run.prompt else ()
+        chosen = (e for s in setup.samples for e in s.examples if e.id in setup.prompts[s.id].shown)
+        shown = {example.dialogue for example in (*fixed, *chosen)}
+        if not shown:
+            return []
+        evaluated = Dialogues([s.dialogue for s in setup.samples])
+        found = {position for dialogue in shown for position in evaluated.copied(dialogue)}
+        return [s.id for position, s in enumerate(setup.samples) if position in found]
 
 
 class PromptChanged(Check):

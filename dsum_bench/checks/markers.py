@@ -56,7 +56,10 @@ class ControlTokens(Check):
     def _usual(self, setup: Setup, sample: Sample, markers: Markers) -> int:
         """Control tokens of the same prompt with nothing of the data in it."""
         fields = dict.fromkeys(sample.fields, "-")
-        bare = replace(sample, dialogue="-", turns="", topic="-" if sample.topic else None, fields=fields)
+        shown = [e for e in sample.examples if e.id in setup.prompts[sample.id].shown]
+        examples = tuple(replace(e, dialogue="-", summary="-", fields=dict.fromkeys(e.fields, "-")) for e in shown)
+        topic = "-" if sample.topic else None
+        bare = replace(sample, dialogue="-", turns="", topic=topic, fields=fields, examples=examples)
         return self._count(setup.adapter.prompt(bare), markers)
 
     @staticmethod

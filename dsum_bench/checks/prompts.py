@@ -136,7 +136,7 @@ def _leading(prompt: Prompt, token: int) -> int:
 
 
 class PromptTrimmed(Check):
-    """Dialogues did not fit and lost turns."""
+    """Dialogues did not fit and lost turns, or examples that were chosen did not."""
 
     name = "trimmed"
     mark = "T"
@@ -146,7 +146,7 @@ class PromptTrimmed(Check):
     def before(self, setup: Setup) -> Finding | None:
         cut = [p for p in setup.prompts.values() if p.trimmed_turns or p.trimmed_chars]
         if not cut:
-            return None
+            return self._fewer(setup)
         turns, chars = sum(p.trimmed_turns for p in cut), sum(p.trimmed_chars for p in cut)
         of = sum(p.turns for p in cut)
         lost = f"{turns} of their {of} turns" + (f" and {chars} characters" if chars else "")
@@ -155,6 +155,25 @@ class PromptTrimmed(Check):
             "max_prompt_tokens if the model can take more, or choose one that can",
             len(cut),
             len(setup.prompts),
+        )
+
+    def _fewer(self, setup: Setup) -> Finding | None:
+        """Samples with fewer examples than were chosen; under a budget of tokens, with none."""
+        choice = setup.run.prompt.choose if setup.run.prompt else None
+        if choice is None:
+            return None
+        least = [1 if choice.tokens is not None else len(s.examples) for s in setup.samples]
+        fewer = [
+            s for s, n in zip(setup.samples, least, strict=True) if s.examples and len(setup.prompts[s.id].shown) < n
+        ]
+        if not fewer:
+            return None
+        return self.found(
+            f"the prompts of {share(len(fewer), len(setup.samples))} have no room for all examples that were chosen for "
+            f"them (sample {fewer[0].id}): choose fewer, raise max_prompt_tokens if the model can take more, or the "
+            "budget of tokens",
+            len(fewer),
+            len(setup.samples),
         )
 
 

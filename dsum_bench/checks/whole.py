@@ -81,7 +81,7 @@ class TemplateTwice(Check):
         if expected is None:
             return None
         text, ids = expected
-        made = setup.adapter.prompt(replace(setup.samples[0], dialogue="-", turns=""))
+        made = setup.adapter.prompt(replace(setup.samples[0], dialogue="-", turns="", examples=()))
         markers = Markers(tokenizer).texts
         # BOS at the beginning is the check bos's business; a family may need one that its template does not write.
         ours, theirs = (Counter(i for i in _after_bos(t, tokenizer) if i in markers) for t in (made.token_ids, ids))

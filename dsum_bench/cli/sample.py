@@ -63,5 +63,7 @@ def _print(view: SampleView, dialogues: bool) -> None:
     for (record, output), how in zip(view.outputs, told, strict=True):
         score = f"{overall(output.scores):.2f}  " if output.scores else ""
         console.print(formatting.literal(f"\n{score}{record.row.model}, {how}", "bold"))
+        if output.shown:
+            console.print(formatting.literal(f"  examples: {', '.join(output.shown)}", "dim"))
         console.print(formatting.literal(f"  {output.summary or '(empty summary)'}"))
     console.print()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dsum_bench.adapters.build import read_options
@@ -11,7 +11,7 @@ from dsum_bench.adapters.fields import DERIVED, LENGTH, of_data
 from dsum_bench.errors import UserError, did_you_mean
 from dsum_bench.fingerprints import asked_digest
 from dsum_bench.prompting.length import fitted
-from dsum_bench.spec import LengthRule, ModelSpec, PromptSpec, Sample
+from dsum_bench.spec import Example, LengthRule, ModelSpec, PromptSpec, Sample
 
 if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 class Asked:
     """What a model is asked about some samples.
 
-    prompt: with its length fitted. fields: names of the columns whose values prompts hold. digest: over these values,
-    '' for none.
+    prompt: with its length fitted. fields: names of the columns whose values prompts hold. examples: chosen for each
+    sample, by its id. digest: over both, '' for none.
     """
 
     prompt: PromptSpec | None
     fields: tuple[str, ...] = ()
+    examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
     digest: str = ""
+
+    def shown(self, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+        """The samples with the examples that were chosen for them."""
+        return tuple(replace(s, examples=self.examples.get(s.id, ())) for s in samples)
 
 
 def asked(
@@ -38,8 +43,11 @@ def asked(
     dataset: str,
     registry: Registry,
     plugins: Plugins,
+    held: Sequence[Sample] | None = None,
 ) -> Asked:
     """Make a prompt ready for samples of a dataset.
+
+    held: rows that are evaluated and must be in no prompt as an example; all samples by default.
 
     Raises:
         UserError: a sample lacks a field that the prompt has a place for (names file and row), an example does, or
@@ -51,9 +59,12 @@ def asked(
     fields = tuple(name for name in names if name not in DERIVED)
     for sample in samples:
         _check(sample, fields, whose)
-    if prompt is not None:
-        prompt = _ready(prompt, names, dataset, registry, plugins)
-    return Asked(prompt, fields, asked_digest(samples, fields))
+    if prompt is None:
+        return Asked(None, fields, digest=asked_digest(samples, fields))
+    prompt = _ready(prompt, names, dataset, registry, plugins)
+    examples = _examples(prompt, names, samples, dataset, registry, plugins, held)
+    made = Asked(prompt, fields, examples)
+    return replace(made, digest=asked_digest(made.shown(samples), fields))
 
 
 def _check(sample: Sample, fields: Sequence[str], whose: str) -> None:
@@ -93,3 +104,29 @@ def _ready(prompt: PromptSpec, names: Sequence[str], dataset: str, registry: Reg
         except UserError as error:
             raise UserError(f"{where}: its length is fitted to split '{rule.fit}' of {dataset}: {error}") from None
     return replace(prompt, length=rule)
+
+
+def _examples(
+    prompt: PromptSpec,
+    names: Sequence[str],
+    samples: Sequence[Sample],
+    dataset: str,
+    registry: Registry,
+    plugins: Plugins,
+    held: Sequence[Sample] | None,
+) -> Mapping[str, tuple[Example, ...]]:
+    """The examples of every sample, where the prompt has them chosen."""
+    choice = prompt.choose
+    if choice is None:
+        return {}
+    from dsum_bench.datasets.load import load
+    from dsum_bench.prompting.examples import TOKENIZERS, chosen
+
+    where = f"{prompt.origin}: prompt '{prompt.name}'" if prompt.origin else f"prompt '{prompt.name}'"
+    spec = registry.dataset(dataset)
+    try:
+        pool = load(spec, plugins, choice.split, references=False)
+        cut = plugins.get("tokenizer", TOKENIZERS.get(spec.language, "whitespace"))()
+        return chosen(choice, samples, pool, names, cut, held)
+    except UserError as error:
+        raise UserError(f"{where} takes examples from split '{choice.split}' of {dataset}: {error}") from None

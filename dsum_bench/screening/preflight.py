@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dsum_bench import __version__
@@ -18,7 +18,7 @@ from dsum_bench.prompting.asking import Asked, asked
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
 from dsum_bench.screening.fitting import fitted
-from dsum_bench.spec import DecodingSpec, ModelSpec, Placement, PromptFormat, PromptSpec, RunSpec, Sample
+from dsum_bench.spec import DecodingSpec, Example, ModelSpec, Placement, PromptFormat, PromptSpec, RunSpec, Sample
 
 NOWHERE = Placement("none", "none", "none", "")
 
@@ -51,6 +51,7 @@ class Candidate:
 
     status: ``ready``, ``skipped`` (this machine) or ``failed`` (the entry is at fault).
     fields: names of the columns that its prompts hold. point: of a sweep over prompts and decodings, as it is shown.
+    examples: chosen for each sample, by its id.
     """
 
     run: RunSpec
@@ -60,6 +61,12 @@ class Candidate:
     download_bytes: int = 0
     fields: tuple[str, ...] = ()
     point: str = ""
+    examples: Mapping[str, tuple[Example, ...]] = field(default_factory=dict)
+
+    def shown(self, sample: Sample) -> Sample:
+        """The sample with the examples that were chosen for it."""
+        found = self.examples.get(sample.id, ())
+        return replace(sample, examples=found) if found else sample
 
 
 def preflight(
@@ -74,7 +81,10 @@ def preflight(
     runs = [_run(model, task, registry, plugins) for model in models]
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = pool.map(lambda run: _check(run[0], registry, plugins, machine), runs)
-        return [replace(candidate, fields=what.fields) for candidate, (_, what) in zip(found, runs, strict=True)]
+        return [
+            replace(candidate, fields=what.fields, examples=what.examples)
+            for candidate, (_, what) in zip(found, runs, strict=True)
+        ]
 
 
 def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> tuple[RunSpec, Asked]:

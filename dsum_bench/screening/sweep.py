@@ -254,8 +254,8 @@ class Sweep:
             self._take_over(candidate)
         finished = self.store.outputs(run_id)
         self._score_again(run_id, finished)
-        left = tuple(s for s in self.samples if s.id not in finished)
-        there = tuple(s for s in self.samples if s.id in finished)
+        left = tuple(candidate.shown(s) for s in self.samples if s.id not in finished)
+        there = tuple(candidate.shown(s) for s in self.samples if s.id in finished)
         answered = sum(_answered(o) for o in finished.values())
         weight = sum(len(s.dialogue) for s in left)
         state = Running(candidate, run_id, len(self.samples), len(finished), answered, weight)
@@ -269,7 +269,7 @@ class Sweep:
     def _take_over(self, candidate: Candidate) -> None:
         """Take what runs of the same setup have written for some of these samples: a larger run generates the rest."""
         run = candidate.run
-        inputs = {s.id: sample_digest(s, candidate.fields) for s in self.samples}
+        inputs = {s.id: sample_digest(candidate.shown(s), candidate.fields) for s in self.samples}
         taken = self.store.take_over(run, inputs, self.positions)
         if taken:
             self.observer.model_progress(run, f"{taken} of {len(self.samples)} samples are taken from another run")
@@ -302,7 +302,11 @@ class Sweep:
         rows, fields = [], state.candidate.fields
         for output in event.outputs:
             sample = self.by_id[output.generation.sample_id]
-            rows.append(ScoredOutput(output, self._scores(output.summary, sample), sample_digest(sample, fields)))
+            rows.append(
+                ScoredOutput(
+                    output, self._scores(output.summary, sample), sample_digest(state.candidate.shown(sample), fields)
+                )
+            )
         added = self.store.add(state.run_id, rows, self.positions)
         weight = sum(len(self.by_id[o.generation.sample_id].dialogue) for o in event.outputs)
         state.done += added

@@ -152,7 +152,7 @@ def _read(made: Generation, adapter: Adapter, prompt: Prompt) -> Output:
     if not isinstance(summary, str):
         found = type(summary).__name__
         raise ModelError(f"the adapter returned {found} instead of a string for sample '{made.sample_id}'")
-    return Output(made, repaired(summary), prompt.trimmed_turns, prompt.trimmed_chars)
+    return Output(made, repaired(summary), prompt.trimmed_turns, prompt.trimmed_chars, shown=prompt.shown)
 
 
 def build_decoding(spec: RunSpec, plugins: Plugins) -> Decoding | None:

@@ -409,7 +409,7 @@ def _record(found: _Run, row: sqlite3.Row) -> RunRecord:
 
 def _sample(row: sqlite3.Row, scores: Mapping[str, float]) -> SampleRecord:
     values = {name: row[name] for name in row.keys() if name not in ("run_id", "input")}  # noqa: SIM118 (a Row iterates values)
-    return SampleRecord(**values, scores=scores)
+    return SampleRecord(**values | {"shown": tuple(json.loads(values.get("shown", "[]")))}, scores=scores)
 
 
 def overall(scores: Mapping[str, float]) -> float:

@@ -136,7 +136,7 @@ class RunRecord:
 @dataclass(frozen=True, slots=True)
 class SampleRecord:
     """One finished sample. output: what the model wrote; summary: what was read from it; scores of one metric.
-    note: what its engine noted of it, such as a refusal's words."""
+    note: what its engine noted of it, such as a refusal's words. shown: ids of the examples chosen for its prompt."""
 
     sample_id: str
     position: int
@@ -150,3 +150,4 @@ class SampleRecord:
     trimmed_chars: int
     note: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -79,8 +80,11 @@ def _treatment(run: RunSpec, kind: str) -> str:
         return run.model.engine
     examples = len(run.prompt.examples) if run.prompt else 0
     shots = f"{examples}-shot" if examples else "zero-shot"
+    choice = run.prompt.choose if run.prompt else None
+    if choice is not None:
+        shots = f"{examples + choice.most}-shot {choice.by}"
     if run.model.base is not None:
-        shots = f"{run.model.recipe}, {shots}" if examples else run.model.recipe
+        shots = f"{run.model.recipe}, {shots}" if examples or choice else run.model.recipe
     return f"{shots} raw" if run.prompt_format == "raw" else shots
 
 
@@ -101,6 +105,7 @@ def output_row(key: str, output: Output, position: int, asked: str = "") -> tupl
         output.trimmed_chars,
         storable(made.note),
         asked,
+        json.dumps(output.shown),
     )
 
 
@@ -124,7 +129,8 @@ def stored_output(row: Mapping[str, Any]) -> Output:
         row["seconds"],
         row["note"],
     )
-    return Output(made, row["summary"], row["trimmed_turns"], row["trimmed_chars"])
+    shown = tuple(json.loads(row["shown"]))
+    return Output(made, row["summary"], row["trimmed_turns"], row["trimmed_chars"], shown=shown)
 
 
 def score_rows(sample_id: str, scores: Scores) -> Iterator[tuple[str, str, str, float]]:

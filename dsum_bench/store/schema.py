@@ -317,6 +317,11 @@ def m014_prompts(db: Database) -> None:
     db.executescript("alter table runs add column asked_sample text; alter table runs add column asked_prompt text;")
 
 
+def m015_shown(db: Database) -> None:
+    """Ids of the examples that were chosen for each sample's prompt."""
+    db.executescript("alter table outputs add column shown text not null default '[]';")
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_first_tables,
     m002_findings,
@@ -332,6 +337,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m012_writers,
     m013_drafts,
     m014_prompts,
+    m015_shown,
 )
 """A change of the tables is a new step at the end, never an edit of an old one that databases have taken."""
 

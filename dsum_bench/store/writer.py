@@ -26,7 +26,7 @@ Kind = Literal["model", "control"]
 Stage = Literal["before", "after"]
 Status = Literal["running", "done", "partial", "failed", "skipped"]
 
-ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ADD_OUTPUT = "insert or ignore into outputs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 ADD_DRAFT = "insert or ignore into drafts values (?, ?, ?, ?, ?, ?, ?)"
 TAKE_DRAFTS = """
 insert or ignore into drafts

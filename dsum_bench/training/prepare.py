@@ -108,8 +108,12 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
     prompt: PromptSpec | None = None
     if style != "none":
         prompt = registry.prompt(wanted.prompt or model.prompt or default_prompt(style, dataset.language))
-    rows = (*train.samples, *(dev.samples if dev else ()))
-    what = asked(model, prompt, rows, dataset.name, registry, plugins)
+    evaluated = dev.samples if dev else ()
+    what = asked(model, prompt, train.samples, dataset.name, registry, plugins, held=evaluated)
+    train = replace(train, samples=what.shown(train.samples))
+    if dev is not None:
+        shown = asked(model, prompt, dev.samples, dataset.name, registry, plugins).shown(dev.samples)
+        dev = replace(dev, samples=shown)
     trained, placement, weights = _placed(model, recipe, plugins, machine, wanted.dtype)
     if start is not None:
         start = fingerprinted(start)

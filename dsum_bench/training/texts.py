@@ -66,7 +66,7 @@ def build_texts(
 def _bare(adapter: Adapter, sample: Sample) -> int:
     """Tokens of a prompt without its dialogue."""
     adapter.context = replace(adapter.context, max_prompt_tokens=None)
-    return len(adapter.prompt(replace(sample, dialogue="")).token_ids)
+    return len(adapter.prompt(replace(sample, dialogue="", examples=())).token_ids)
 
 
 def _told(unfit: Sequence[tuple[int, Sample, int]], max_tokens: int) -> str:
