@@ -163,14 +163,13 @@ class PromptTrimmed(Check):
         if choice is None:
             return None
         least = [1 if choice.tokens is not None else len(s.examples) for s in setup.samples]
-        fewer = [
-            s for s, n in zip(setup.samples, least, strict=True) if s.examples and len(setup.prompts[s.id].shown) < n
-        ]
+        pairs = zip(setup.samples, least, strict=True)
+        fewer = [s.id for s, n in pairs if s.examples and len(setup.prompts[s.id].shown) < n]
         if not fewer:
             return None
         return self.found(
-            f"the prompts of {share(len(fewer), len(setup.samples))} have no room for all examples that were chosen for "
-            f"them (sample {fewer[0].id}): choose fewer, raise max_prompt_tokens if the model can take more, or the "
+            f"the prompts of {share(len(fewer), len(setup.samples))} have no room for all examples that were chosen "
+            f"for them (sample {fewer[0]}): choose fewer, raise max_prompt_tokens if the model can take more, or the "
             "budget of tokens",
             len(fewer),
             len(setup.samples),

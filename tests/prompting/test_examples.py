@@ -274,7 +274,7 @@ def test_examples_without_room_are_told_of() -> None:
         adapter = make_adapter(ChatAdapter, byte_tokenizer(CHATML, adds_bos=False), prompt, limit=limit)
         return setups.found(setups.setup(adapter, [SAMPLE])).get("trimmed")
 
-    assert trimmed(None) is None and trimmed(None, tokens=60) is None
+    assert trimmed(None) is None and trimmed(None, tokens=200) is None
     bare = len(make_adapter(ChatAdapter, byte_tokenizer(CHATML, adds_bos=False), ASKED).prompt(SAMPLE).token_ids)
     assert "have no room for all examples" in trimmed(bare - 1).text
     assert "have no room for all examples" in trimmed(None, tokens=1).text
