@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dsum_bench.api.stages import Stages
+from dsum_bench.api.submissions import Submissions
 from dsum_bench.api.training import TrainingBench
 from dsum_bench.errors import UserError
 from dsum_bench.spec import DatasetSpec, ModelSpec
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dsum_bench.scaffold import Kind
 
 
-class Bench(TrainingBench, Stages):
+class Bench(TrainingBench, Stages, Submissions):
     """Models, dialogues and results, opened together.
 
     Args:

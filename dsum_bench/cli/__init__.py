@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "finetune": ("dsum_bench.cli.finetune:finetune", "Train a model by recipe and screen the result."),
     "export": ("dsum_bench.cli.export:export", "Write a trained model to a folder of its own."),
     "predict": ("dsum_bench.cli.predict:predict", "Write a model's summaries of a split to a file."),
+    "submissions": ("dsum_bench.cli.submissions:submissions", "Keep a ledger of submissions and choose the last ones."),
     "score": ("dsum_bench.cli.score:score", "Score a file of summaries."),
     "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank finished runs."),
     "compare": ("dsum_bench.cli.compare:compare", "Test whether runs differ."),

@@ -1,0 +1,1 @@
+"""What was handed in: the ledger, and what public scores say of hidden ones."""
