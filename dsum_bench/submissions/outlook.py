@@ -30,7 +30,7 @@ SLOPE_PRIOR = (1.0, 0.3)
 OWN = (0.1, 0.4, 0.8, 1.6)
 """Points by which the official score may differ from the local one for one submission alone, t above."""
 SPREADS = (0.3, 0.7, 1.5, 3.0, 6.0)
-REFERENCES = (0.0, 1.0, 2.0)
+REFERENCES = (0.0, 1.0, 2.0, 4.0)
 """Noise of the board's own references, r above."""
 FLAT = 1e4
 DRAWS = 4_000
@@ -57,7 +57,8 @@ class Outlook:
     prospects: in their order. chosen: places of those to hand in, the likelier best first. slope, slope_low,
     slope_high: points of the board for a point here, with 90 % interval. smallest: the smallest true difference
     between two submissions, in points of the board, that the public part shows with 80 % power; for the pair in the
-    middle."""
+    middle.
+    """
 
     prospects: tuple[Prospect, ...]
     chosen: tuple[int, ...]
@@ -107,8 +108,7 @@ def outlook(local: Floats, public: Sequence[float], n_public: int, n_private: in
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One guess at what is not known. board: covariance of the board's scores over dialogues, shape (submissions,) *
-    2."""
+    """One guess at what is not known. board: covariance over dialogues of the board's scores, square."""
 
     slope: float
     own: float
