@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dsum_bench.screening.sweep import RunResult
     from dsum_bench.spec import Dtype, PromptFormat, Sample, Targets
     from dsum_bench.training.finetune import FinetuneResult
+    from dsum_bench.training.gguf_file import GgufType
     from dsum_bench.training.prepare import PreparedTraining
 
 
@@ -164,15 +165,34 @@ class TrainingBench(ScreeningBench):
             return data, data.name
         return self._dataset(parts(dataset)[0].name), dataset
 
-    def export(self, model: str, output: str | Path, *, merge: bool = False, dataset: Any = DATASET) -> Path:
+    def export(
+        self,
+        model: str,
+        output: str | Path,
+        *,
+        merge: bool = False,
+        dataset: Any = DATASET,
+        gguf: GgufType | None = None,
+        push: str | None = None,
+        public: bool = False,
+    ) -> Path:
         """Write a trained model ``BASE@RUN`` with a model card to a new folder.
 
         merge: whole weights instead of an adapter, tried on dialogues of dataset.
+        gguf: whole weights as one file for llama.cpp and its kin: ``f32``, ``f16``, ``bf16`` or ``q8_0``.
+        push: upload the folder as ``OWNER/NAME`` of the hub, with huggingface_hub's own login; private unless public.
         """
-        from dsum_bench.training.release import export
+        from dsum_bench.training import release
 
-        data = self._dataset(dataset).name if merge else ""
-        export(model, Path(output), self.registry, self.loaded_plugins, self.database, data, self.display.tell)
+        if push is not None:
+            release.check_push(push)
+        elif public:
+            raise UserError("--public says who may see what --push uploads; give --push OWNER/NAME")
+        data = self._dataset(dataset).name if merge or gguf else ""
+        around = (self.registry, self.loaded_plugins, self.database, data, self.display.tell)
+        release.export(model, Path(output), *around, gguf)
+        if push is not None:
+            self.display.tell(f"pushed to {release.push(Path(output), push, public)}")
         return Path(output)
 
     def _targets(self, run: str | None, least: Sequence[str | float]) -> Targets | None:
