@@ -19,16 +19,17 @@ from dsum_bench.cli.options import (
     registry_option,
     results_option,
 )
+from dsum_bench.errors import UserError
 
 
 @command()
-@click.argument("model", metavar="MODEL|RUN", shell_complete=completion.models_and_runs)
+@click.argument("models", metavar="MODEL|RUN...", nargs=-1, required=True, shell_complete=completion.models_and_runs)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     required=True,
-    help="New .csv or .jsonl file.",
+    help="New .csv or .jsonl file; for several models, a folder of .csv files.",
 )
 @dataset_options
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples.")
@@ -50,7 +51,7 @@ from dsum_bench.cli.options import (
 def predict(
     context: click.Context,
     /,
-    model: str,
+    models: tuple[str, ...],
     output: Path,
     as_json: bool,
     results: Path,
@@ -58,7 +59,7 @@ def predict(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Write a model's summaries of a split, which needs no references, to a file.
+    """Write summaries of a split, which needs no references, to a file; those of several models to files in a folder.
 
     Stored summaries are not generated again, so an interrupted call resumes. With RUN, the key of a stored run or its
     beginning, that run's summaries are written and nothing is generated; options for data and prompt have no effect.
@@ -69,18 +70,38 @@ def predict(
     Examples:
       dsum-bench predict llama32-3b --dataset mine --split test -o submission.csv
       dsum-bench predict llama32-3b --dataset mine --split test --like sample_submission.csv -o submission.csv
+      dsum-bench predict llama32-3b kobart --dataset mine --split test -o predictions
     """
     from dsum_bench.api.screening import IncompleteError
 
     bench = open_bench(results, registry, plugin, as_json)
-    try:
-        written = bench.predict(model, output, **options)
-    except IncompleteError as error:
-        click.echo(f"Error: {error}; nothing was written", err=True)
-        context.exit(1)
+    written = []
+    for model, file in _files(models, output).items():
+        try:
+            count = len(bench.predict(model, file, **options))
+        except IncompleteError as error:
+            click.echo(f"Error: {error}; {file} was not written", err=True)
+            continue
+        written.append({"model": model, "output": str(file), "summaries": count})
+        if not as_json:
+            click.echo(f"{count} summaries of {model} written to {file}")
     if as_json:
         from dsum_bench.cli.formatting import print_json
 
-        print_json({"model": model, "output": str(output), "summaries": len(written)})
-    else:
-        click.echo(f"{len(written)} summaries of {model} written to {output}")
+        print_json(written[0] if len(models) == 1 and written else written)
+    if len(written) < len(models):
+        context.exit(1)
+
+
+def _files(models: tuple[str, ...], output: Path) -> dict[str, Path]:
+    """Model -> file of its summaries; makes the folder of several."""
+    if len(models) == 1:
+        return {models[0]: output}
+    if output.suffix or output.is_file():
+        raise UserError(f"--output {output}: name a folder for the files of {len(models)} models")
+    output.mkdir(parents=True, exist_ok=True)
+    files = {model: output / f"{model.replace('/', '-')}.csv" for model in models}
+    for file in files.values():
+        if file.exists():
+            raise UserError(f"{file} is there already; move it away or choose another --output")
+    return files

@@ -40,16 +40,22 @@ def described(record: RunRecord) -> Mapping[str, str]:
 
 def matches(records: Sequence[RunRecord], text: str) -> list[RunRecord]:
     """The runs that a text means: by key, by the name it was given, by its model's name, by the beginning of its key,
-    or by words that all stand in what describes it. Where several are meant and one alone is finished, that one."""
+    or by words that all stand in what describes it; a model that a word names in full comes before those whose names
+    only begin so. Where several are meant and one alone is finished, that one."""
     found = (
         [r for r in records if r.row.run_id == text]
         or [r for r in records if r.row.name and r.row.name == text]
         or [r for r in records if r.row.model == text]
         or [r for r in records if text and r.row.run_id.startswith(text)]
-        or with_words(records, text)
+        or _named_in_full(with_words(records, text), text)
     )
     finished = [r for r in found if r.row.status == "done"]
     return finished if len(finished) == 1 else found
+
+
+def _named_in_full(records: list[RunRecord], text: str) -> list[RunRecord]:
+    words = text.casefold().split()
+    return [r for r in records if r.row.model.casefold() in words] or records
 
 
 def with_words(records: Sequence[RunRecord], text: str) -> list[RunRecord]:

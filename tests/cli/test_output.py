@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from commands import Dsum, patience
+from doc_rules import wrong_command
 from store_runs import make_run, open_store, store_run
 
 from dsum_bench.cli import main
@@ -79,26 +79,24 @@ def test_a_closed_pipe_is_a_sentence(results: Path, arguments: tuple[str, ...]) 
     assert done.returncode == 2
 
 
-def commands(group: click.Group, context: click.Context) -> Iterator[tuple[list[str], click.Command, click.Context]]:
-    """Words, command and parent context of every command that is no group."""
+def commands(group: click.Group, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Words and command of every command that is no group."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
             inner = command.make_context(name, [], parent=context, resilient_parsing=True)
-            yield from (([name, *words], found, parent) for words, found, parent in commands(command, inner))
+            yield from ((f"{name} {words}", found) for words, found in commands(command, inner))
         else:
-            yield [name], command, context
+            yield name, command
 
 
-def test_every_help_has_examples_that_parse() -> None:
+def test_every_help_has_examples_that_parse(tmp_path: Path) -> None:
     """Each line under "Example:" is a command line that this version understands."""
-    context = main.make_context("dsum-bench", [], resilient_parsing=True)
-    for words, command, parent in commands(main, context):
+    for words, command in commands(main, main.make_context("dsum-bench", [], resilient_parsing=True)):
         _, _, examples = re.sub("Examples:", "Example:", command.help or "").partition("Example:\n")
         lines = [line.strip() for line in examples.splitlines() if line.strip().startswith("dsum-bench ")]
         assert lines, f"{words} --help shows no example"
         for line in lines:
-            typed = shlex.split(line.partition(" > ")[0].partition(" | ")[0], comments=True)
-            assert typed[1 : 1 + len(words)] == words, line
-            command.make_context(words[-1], typed[1 + len(words) :], parent=parent)
+            assert line.startswith(f"dsum-bench {words}"), line
+            assert wrong_command(line.removeprefix("dsum-bench "), tmp_path) == ""

@@ -109,3 +109,17 @@ def test_a_model_that_cannot_run_writes_no_file(dsum: Dsum, folder: Path) -> Non
     done = dsum("predict", "broken", "--dataset", "talks", "-o", "out.csv")
     assert done.returncode == 1 and "source folder" in done.stdout + done.stderr
     assert not (folder / "out.csv").exists()
+
+
+def test_several_models_are_written_to_a_folder(dsum: Dsum, tmp_path: Path) -> None:
+    both = ("lead-3", "longest-3", "--limit", "2")
+    done = dsum("predict", *both, "-o", "out.csv")
+    assert done.returncode == 2 and "name a folder for the files of 2 models" in done.stderr
+    done = dsum("predict", *both, "-o", "made/here", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [row["model"] for row in json.loads(done.stdout)] == ["lead-3", "longest-3"]
+    alone = dsum("predict", "longest-3", "--limit", "2", "-o", "alone.csv")
+    assert alone.returncode == 0, alone.stderr
+    assert (tmp_path / "made/here/longest-3.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
+    done = dsum("predict", *both, "-o", "made/here")
+    assert done.returncode == 2 and "lead-3.csv is there already" in done.stderr

@@ -10,7 +10,7 @@ from store_runs import GREEDY, make_control, make_run, open_store, store_run
 
 from dsum_bench.errors import UserError
 from dsum_bench.spec import DecodingSpec
-from dsum_bench.store import reader
+from dsum_bench.store import catalog, reader
 
 BEAM = DecodingSpec("beam4", "beam", {"max_new_tokens": 128, "beams": 4})
 
@@ -80,3 +80,16 @@ def test_a_name_outlives_a_resumed_run(path: Path) -> None:
 def test_no_words_fit_no_run(path: Path) -> None:
     with pytest.raises(UserError, match="no run or model 'kobart nf4'"):
         reader.run(path, "kobart nf4")
+
+
+def test_a_model_named_in_full_comes_before_those_whose_names_only_begin_so(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        for name in ("chat", "chat@tuned"):
+            for split in ("dev", "test"):
+                store_run(store, make_run(name, split=split))
+    for name in ("chat", "chat@tuned"):
+        assert reader.run(tmp_path / "dsum.db", f"{name} test").row.model == name
+    assert {r.row.model for r in catalog.with_words(reader.runs(tmp_path / "dsum.db"), "chat test")} == {
+        "chat",
+        "chat@tuned",
+    }
