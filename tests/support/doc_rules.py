@@ -191,7 +191,7 @@ def wrong_command(line: str, folder: Path, shortened: bool = False) -> str:
     os.chdir(folder)
     try:
         for word in words:
-            if re.fullmatch(r"[\w./-]+\.(csv|jsonl|py|toml)", word):
+            if re.fullmatch(r"[\w./@-]+\.(csv|jsonl|py|toml)", word):
                 Path(word).parent.mkdir(parents=True, exist_ok=True)
                 Path(word).touch()
         _parse(main, words)
