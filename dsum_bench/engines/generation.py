@@ -1,10 +1,11 @@
 """From prompts to new tokens with transformers' ``generate``, without reading anything twice.
 
-Four things are done around it, and each leaves every text as it is:
+Five things are done around it, and each leaves every text as it is:
 
 - what all prompts begin with (system text, instruction, examples) is read once for all of them;
 - prompts are read in small groups of like length, so that little is filled up, and answered in large ones;
 - a prompt is read once however many beams it is answered with: ``generate`` alone reads it once for each;
+- prompts of the same tokens, as those of several sampled outputs are, are read once;
 - rows that have ended leave the batch once they are half of it.
 
 Imports torch: import this module inside methods only.
@@ -86,10 +87,16 @@ class Writer:
         # A gap after the shared start moves it out of the sight of layers that see only the last tokens.
         sees = self.window == 0 or width + new <= self.window
         start = self.shared if sees and len(self.shared) >= SHORTEST else ()
-        parts = [self._read_group(group, start) for group in _groups(batch, len(start), self.group)]
+        once, rows = _distinct(batch)
+        parts = [self._read_group(group, start) for group in _groups(once, len(start), self.group)]
         ids, mask = (torch.cat([self._widened(part[i], width) for part in parts]) for i in (0, 1))
         cache = caches.joined([part[2] for part in parts], width - 1, new, decoding.beams, self.network.config)
         del parts
+        if len(once) < len(batch):
+            index = torch.tensor(rows, device=ids.device)
+            ids, mask = ids[index], mask[index]
+            beams = torch.arange(decoding.beams, device=ids.device)
+            cache.batch_select_indices((index[:, None] * decoding.beams + beams).flatten())
         return self._shrinking(ids, mask, cache, self._info(batch, width), decoding, arguments, pulse)
 
     def _info(self, batch: Sequence[Prompt], width: int) -> Batch:
@@ -238,6 +245,18 @@ def shared_start(prompts: Sequence[Prompt]) -> tuple[int, ...]:
 def _takes(network: Any) -> Mapping[str, inspect.Parameter]:
     base = network.get_base_model() if hasattr(network, "get_base_model") else network
     return inspect.signature(base.forward).parameters
+
+
+def _distinct(batch: Sequence[Prompt]) -> tuple[list[Prompt], list[int]]:
+    """The prompts that differ, and for each of the batch which of these it is: one that is asked for several outputs
+    is read once."""
+    places: dict[tuple[int, ...], int] = {}
+    once: list[Prompt] = []
+    for prompt in batch:
+        if prompt.token_ids not in places:
+            places[prompt.token_ids] = len(once)
+            once.append(prompt)
+    return once, [places[prompt.token_ids] for prompt in batch]
 
 
 def _groups(batch: Sequence[Prompt], shared: int, most: int) -> list[list[Prompt]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,32 @@ def test_dropping_rows_changes_no_strategy(params: dict[str, Any]) -> None:
         one_by_one = {k: v for p in rows for k, v in written(model, [p], decoding).items()}
         assert written(model, rows, decoding) == one_by_one
         assert len({len(row) for row in one_by_one.values()}) > 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prompts_of_the_same_tokens_are_read_once_and_answered_as_if_each_were_alone(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, rows = FAMILIES[family](), prompts(0)
+    copies = [replace(p, sample_id=f"{p.sample_id}/{i}") for p in rows for i in range(3)]
+    for decoding in (
+        Sampling(SamplingParams(max_new_tokens=NEW, temperature=1.5), seed=5),
+        Beam(BeamParams(max_new_tokens=NEW, beams=3)),
+    ):
+        one_by_one = {k: v for p in copies for k, v in written(model, [p], decoding).items()}
+        assert written(model, copies[::-1], decoding) == one_by_one
+    from dsum_bench.engines.generation import Writer
+
+    read: list[int] = []
+    read_group = Writer._read_group
+
+    def counted(self: Any, group: Any, start: Any) -> Any:
+        read.append(len(group))
+        return read_group(self, group, start)
+
+    monkeypatch.setattr(Writer, "_read_group", counted)
+    written(model, copies, Greedy(GreedyParams(max_new_tokens=NEW)))
+    assert sum(read) == len(rows)
 
 
 def test_a_strategy_that_cannot_continue_is_not_interrupted() -> None:
