@@ -192,8 +192,10 @@ def wrong_command(line: str, folder: Path, shortened: bool = False) -> str:
     try:
         for word in words:
             if re.fullmatch(r"[\w./@-]+\.(csv|jsonl|py|toml)", word):
-                Path(word).parent.mkdir(parents=True, exist_ok=True)
-                Path(word).touch()
+                file = Path(word)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                # What a training leaves beside its result names its model.
+                file.write_text('model = "mine"\n' if file.name == "finetune.toml" else "", encoding="utf-8")
         _parse(main, words)
     except click.UsageError as error:
         if shortened and isinstance(error, click.BadParameter | click.BadOptionUsage):
