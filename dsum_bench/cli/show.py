@@ -15,6 +15,7 @@ from dsum_bench.cli.options import command, json_option, open_bench, results_opt
 from dsum_bench.cli.sample import print_texts, show_sample
 from dsum_bench.cli.training_facts import facts
 from dsum_bench.errors import UserError
+from dsum_bench.report.facts import lineage
 from dsum_bench.store import reader
 from dsum_bench.store.records import RunRecord, SampleRecord, SignatureScores
 from dsum_bench.store.samples import stored_samples
@@ -118,7 +119,8 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     model, decoding, placement = spec["model"], spec["decoding"], spec["placement"]
     yield "run", row.run_id
     yield "model", " ".join(filter(None, [row.model, formatting.params(row.params)]))
-    yield "source", " ".join(model["source"])
+    yield "made from", lineage(record)
+    yield "source", "" if record.spec.get("derived") else " ".join(model["source"])
     yield "weights", spec["weights"]
     yield "how", f"{row.treatment}, adapter {model['adapter']}, engine {model['engine']}"
     yield "decoding", f"{decoding['name']}: {decoding['strategy']} {_settings(decoding['params'])}" if decoding else ""

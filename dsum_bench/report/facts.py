@@ -17,6 +17,7 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     found = {
         "fact.key": row.run_id,
         "fact.how": f"{row.treatment}; adapter {model['adapter']}, engine {model['engine']}",
+        "fact.made": lineage(record),
         "fact.source": " ".join(model["source"]) + (f" @ {model['revision']}" if model["revision"] else ""),
         "col.params": params(row.params),
         "fact.weights": spec["weights"],
@@ -34,6 +35,22 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
         "fact.versions": _settings(spec["versions"]),
     }
     yield from ((label, value) for label, value in found.items() if value)
+
+
+def lineage(record: RunRecord) -> str:
+    """What a run was made from and how; '' for one that a model wrote."""
+    made = record.spec.get("derived")
+    if not made:
+        return ""
+    settings = dict(made["settings"])
+    steps = [name for name, _ in settings.pop("steps", [])]
+    rest = [f"{name} {_plain(value)}" for name, value in settings.items() if value]
+    runs = f"run{'s' * (len(made['runs']) > 1)} {', '.join(made['runs'])}"
+    return "; ".join([f"{made['name']} of {runs}", *([" ".join(steps)] if steps else []), *rest])
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def prompt_of(record: RunRecord, dialogues: bool) -> Mapping[str, Any] | None:

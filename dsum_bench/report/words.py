@@ -216,6 +216,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("runs.title", "Runs", "실행"),
     ("fact.key", "Key", "키"),
     ("fact.source", "Source", "출처"),
+    ("fact.made", "Made from", "만든 방법"),
     ("fact.weights", "Weights", "가중치"),
     ("fact.how", "How", "방법"),
     ("fact.decoding", "Decoding", "디코딩"),

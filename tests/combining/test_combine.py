@@ -128,6 +128,21 @@ def test_combined_runs_can_be_postprocessed_and_combined_again(bench: Bench) -> 
     assert again.run.status == "done" and again.run.model == "trio+m3+shorter"
 
 
+def test_what_a_run_was_made_from_is_shown(bench: Bench) -> None:
+    made = bench.combine(["m0", "m1"], "vote", weights=[2, 1], name="pair").run
+    (tidy,) = bench.postprocess("pair", ["tags", "spaces"])
+    keys = [bench.run(m).row.run_id for m in ("m0", "m1")]
+    for run, told in (
+        (made.run_id, f"vote of runs {keys[0]}, {keys[1]}; "),
+        (made.run_id, "; weights 2, 1"),
+        (tidy.run.run_id, f"steps of run {made.run_id}; tags spaces"),
+    ):
+        done = CliRunner().invoke(main, ["show", run, "--results", str(bench.results)], env={"COLUMNS": "250"})
+        assert told in done.output, done.output
+    report = bench.report(bench.results / "report.html").read_text(encoding="utf-8")
+    assert f"vote of runs {keys[0]}, {keys[1]}" in report
+
+
 def command(bench: Bench, *arguments: str) -> Any:
     return CliRunner().invoke(main, ["combine", *arguments, "--results", str(bench.results)], env={"COLUMNS": "200"})
 
