@@ -113,6 +113,30 @@ class Stages(Management):
             benefit = combination.tested(self.database, records, combined, judge, "mean")
         return combination.Combined(tuple(records), result, tuple(counts[i] for i in range(len(records))), benefit)
 
+    def average(self, models: Sequence[str], name: str, weights: Sequence[float] | None = None) -> str:
+        """Average LoRA adapters ``BASE@RUN`` of one base into ``BASE@name``, exactly; returns that name.
+
+        weights: of the models, 1 for each by default. The rank of the result is the sum of theirs. It is a trained
+        model like any other: screen it to see what it brings. What any of them was trained on counts as seen by it.
+        """
+        from dsum_bench.combining.adapters import average
+        from dsum_bench.registry.check import NAME
+        from dsum_bench.registry.trained import result_folder
+
+        listed = list(dict.fromkeys(models))
+        if len(listed) < 2:
+            raise UserError("name at least two trained models BASE@RUN to average")
+        given = self._weights(weights, len(listed), "models")
+        specs = [self.registry.model(model) for model in listed]
+        untrained = [spec.name for spec in specs if spec.base is None]
+        if untrained:
+            raise UserError(f"{untrained[0]} was not trained here; name trained models BASE@RUN")
+        if not NAME.fullmatch(name) or "@" in name:
+            raise UserError(f"--name {name}: use lower-case letters, digits and . _ + - (not first)")
+        made = f"{specs[0].base}@{name}"
+        average({m: result_folder(self.results, m) for m in listed}, given, result_folder(self.results, made))
+        return made
+
     # -- work -----------------------------------------------------------------------------------------------
 
     def _postprocess_spec(self, by: str | PostprocessSpec | Sequence[str]) -> PostprocessSpec:
@@ -128,12 +152,17 @@ class Stages(Management):
         from dsum_bench.screening import derived
         from dsum_bench.screening.combination import Member
 
-        given = list(weights) if weights is not None else [1.0] * len(records)
-        if len(given) != len(records):
-            raise UserError(f"{len(given)} weights for {len(records)} runs; give one for each, in their order")
-        if any(not isfinite(w) or w <= 0 for w in given):
-            raise UserError("a weight must be more than 0; leave a run out instead")
+        given = self._weights(weights, len(records), "runs")
         return [Member(r, derived.outputs(self.database, r), w) for r, w in zip(records, given, strict=True)]
+
+    @staticmethod
+    def _weights(weights: Sequence[float] | None, count: int, what: str) -> list[float]:
+        given = list(weights) if weights is not None else [1.0] * count
+        if len(given) != count:
+            raise UserError(f"{len(given)} weights for {count} {what}; give one for each, in their order")
+        if any(not isfinite(w) or w <= 0 for w in given):
+            raise UserError(f"a weight must be more than 0; leave one of the {what} out instead")
+        return given
 
     def _recipe(
         self, by: Way, first: RunRecord, metric: str | None, measure: str, learn_from: Sequence[RunRecord]

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "delete": ("dsum_bench.cli.runs:delete", "Delete runs."),
     "postprocess": ("dsum_bench.cli.postprocess:postprocess", "Change stored summaries by rules."),
     "combine": ("dsum_bench.cli.combine:combine", "Make one run of several."),
+    "average": ("dsum_bench.cli.combine:average", "Average LoRA adapters of one base."),
     "rescore": ("dsum_bench.cli.rescore:rescore", "Score stored summaries with further metrics."),
     "merge": ("dsum_bench.cli.runs:merge", "Add the results of another folder."),
     "export-runs": ("dsum_bench.cli.runs:export_runs", "Write chosen runs to a folder of their own."),

@@ -88,6 +88,34 @@ def combine(
         click.echo(str(done.benefit))
 
 
+@command()
+@click.argument("models", nargs=-1, required=True, metavar="BASE@RUN...", shell_complete=completion.trained)
+@click.option("--name", metavar="RUN", required=True, help="The result is called BASE@RUN.")
+@click.option("--weights", metavar="W,...", help="Weight of each model, in their order  [default: all alike]")
+@registry_option
+@plugin_option
+@results_option
+def average(
+    models: tuple[str, ...],
+    name: str,
+    weights: str | None,
+    results: Path,
+    registry: tuple[Path, ...],
+    plugin: tuple[str, ...],
+) -> None:
+    """Average LoRA adapters that were trained on one base into a trained model of its own. Nothing is trained.
+
+    The average is exact: what the result adds to the base is the weighted mean of what the adapters add. Its rank is
+    the sum of theirs. Screen it to see what it brings.
+
+    \b
+    Example:
+      dsum-bench average llama32-3b@first llama32-3b@second --name both
+    """
+    made = open_bench(results, registry, plugin).average(models, name, _weights(weights))
+    click.echo(f"{made} is the average of {', '.join(models)}; see what it brings: dsum-bench screen {made}")
+
+
 def _weights(text: str | None) -> list[float] | None:
     try:
         return None if text is None else [float(part) for part in text.split(",")]
