@@ -74,6 +74,7 @@ class ScreeningBench(Management):
         wait: bool = False,
         sweep: Sweep | None = None,
         confirm_on: str | float | None = None,
+        race: bool = False,
     ) -> ScreenResult:
         """Run models on a dataset and score their summaries. Interrupted runs resume where they stopped.
 
@@ -95,6 +96,8 @@ class ScreeningBench(Management):
                 loaded once.
             confirm_on: choose the best point on a part of the samples and score it on the rest, of which this is the
                 share, or on this split.
+            race: score models and points on growing parts of the samples, and stop those that are behind; at most 40 %
+                of what the full sweep would generate, which takes over what the race has written. Without controls.
         """
         from dsum_bench.screening import points
         from dsum_bench.screening.durations import parse_duration
@@ -108,6 +111,12 @@ class ScreeningBench(Management):
         )  # fmt: skip
         options = SweepSettings(budget, fresh, free_cache, dialogues, self.results / "logs")
         work = (metrics, options, executor, hang_timeout, wait)
+        if race:
+            if confirm_on is not None:
+                raise UserError("--race and --confirm-on choose in two ways; race first, then confirm the winner")
+            if fresh:
+                raise UserError("--race takes over what its rounds have written, and --fresh begins each of them anew")
+            return self._race(request, models == "all", device, sweep, work)
         if sweep is None:
             if confirm_on is not None:
                 raise UserError('--confirm-on needs a sweep to choose from: --sweep "prompt=a,b"')
@@ -377,6 +386,39 @@ class ScreeningBench(Management):
 
         found = grid.axes(sweep) if isinstance(sweep, str) else {key: tuple(values) for key, values in sweep.items()}
         return {k: tuple(self._prompt(v, language) for v in vs) if k == "prompt" else vs for k, vs in found.items()}
+
+    def _race(
+        self, request: ScreenRequest, everything: bool, device: str, sweep: Sweep | None, work: tuple[Any, ...]
+    ) -> ScreenResult:
+        from dsum_bench.api.racing import Racing
+        from dsum_bench.languages import main_metric
+        from dsum_bench.screening.race import SMALLEST
+        from dsum_bench.screening.sweep import ScreenResult
+
+        metrics, whole = work[0], request.dialogues.selection.samples
+        if len(whole) < SMALLEST:
+            raise UserError(f"--race needs {SMALLEST} samples or more, not {len(whole)}: screen so few without it")
+        axes = self._axes(sweep, request.dialogues.spec.language) if sweep is not None else None
+        request = replace(request, held=whole)
+        racing = Racing(
+            request,
+            next(iter(metrics or ()), main_metric(request.dialogues.spec.language)),
+            self.database,
+            lambda asked: self._candidates(asked, everything, False, device, axes),
+            lambda candidates, samples: self._sweep(candidates, samples, *work),
+            self.display.tell,
+            self._discard,
+        )
+        table = racing.go()
+        return ScreenResult(tuple(racing.runs.values()), tuple(sorted(racing.broken)), self.results, race=table)
+
+    def _discard(self, runs: Sequence[str]) -> None:
+        """Delete runs of earlier rounds of a race, all of whose samples a larger run has."""
+        from dsum_bench.api.racing import LABEL
+        from dsum_bench.store import reader
+
+        stored = {r.row.run_id for r in reader.runs(self.database) if r.selection.startswith(LABEL) and not r.row.name}
+        self.delete(sorted(set(runs) & stored))
 
     def _with_table(
         self, result: ScreenResult, candidates: Sequence[Candidate], metrics: Sequence[str] | None

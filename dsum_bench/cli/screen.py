@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dsum_bench.cli import completion, point_table
+from dsum_bench.cli import completion, point_table, race_table
 from dsum_bench.cli.options import (
     choice_options,
     command,
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     metavar="SPLIT|SHARE",
     help="Score the best point of --sweep on this split, or on this share (0.3, 30%), kept apart.",
 )
+@click.option("--race", is_flag=True, help="Stop models and points of --sweep that fall behind on growing samples.")
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
 @click.option(
@@ -104,6 +105,8 @@ def screen(
 
     --sweep takes prompts, decodings and decoding parameters; a model is loaded once for all its points, and the table
     is corrected for their number. With --confirm-on the best point is chosen on one part and scored on another.
+    --race generates at most 40 % of that: candidates are scored on growing parts of the samples, and those that are
+    behind stop. A later screening takes over what a race has written.
 
     Exit code: 0 all done, 1 a model failed or stopped early or one you named could not run, 2 wrong usage or input.
 
@@ -120,7 +123,7 @@ def screen(
     bench = open_bench(results, registry, plugin, as_json)
     names = "all" if all_models else models
     if dry_run:
-        unused = {"confirm_on", "metrics", "time_budget", "hang_timeout", "executor", "fresh", "free_cache"}
+        unused = {"confirm_on", "race", "metrics", "time_budget", "hang_timeout", "executor", "fresh", "free_cache"}
         unused |= {"dialogues", "wait"}
         print_plan(bench.plan(names, **{k: v for k, v in options.items() if k not in unused}), as_json)
         return
@@ -136,8 +139,12 @@ def print_result(result: ScreenResult, as_json: bool) -> None:
 
         runs = [asdict(run) for run in result.runs]
         found = {"counts": result.counts, "runs": runs, "database": str(result.results / "dsum.db")}
+        if result.race is not None:
+            found["race"] = asdict(result.race)
         print_json(found | {k: point_table.as_object(t) for k, t in point_tables(result).items()})
         return
+    if result.race is not None:
+        race_table.show(result.race)
     for name, table in point_tables(result).items():
         point_table.show(table, confirmed=name == "confirmed")
     counts = ", ".join(f"{count} {status}" for status, count in result.counts.items() if count)

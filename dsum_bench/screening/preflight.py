@@ -43,6 +43,7 @@ class Task:
     settings: tuple[str, ...] = ()
     seed: int = 42
     samples: tuple[Sample, ...] = ()
+    held: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _run(model: ModelSpec, task: Task, registry: Registry, plugins: Plugins) -> 
     if adapter.prompt_style != "none":
         own = model.prompt or default_prompt(adapter.prompt_style, task.language)
         prompt = task.prompt or registry.prompt(own)
-    what = asked(model, prompt, task.samples, task.dataset, registry, plugins)
+    what = asked(model, prompt, task.samples, task.dataset, registry, plugins, task.held or None)
     run = RunSpec(
         model=model,
         dataset=task.dataset,

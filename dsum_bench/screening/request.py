@@ -14,7 +14,16 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.registry.load import Registry
 from dsum_bench.screening.fitting import can_be_fitted
 from dsum_bench.screening.preflight import Candidate, Task, preflight
-from dsum_bench.spec import DatasetSpec, DecodingSpec, Dtype, ModelSpec, PromptFormat, PromptSpec, Quantization
+from dsum_bench.spec import (
+    DatasetSpec,
+    DecodingSpec,
+    Dtype,
+    ModelSpec,
+    PromptFormat,
+    PromptSpec,
+    Quantization,
+    Sample,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +40,8 @@ class ScreenRequest:
     """Models and how each of them is to summarise the dialogues.
 
     prompt, decoding: for all models, None for each model's own. settings: ``key=value`` changes to the decoding.
-    dtype, quantization: for all models, None for each entry's own.
+    dtype, quantization: for all models, None for each entry's own. held: rows that no prompt may show as an example,
+    where more than the dialogues will be evaluated.
     """
 
     models: tuple[ModelSpec, ...]
@@ -43,6 +53,7 @@ class ScreenRequest:
     dtype: Dtype | None = None
     quantization: Quantization | None = None
     seed: int = 42
+    held: tuple[Sample, ...] = ()
 
 
 def candidates(request: ScreenRequest, registry: Registry, plugins: Plugins, machine: Machine) -> list[Candidate]:
@@ -73,6 +84,7 @@ def task(request: ScreenRequest) -> Task:
         settings=request.settings,
         seed=request.seed,
         samples=samples,
+        held=request.held,
     )
 
 

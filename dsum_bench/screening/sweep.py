@@ -26,6 +26,7 @@ from dsum_bench.metrics.bounds import scored_part
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.job import BatchDone, ChecksDone, OfGroup, ScreeningGroup, ScreeningJob, grouped
 from dsum_bench.screening.preflight import Candidate
+from dsum_bench.screening.race import RaceTable
 from dsum_bench.screening.tables import PointTable
 from dsum_bench.spec import Finding, Output, RunSpec, Sample
 from dsum_bench.store.samples import keep_samples
@@ -75,7 +76,7 @@ class ScreenResult:
     """How a sweep ended. broken_metrics: those that raised and were left out; results: folder of the database.
 
     table: the points of a sweep over prompts and decodings, the best first. confirmed: the best of them, and the first
-    point where that is another, on samples that had no part in choosing.
+    point where that is another, on samples that had no part in choosing. race: how a race went.
     """
 
     runs: tuple[RunResult, ...]
@@ -83,6 +84,7 @@ class ScreenResult:
     results: Path
     table: PointTable | None = None
     confirmed: PointTable | None = None
+    race: RaceTable | None = None
 
     @property
     def counts(self) -> dict[str, int]:
