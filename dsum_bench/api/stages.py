@@ -100,7 +100,7 @@ class Stages(Management):
         combination.check(records, by)
         members = self._members(records, weights)
         samples = derived.samples(self.database, records[0])
-        recipe = self._recipe(by, records[0], metric, measure, [self.run(run) for run in learn_from])
+        recipe = self._recipe(by, records, metric, measure, [self.run(run) for run in learn_from])
         chosen = combination.choose(recipe, members, samples)
         built = self._metrics_for(records, metrics)
         made = combination.candidate(recipe, members, name)
@@ -108,7 +108,7 @@ class Stages(Management):
         counts = Counter(place for place, _ in chosen.values())
         benefit = None
         judge = self._metric(records[0])
-        if samples[0].references and judge in built:
+        if samples[0].references and judge in built and "mean" in built[judge].measures:
             combined = self.run(result.run_id)
             benefit = combination.tested(self.database, records, combined, judge, "mean")
         return combination.Combined(tuple(records), result, tuple(counts[i] for i in range(len(records))), benefit)
@@ -165,11 +165,11 @@ class Stages(Management):
         return given
 
     def _recipe(
-        self, by: Way, first: RunRecord, metric: str | None, measure: str, learn_from: Sequence[RunRecord]
+        self, by: Way, records: Sequence[RunRecord], metric: str | None, measure: str, learn_from: Sequence[RunRecord]
     ) -> Recipe:
         from dsum_bench.metrics.choose import build
         from dsum_bench.screening import derived
-        from dsum_bench.screening.combination import WAYS, Recipe
+        from dsum_bench.screening.combination import WAYS, Recipe, alike
 
         if by not in WAYS:
             raise UserError(f"unknown way to combine '{by}'{suggestion(by, WAYS)}")
@@ -177,12 +177,18 @@ class Stages(Management):
             raise UserError(f"--learn-from is for a router; '{by}' learns nothing")
         if by == "shorter":
             return Recipe(by)
-        built = build(self.loaded_plugins, metric or self._metric(first))
+        built = build(self.loaded_plugins, metric or self._metric(records[0]))
         if measure not in built.measures:
             raise UserError(f"metric '{built.name}' has no measure '{measure}'{suggestion(measure, built.measures)}")
         if not learn_from:
             return Recipe(by, built, measure)
-        known = derived.samples(self.database, derived.finished(learn_from[0]))
+        if len(learn_from) != len(records):
+            raise UserError(
+                f"{len(learn_from)} runs to learn from for {len(records)} to combine; name one for each with "
+                "--learn-from, in their order"
+            )
+        alike([derived.finished(record) for record in learn_from])
+        known = derived.samples(self.database, learn_from[0])
         return Recipe(by, built, measure, tuple(self._members(learn_from, None)), tuple(known))
 
     def _metrics_for(self, records: Sequence[RunRecord], named: Sequence[str] | None) -> dict[str, Metric]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from dsum_bench import __version__
 from dsum_bench.combining import consensus
-from dsum_bench.errors import UserError
+from dsum_bench.errors import UserError, plugin_code
 from dsum_bench.metrics.base import Metric
 from dsum_bench.metrics.bounds import scored_part
 from dsum_bench.screening import derived
@@ -64,7 +65,7 @@ class Combined:
 def check(members: Sequence[RunRecord], way: Way) -> None:
     """Raise UserError for runs that cannot be combined this way."""
     first = members[0]
-    several = first.row.decoding_params.get("candidates", 1) > 1
+    several = first.row.decoding_params.get("candidates", 1) > 1 and not first.spec.get("derived")
     if len(members) == 1 and not several:
         raise UserError(
             f"run {first.row.run_id} of {first.row.model} has one summary a sample; name several runs, or sample with "
@@ -72,6 +73,12 @@ def check(members: Sequence[RunRecord], way: Way) -> None:
         )
     if len(members) == 1 and way == "route":
         raise UserError("a router chooses between runs; name at least two")
+    alike(members)
+
+
+def alike(members: Sequence[RunRecord]) -> None:
+    """Raise UserError where one run is named twice, or two are of other dialogues or references."""
+    first = members[0]
     for place, record in enumerate(members):
         if record.row.run_id in {m.row.run_id for m in members[:place]}:
             raise UserError(f"run {record.row.run_id} of {record.row.model} is named twice")
@@ -135,7 +142,19 @@ def _best(recipe: Recipe, pool: Sequence[tuple[int, Output, float]], sample: Sam
 
 def _mutual(recipe: Recipe, texts: Sequence[str], sample: Sample) -> Sequence[Sequence[float]]:
     assert recipe.metric is not None
-    return recipe.metric.pairwise(texts, replace(sample, references=()))[recipe.measure]
+    with _named(recipe.metric, sample):
+        return recipe.metric.pairwise(texts, replace(sample, references=()))[recipe.measure]
+
+
+@contextmanager
+def _named(metric: Metric, sample: Sample) -> Iterator[None]:
+    """Around a metric, which may be a plugin: what it raises becomes a sentence."""
+    try:
+        with plugin_code():
+            yield
+    except Exception as error:
+        where = f"metric '{metric.name}' failed on sample '{sample.id}'"
+        raise UserError(f"{where}: {type(error).__name__}: {error}") from error
 
 
 # -- routing --------------------------------------------------------------------------------------------------
@@ -179,8 +198,11 @@ def _scores(recipe: Recipe, members: Sequence[Member], samples: Sequence[Sample]
     assert recipe.metric is not None
     if not all(s.references for s in samples):
         raise UserError("these dialogues have no references to learn from; name runs on others with --learn-from")
-    score = recipe.metric.score
-    rows = [[score(scored_part(m.outputs[s.id].summary), s)[recipe.measure] for m in members] for s in samples]
+    rows = []
+    for sample in samples:
+        with _named(recipe.metric, sample):
+            texts = [scored_part(m.outputs[sample.id].summary) for m in members]
+            rows.append([recipe.metric.score(text, sample)[recipe.measure] for text in texts])
     return np.array(rows).reshape(len(samples), len(members))
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from dsum_bench import Bench, UserError
+from dsum_bench import Bench, Metric, UserError
 from dsum_bench.cli import main
 from dsum_bench.metrics.choose import build
 from dsum_bench.spec import Sample
@@ -143,6 +143,20 @@ def test_what_a_run_was_made_from_is_shown(bench: Bench) -> None:
     assert f"vote of runs {keys[0]}, {keys[1]}" in report
 
 
+class Broken(Metric):
+    name, measures, needs_tokenizer, signature = "broken", ("mean",), False, "broken|v:1"  # type: ignore[assignment]
+
+    def score(self, summary: str, sample: Sample) -> dict[str, float]:
+        raise ValueError("no such word")
+
+
+@pytest.mark.parametrize("way", ["mbr", "route"])
+def test_a_metric_that_fails_is_named_with_the_sample(bench: Bench, way: Any) -> None:
+    own = Bench(results=bench.results, progress=None, plugins=[Broken])
+    with pytest.raises(UserError, match="metric 'broken' failed on sample 's0': ValueError: no such word"):
+        own.combine(["m0", "m1", "m2"], way, metric="broken")
+
+
 def command(bench: Bench, *arguments: str) -> Any:
     return CliRunner().invoke(main, ["combine", *arguments, "--results", str(bench.results)], env={"COLUMNS": "200"})
 
@@ -171,6 +185,8 @@ def test_what_may_not_be_combined_is_said(bench: Bench) -> None:
         (["m0", "m1"], {"measure": "rouge9"}, "no measure 'rouge9'"),
         (["m0", "m1"], {"by": "mrb"}, "unknown way to combine 'mrb'; did you mean 'mbr'"),
         (["m0", "m1"], {"learn_from": ["m2", "m3"]}, "'mbr' learns nothing"),
+        (["m0", "m1"], {"by": "route", "learn_from": ["m2"]}, "1 runs to learn from for 2 to combine"),
+        (["m0", "m1"], {"by": "route", "learn_from": ["m2", "elsewhere"]}, "not of the same dialogues"),
     ):
         with pytest.raises(UserError, match=told):
             bench.combine(runs, **options)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tiny
 
-from dsum_bench import Bench, ModelSpec
+from dsum_bench import Bench, ModelSpec, UserError
 from dsum_bench.metrics.choose import build
 from dsum_bench.screening.worker import Gathered
 from dsum_bench.spec import Generation, Prompt, Sample
@@ -75,6 +75,12 @@ def test_consensus_within_one_run_is_what_brute_force_takes(bench: Bench) -> Non
     assert list(bench.samples(done.run.run_id)["summary"]) == expected
     assert done.benefit is not None and done.benefit.means == pytest.approx([bench.scores(run)["mean"].mean()])
     assert reader.drafts(bench.database, done.run.run_id) == {}
+
+
+def test_a_postprocessed_run_has_one_summary_and_no_candidates(bench: Bench) -> None:
+    (done,) = bench.postprocess(key(bench, 4), ["spaces"])
+    with pytest.raises(UserError, match="has one summary a sample"):
+        bench.combine([done.run.run_id])
 
 
 def test_candidates_go_with_their_run(bench: Bench, tmp_path: Path) -> None:
