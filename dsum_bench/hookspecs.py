@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pluggy import HookspecMarker
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import click
 
     from dsum_bench.adapters.base import Adapter
@@ -109,8 +111,8 @@ def dsum_register_commands(cli: click.Group) -> None:
 
 
 @hookspec
-def dsum_run_started(run_id: str, run: RunSpec) -> None:
-    """A run was opened or resumed."""
+def dsum_run_started(run_id: str, run: RunSpec, results: Path) -> None:
+    """A run was opened or resumed. results: the folder of the results database."""
 
 
 @hookspec
@@ -119,14 +121,25 @@ def dsum_samples_done(run_id: str, run: RunSpec, rows: Sequence[Output]) -> None
 
 
 @hookspec
-def dsum_run_finished(run_id: str, run: RunSpec, status: str, reason: str) -> None:
+def dsum_run_finished(run_id: str, run: RunSpec, status: str, reason: str, results: Path) -> None:
     """A run ended; status is ``done``, ``partial``, ``failed`` or ``skipped``, reason says why where it is not done."""
 
 
 @hookspec
-def dsum_training_log(run_id: str, run: TrainingSpec, step: int, values: Mapping[str, float]) -> None:
+def dsum_training_started(run_id: str, run: TrainingSpec, results: Path) -> None:
+    """A training was opened or resumed. results: the folder of the results database."""
+
+
+@hookspec
+def dsum_training_log(run_id: str, run: TrainingSpec, step: int, values: Mapping[str, float], results: Path) -> None:
     """A training run logged a step: ``loss``, ``lr``, ``grad_norm``, ``epoch``, or ``eval_loss`` or
     ``eval_rouge`` after an epoch."""
+
+
+@hookspec
+def dsum_training_finished(run_id: str, run: TrainingSpec, status: str, reason: str, results: Path) -> None:
+    """A training ended; status is ``done``, ``partial``, ``failed`` or ``skipped``, reason says why where it is not
+    done."""
 
 
 def registration_hooks() -> tuple[str, ...]:

@@ -298,7 +298,7 @@ class Sweep:
     def _begin(self, state: Running) -> None:
         state.began = monotonic()
         self.observer.model_started(state.candidate.run, state.done, state.total)
-        self._event("dsum_run_started", run_id=state.run_id, run=state.candidate.run)
+        self._event("dsum_run_started", run_id=state.run_id, run=state.candidate.run, results=self.store.path.parent)
 
     def _keep(self, event: BatchDone, state: Running) -> None:
         rows, fields = [], state.candidate.fields
@@ -346,7 +346,8 @@ class Sweep:
         self._note_end(RunResult(state.run_id, run.model.name, control, status, reason, samples=state.done), run)
         if status == "done" and self.settings.free_cache:
             self._free(run)
-        self._event("dsum_run_finished", run_id=state.run_id, run=run, status=status, reason=reason)
+        results = self.store.path.parent
+        self._event("dsum_run_finished", run_id=state.run_id, run=run, status=status, reason=reason, results=results)
 
     def _free(self, run: RunSpec) -> None:
         try:

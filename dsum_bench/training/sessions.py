@@ -104,6 +104,7 @@ def _train(
         return TrainingOutcome("done", FINISHED)
     if log is not None:
         log.open(job.spec, settings(job.spec))
+        _event("dsum_training_started", job, log, plugins, watcher)
     began, peak, outcome = monotonic(), 0, TrainingOutcome("failed")
     try:
         with closing(events_of(executor, [job])) as events:
@@ -117,9 +118,13 @@ def _train(
         if log is not None:
             with suppress(UserError):
                 log.close(job.id, "partial", ending_reason(error), monotonic() - began, peak)
+                ended = {"status": "partial", "reason": ending_reason(error)}
+                _event("dsum_training_finished", job, log, plugins, watcher, **ended)
         raise
     if log is not None:
         log.close(job.id, _status(outcome), outcome.reason, monotonic() - began, peak)
+        ended = {"status": _status(outcome), "reason": outcome.reason}
+        _event("dsum_training_finished", job, log, plugins, watcher, **ended)
     return outcome
 
 
@@ -142,12 +147,14 @@ def _take(event: Event, job: TrainingJob, log: TrainingLog | None, plugins: Plug
     elif isinstance(event, CurvePoint):
         if log is not None:
             log.log(job.id, event.step, event.values, event.seconds)
-            _tell_plugins(event, job, plugins, watcher)
+            _event("dsum_training_log", job, log, plugins, watcher, step=event.step, values=event.values)
         watcher.logged(job, event)
 
 
-def _tell_plugins(event: CurvePoint, job: TrainingJob, plugins: Plugins, watcher: TrainingObserver) -> None:
-    told = plugins.tell("dsum_training_log", run_id=job.id, run=job.spec, step=event.step, values=event.values)
+def _event(
+    hook: str, job: TrainingJob, log: TrainingLog, plugins: Plugins, watcher: TrainingObserver, **more: object
+) -> None:
+    told = plugins.tell(hook, run_id=job.id, run=job.spec, results=log.store.path.parent, **more)
     for problem in told:  # training goes on without it
         watcher.warned(job, problem)
 
