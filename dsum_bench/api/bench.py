@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dsum_bench.api.doctor import Diagnosis
+    from dsum_bench.api.guessing import GuessedDataset
     from dsum_bench.combining.tally import Tally
     from dsum_bench.plugins import PluginInfo
     from dsum_bench.scaffold import Kind
@@ -148,6 +149,26 @@ class Bench(TrainingBench, Stages, Submissions):
 
         datasets = self.registry.datasets.values()
         return [(spec, split) for spec in datasets for split in splits(spec, self.loaded_plugins)]
+
+    def guess_dataset(self, file: str | Path, name: str | None = None, *, write: bool = False) -> GuessedDataset:
+        """Propose the registry entry of a CSV, TSV, JSON, JSON Lines or Parquet file, and try it.
+
+        name: of the dataset; by default from the file. write: add the entry to ``registry.toml`` in the working
+        directory; one that is there already is never overwritten.
+        """
+        from dsum_bench.api.guessing import guessed
+
+        found = guessed(Path(file), name, self.loaded_plugins)
+        if write:
+            from dsum_bench.registry.entries import append_dataset
+
+            there = self.registry.datasets.get(found.spec.name)
+            if there is not None:
+                raise UserError(
+                    f"dataset '{there.name}' is in {there.origin} already; give yours another name with --name"
+                )
+            append_dataset(Path(found.file), found.spec.name, found.entry)
+        return found
 
     def plugins(self) -> list[PluginInfo]:
         """Every plugin with its version, import time and what it registers."""

@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "results": ("dsum_bench.cli.results:results", "Look after the results database as a file."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
+    "data": ("dsum_bench.cli.data:data", "Propose the registry entry of a data file."),
     "check": ("dsum_bench.cli.check:check", "Run the protocol checks that need no generation."),
     "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt a model is given."),
     "doctor": ("dsum_bench.cli.doctor:doctor", "Show what this machine can run."),

@@ -1,4 +1,4 @@
-"""Dataset formats: CSV and TSV files, JSON lines, files inside an installed package, and NIKL's nested arrays."""
+"""Dataset formats: CSV, TSV, JSON, Parquet, Hugging Face's layouts, files inside a package, NIKL's nested arrays."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dsum_bench.datasets.base import DatasetReader
 
 @hookimpl
 def dsum_register_datasets(register: Callable[[type[DatasetReader]], None]) -> None:
+    from dsum_bench.datasets.huggingface import HuggingFaceReader
     from dsum_bench.datasets.nikl import NiklReader
-    from dsum_bench.datasets.readers import CsvReader, EmbeddedReader, JsonlReader
+    from dsum_bench.datasets.readers import CsvReader, EmbeddedReader, JsonlReader, ParquetReader
 
-    for reader in (CsvReader, JsonlReader, EmbeddedReader, NiklReader):
+    for reader in (CsvReader, JsonlReader, ParquetReader, HuggingFaceReader, EmbeddedReader, NiklReader):
         register(reader)

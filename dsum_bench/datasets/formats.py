@@ -11,8 +11,10 @@ from contextlib import suppress
 from pathlib import PurePath
 
 from dsum_bench.characters import repaired
+from dsum_bench.datasets.arrow import parquet_records
 from dsum_bench.datasets.base import Row
 from dsum_bench.datasets.decode import decode
+from dsum_bench.datasets.nested import flat
 from dsum_bench.errors import UserError
 
 LONGEST_FIELD = 2**31 - 1
@@ -95,7 +97,8 @@ def _count(number: int, what: str) -> str:
 
 
 def jsonl_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
-    """Records of a file with one JSON object on each line, empty lines passed over, or with one array of objects.
+    """Records of a file with one JSON object on each line, empty lines passed over, or with one array of objects, which
+    may lie in an object under one of ARRAYS. What lies in objects inside a record has dotted names too.
 
     Raises:
         UserError: a line that is not JSON, or not an object.
@@ -103,6 +106,10 @@ def jsonl_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
     text = decode(data, encoding, file, lambda before: _filled(before + "x"))
     if text.lstrip().startswith("["):
         yield from _array(text, file)
+        return
+    inner = _array_inside(text)
+    if inner is not None:
+        yield from _rows(inner, file)
         return
     row = 0
     # Only \n ends a line: JSON texts may hold other line separators, which splitlines would cut at.
@@ -120,7 +127,26 @@ def jsonl_records(data: bytes, file: str, encoding: str) -> Iterator[Row]:
             raise UserError(f"{where}: JSON nested too deeply") from None
         if not isinstance(values, dict):
             raise UserError(f'{where}: each line must be an object such as {{"id": "...", "dialogue": "..."}}')
-        yield Row(where, values)
+        yield Row(where, flat(values))
+
+
+ARRAYS = ("data", "rows", "records", "items", "samples", "examples", "documents")
+"""Names under which an object holds all records of a file."""
+
+
+def _array_inside(text: str) -> list[object] | None:
+    """The records of a file that is one object around them; None where it is none."""
+    first = text.lstrip().partition("\n")[0]
+    for part in (first, text):
+        try:
+            found = json.loads(part)
+        except (json.JSONDecodeError, RecursionError):
+            continue
+        arrays = [found[n] for n in ARRAYS if isinstance(found.get(n), list)] if isinstance(found, dict) else []
+        whole = part is text or not text.lstrip()[len(first) :].strip()
+        fits = whole and len(arrays) == 1 and arrays[0] and all(isinstance(r, dict) for r in arrays[0])
+        return arrays[0] if fits else None
+    return None
 
 
 def _array(text: str, file: str) -> Iterator[Row]:
@@ -131,11 +157,15 @@ def _array(text: str, file: str) -> Iterator[Row]:
         raise UserError(f"{where}: not valid JSON: {error.msg} at column {error.colno}") from None
     except RecursionError:
         raise UserError(f"{file}: JSON nested too deeply") from None
+    yield from _rows(values, file)
+
+
+def _rows(values: list[object], file: str) -> Iterator[Row]:
     for row, value in enumerate(values, start=1):
         where = f"{file}, row {row}"
         if not isinstance(value, dict):
             raise UserError(f'{where}: the array must hold objects such as {{"id": "...", "dialogue": "..."}}')
-        yield Row(where, value)
+        yield Row(where, flat(value))
 
 
 def _one_object(text: str) -> str:
@@ -152,5 +182,6 @@ def _filled(text: str) -> int:
 
 
 BY_SUFFIX: dict[str, Records] = {
-    ".csv": csv_records, ".tsv": csv_records, ".jsonl": jsonl_records, ".ndjson": jsonl_records, ".json": jsonl_records
+    ".csv": csv_records, ".tsv": csv_records, ".jsonl": jsonl_records, ".ndjson": jsonl_records, ".json": jsonl_records,
+    ".parquet": parquet_records,
 }  # fmt: skip

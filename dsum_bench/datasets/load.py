@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dsum_bench.characters import accidents, repaired, visible
 from dsum_bench.datasets.base import DatasetReader, Row
+from dsum_bench.datasets.nested import dialogue_of
 from dsum_bench.errors import UserError, did_you_mean, plugin_code
 from dsum_bench.spec import DatasetSpec, Sample
 
@@ -80,7 +81,7 @@ def _sample(row: Row, spec: DatasetSpec, split: str, references: bool) -> Sample
     found = row.values.get(id_column)
     number = isinstance(found, int) and not isinstance(found, bool)  # JSON data often numbers its rows
     sample_id = str(found) if number else _text(row, id_column, spec, "id")
-    dialogue = _text(row, dialogue_column, spec, "dialogue")
+    dialogue = _dialogue(row, dialogue_column, spec)
     summaries = _references(row, spec, split, references)
     return Sample(
         sample_id,
@@ -132,6 +133,13 @@ def _text(row: Row, column: str, spec: DatasetSpec, ours: str) -> str:
     if column not in row.values:
         raise _missing(row, column, spec, ours)
     return _checked(row.values[column], row, column)
+
+
+def _dialogue(row: Row, column: str, spec: DatasetSpec) -> str:
+    """A dialogue as it stands, or as a list of its turns."""
+    value = row.values.get(column)
+    turns = dialogue_of(value) if isinstance(value, list) else None
+    return _text(row, column, spec, "dialogue") if turns is None else _checked(turns, row, column)
 
 
 def _missing(row: Row, column: str, spec: DatasetSpec, ours: str, advice: str = "") -> UserError:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
 
+from dsum_bench.datasets.arrow import parquet_records
 from dsum_bench.datasets.base import DatasetReader, Row
 from dsum_bench.datasets.formats import BY_SUFFIX, Records, csv_records, jsonl_records
 from dsum_bench.errors import UserError, did_you_mean
@@ -101,6 +102,15 @@ class JsonlReader(LocalFiles):
 
     def _records(self, file: str) -> Records:
         return jsonl_records
+
+
+class ParquetReader(LocalFiles):
+    """Parquet files, one for each split."""
+
+    name = "parquet"
+
+    def _records(self, file: str) -> Records:
+        return parquet_records
 
 
 class EmbeddedReader(_OneFileASplit):

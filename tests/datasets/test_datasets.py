@@ -196,7 +196,9 @@ def test_a_json_array_is_read(tmp_path: Path) -> None:
     assert f"{file}, row 2: the array must hold objects" in refused(spec(file, format="jsonl"))
     write(file, json.dumps(rows, indent=2)[:-2] + ",]")
     assert ": not valid JSON: " in refused(spec(file, format="jsonl"))
-    write(file, json.dumps({"data": rows}, indent=2))
+    write(file, json.dumps({"data": rows, "count": 2}, indent=2))
+    assert load(spec(file, format="jsonl"), PLUGINS, "dev") == expected(rows)
+    write(file, json.dumps({"mine": rows}, indent=2))
     assert "write an array of objects, or one object on each line" in refused(spec(file, format="jsonl"))
 
 
@@ -474,7 +476,7 @@ def test_one_file_of_a_package_is_the_default_split(package: Path) -> None:
         ("dsum_test_data_package", "path 'dsum_test_data_package' must be PACKAGE:inner/{split}.jsonl"),
         ("no_such_package:a/{split}.jsonl", "package 'no_such_package' is not installed"),
         ("dsum_test_data_package:x/{split}.jsonl", "package 'dsum_test_data_package' has no file x/{split}.jsonl"),
-        ("dsum_test_data_package:__init__.py", "__init__.py must end in .csv, .tsv, .jsonl, .ndjson, .json"),
+        ("dsum_test_data_package:__init__.py", "__init__.py must end in .csv, .tsv, .jsonl, .ndjson, .json, .parquet"),
     ],
 )
 def test_faults_of_embedded_data(package: Path, path: str, problem: str) -> None:

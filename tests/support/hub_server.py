@@ -12,11 +12,20 @@ from pathlib import Path
 from urllib.parse import unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONVERTED = "refs/convert/parquet"
 
 
 @contextmanager
-def serving(models: dict[str, Path], gated: set[str] = frozenset()) -> Iterator[tuple[str, list[str]]]:  # type: ignore[assignment]
-    """The hub's address and a growing list of the requests it got."""
+def serving(
+    models: dict[str, Path],
+    gated: set[str] = frozenset(),  # type: ignore[assignment]
+    datasets: dict[str, Path] | None = None,
+) -> Iterator[tuple[str, list[str]]]:
+    """The hub's address and a growing list of the requests it got.
+
+    datasets: id -> folder; ``ID@refs/convert/parquet`` is what the hub has made of one that is code.
+    """
+    known = datasets or {}
     asked: list[str] = []
 
     class Hub(BaseHTTPRequestHandler):
@@ -36,6 +45,8 @@ def serving(models: dict[str, Path], gated: set[str] = frozenset()) -> Iterator[
             name = "/".join(parts[2:4] if api else parts[:2])
             if path == "/":
                 self.reply(200, b"hub", body)
+            elif "datasets" in parts[:2]:
+                self.dataset(parts[parts.index("datasets") + 1 :], parts[0] == "api", body)
             elif name in gated and not api:
                 self.reply(403, b"{}", body, {"X-Error-Code": "GatedRepo"})
             elif name not in models:
@@ -55,6 +66,28 @@ def serving(models: dict[str, Path], gated: set[str] = frozenset()) -> Iterator[
                 self.reply(200, json.dumps(listed).encode(), body)
                 return
             self.reply(200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode(), body)
+
+        def dataset(self, parts: list[str], api: bool, body: bool) -> None:
+            name, revision = "/".join(parts[:2]), "/".join(parts[3:])
+            if not api:
+                rest = "/".join(parts[3:])
+                converted = rest.startswith(f"{CONVERTED}/")
+                folder = known[f"{name}@{CONVERTED}" if converted else name]
+                self.file(folder / (rest.removeprefix(f"{CONVERTED}/") if converted else "/".join(parts[4:])), body)
+            elif name in gated or name not in known:
+                code = "GatedRepo" if name in gated else "RepoNotFound"
+                self.reply(403 if name in gated else 404, b"{}", body, {"X-Error-Code": code})
+            elif revision == CONVERTED and f"{name}@{CONVERTED}" in known:
+                self.listed(known[f"{name}@{CONVERTED}"], name, COMMIT, body)
+            elif revision not in ("", "main", COMMIT):
+                self.reply(404, b"{}", body, {"X-Error-Code": "RevisionNotFound"})
+            else:
+                self.listed(known[name], name, COMMIT, body)
+
+        def listed(self, folder: Path, name: str, commit: str, body: bool) -> None:
+            files = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+            told = {"id": name, "sha": commit, "siblings": [{"rfilename": f} for f in files]}
+            self.reply(200, json.dumps(told).encode(), body)
 
         def file(self, file: Path, body: bool) -> None:
             if not file.is_file():
