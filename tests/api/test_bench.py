@@ -18,7 +18,7 @@ from dsum_bench.api import frames
 from dsum_bench.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
-METHODS = {"results": "compact", "plugin": "new_plugin", "export-runs": "export_runs"}
+METHODS = {"data": "guess_dataset", "results": "compact", "plugin": "new_plugin", "export-runs": "export_runs"}
 """Commands whose method has another name."""
 HEAVY = ("torch", "transformers", "pandas", "sqlite_utils", "rich", "click")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from commands import Dsum
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsum_bench import Bench
@@ -187,6 +187,7 @@ def test_english_is_told_from_korean(tmp_path: Path) -> None:
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # it is the machine that may be slow
 @given(st.dictionaries(st.sampled_from(["id", "dialogue", "topic"]), NAMES), st.lists(NAMES, max_size=3), NAMES, NAMES)
 def test_entries_say_in_toml_what_the_spec_says(
     columns: dict[str, Any], several: list[str], path: str, turns: str
