@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("line", "expected"),
     [
         ("dsum-bench scr", ["screen"]),
-        ("dsum-bench screen mi", ["mine"]),
+        ("dsum-bench screen min", ["mine"]),
         ("dsum-bench screen --dataset ca", ["calls"]),
         ("dsum-bench finetune --dataset=ca", ["calls"]),
         ("dsum-bench screen --prompt bri", ["brief"]),
@@ -76,7 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("dsum-bench compare ", ["baseline", "lead-3", "longest-3"]),
         ("dsum-bench show base", ["baseline"]),
         ("dsum-bench delete lead-3 lon", ["longest-3"]),
-        ("dsum-bench predict mi", ["mine"]),
+        ("dsum-bench predict min", ["mine"]),
         ("dsum-bench predict base", ["baseline"]),
         ("dsum-bench show --results nowhere ", []),
         ("dsum-bench screen --registry missing.toml mi", []),
