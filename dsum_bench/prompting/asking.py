@@ -120,13 +120,14 @@ def _examples(
     if choice is None:
         return {}
     from dsum_bench.datasets.load import load
-    from dsum_bench.prompting.examples import TOKENIZERS, chosen
+    from dsum_bench.prompting.examples import TOKENIZERS, remembered
 
     where = f"{prompt.origin}: prompt '{prompt.name}'" if prompt.origin else f"prompt '{prompt.name}'"
     spec = registry.dataset(dataset)
     try:
         pool = load(spec, plugins, choice.split, references=False)
-        cut = plugins.get("tokenizer", TOKENIZERS.get(spec.language, "whitespace"))()
-        return chosen(choice, samples, pool, names, cut, held)
+        cut = plugins.get("tokenizer", TOKENIZERS.get(spec.language, "whitespace"))
+        kept = None if held is None else tuple(held)
+        return remembered(choice, tuple(samples), tuple(pool), tuple(names), cut, kept)
     except UserError as error:
         raise UserError(f"{where} takes examples from split '{choice.split}' of {dataset}: {error}") from None

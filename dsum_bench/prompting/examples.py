@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from dsum_bench.adapters.fields import DERIVED, of_data
@@ -61,6 +62,19 @@ def chosen(
         best = [i for i in search(sample, choice.most + len(own)) if i not in own][: choice.most]
         found[sample.id] = tuple(made[i] for i in reversed(best))
     return found
+
+
+@lru_cache(maxsize=4)
+def remembered(
+    choice: ExampleChoice,
+    samples: tuple[Sample, ...],
+    pool: tuple[Sample, ...],
+    fields: tuple[str, ...],
+    tokenizer: Callable[[], Cut],
+    held: tuple[Sample, ...] | None,
+) -> Mapping[str, tuple[Example, ...]]:
+    """``chosen``, which takes seconds, once for all models that are asked with the same prompt."""
+    return chosen(choice, samples, pool, fields, tokenizer(), held)
 
 
 def _copies(samples: Sequence[Sample], held: Sequence[Sample], pool: Sequence[Sample]) -> list[frozenset[int] | None]:

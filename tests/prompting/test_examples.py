@@ -22,7 +22,7 @@ from dsum_bench.adapters.chat import ChatAdapter
 from dsum_bench.adapters.completion import CompletionAdapter
 from dsum_bench.datasets.load import load
 from dsum_bench.fingerprints import asked_digest, sample_digest
-from dsum_bench.prompting.examples import chosen
+from dsum_bench.prompting.examples import chosen, remembered
 from dsum_bench.prompting.likeness import Dialogues
 from dsum_bench.registry.load import load as registry
 from dsum_bench.spec import Example, ExampleChoice, PromptSpec, Sample
@@ -111,6 +111,15 @@ def test_chance_is_repeatable_and_each_samples_own() -> None:
     assert chosen(CHANCE, some[3:4], pool, (), words)["q3"] == first["q3"]
     assert chosen(replace(CHANCE, seed=1), some, pool, (), words) != first
     assert len({tuple(e.id for e in shown) for shown in first.values()}) > 4
+
+
+def test_models_that_share_a_prompt_share_its_examples() -> None:
+    rows = tuple(numbered(12))
+    asked = (LIKE, rows[:3], rows[3:], (), lambda: words, None)
+    assert remembered(*asked) is remembered(*asked)
+    assert remembered(*asked) == chosen(LIKE, rows[:3], rows[3:], (), words)
+    changed = (LIKE, rows[:3], (*rows[3:11], replace(rows[11], references=("다른 요약",))), (), asked[4], None)
+    assert remembered(*changed) is not remembered(*asked)
 
 
 # -- never what is evaluated ------------------------------------------------------------------------------------------
