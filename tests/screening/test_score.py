@@ -16,6 +16,7 @@ from dsum_bench.errors import UserError
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening import predictions
 from dsum_bench.spec import PluginSettings, Sample
+from dsum_bench.store.scores import packed, unpacked
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,12 @@ def test_stored_scores_agree_with_the_packages_and_changed_ones_do_not(dsum: Dsu
     }
     assert all(a["text"] == "40 samples agree with the package" for a in found)
     with sqlite3.connect(tmp_path / "results" / "dsum.db") as db:
-        db.execute("update scores set value = value + 0.01 where measure = 'rouge2' and sample_id = 'dev_3'")
+        sql = "select part_id, signature_id, measure, data, samples from score_columns join score_parts on id = part_id"
+        for *place, data, samples in db.execute(f"{sql} where measure = 'rouge2'").fetchall():
+            values = unpacked(data)
+            values[json.loads(samples).index("dev_3")] += 0.01
+            where = "part_id = ? and signature_id = ? and measure = ?"
+            db.execute(f"update score_columns set data = ? where {where}", [packed(values), *place])
     done = dsum("doctor", "--verify-metrics", "--json")
     assert done.returncode == 1
     assert all("39 samples agree with the package, 1 differ" in a["text"] for a in json.loads(done.stdout))
