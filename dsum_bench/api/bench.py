@@ -11,6 +11,7 @@ from dsum_bench.api.stages import Stages
 from dsum_bench.api.submissions import Submissions
 from dsum_bench.api.training import TrainingBench
 from dsum_bench.errors import UserError
+from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import DatasetSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -175,10 +176,15 @@ class Bench(TrainingBench, Stages, Submissions):
         self.loaded_plugins.collect_all()
         return list(self.loaded_plugins.info.values())
 
-    def doctor(self, verify_metrics: bool = False) -> list[Diagnosis]:
-        """What this machine can do. verify_metrics: compute every stored ROUGE score again with the packages."""
+    def doctor(self, verify_metrics: bool = False, executor: str | None = None, address: str = "") -> list[Diagnosis]:
+        """What this machine can do. verify_metrics: compute every stored ROUGE score again with the packages.
+
+        executor: look at the machines that it would use instead; address: where they are found.
+        """
         from dsum_bench.api import doctor
 
+        if executor is not None:
+            return list(doctor.nodes(self._executor(executor, HANG_TIMEOUT, address)))
         if verify_metrics:
             with self.display.counted("runs verified") as progress:
                 return list(doctor.verified(self.registry, self.loaded_plugins, self.database, progress))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from dsum_bench.errors import UserError
 
 if TYPE_CHECKING:
+    from dsum_bench.executors.base import Executor
     from dsum_bench.plugins import Plugins
     from dsum_bench.registry.load import Registry
 
@@ -148,6 +149,19 @@ def _results(database: Path) -> Diagnosis:
         there = database.exists()
         return Diagnosis("results", "broken" if there and "no results" not in str(error) else "ok", str(error))
     return Diagnosis("results", "ok", f"{sum(len(b.rows) for b in boards)} ranked runs in {database}")
+
+
+def nodes(executor: Executor) -> Iterator[Diagnosis]:
+    """The machines that an executor would use; where none of them can be used, that is said too."""
+    try:
+        found = executor.nodes()
+    except UserError as error:
+        yield Diagnosis(f"executor {executor.name}", "broken", str(error))
+        return
+    for node in found:
+        yield Diagnosis(f"node {node.name}", "ok" if node.usable else "broken", node.text)
+    if not found:
+        yield Diagnosis(f"executor {executor.name}", "ok", "it uses this machine alone: see `dsum-bench doctor`")
 
 
 def verified(

@@ -14,6 +14,7 @@ from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import DecodingSpec, Finding, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
+    from dsum_bench.machine import Machine
     import pandas as pd
 
     from dsum_bench.registry.grid import Axes
@@ -67,6 +68,7 @@ class ScreeningBench(Management):
         time_budget: float | str | None = None,
         hang_timeout: float = HANG_TIMEOUT,
         executor: str = "local",
+        address: str = "",
         controls: bool = True,
         fresh: bool = False,
         free_cache: bool = False,
@@ -87,6 +89,7 @@ class ScreeningBench(Management):
             prompt, decoding: for all models; each model's own by default. settings: changed decoding parameters.
             metrics: such as ``rouge@mecab``; by default those of the dataset's language.
             time_budget: seconds for a model, or ``"30m"``. hang_timeout: seconds of silence that end a worker.
+            executor: where workers run. address: where its machines are found, for one that reaches further.
             controls: run the controls of the dataset's language too.
             fresh: start over. free_cache: delete a hub model's files once its run is done.
             dialogues: store dialogues and references with the results, so that reports can show them.
@@ -104,23 +107,25 @@ class ScreeningBench(Management):
         from dsum_bench.screening.sweep import Settings as SweepSettings
 
         budget = parse_duration(time_budget) if isinstance(time_budget, str) else time_budget
+        runner = self._executor(executor, hang_timeout, address)
+        machine = self._machine(device, runner.machine())
         request = self._request(
             self._models(models, family, max_params), self._dialogues(dataset, split, limit, sample, seed),
             seed=seed, prompt=prompt, prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype,
             quantization=quantization,
         )  # fmt: skip
         options = SweepSettings(budget, fresh, free_cache, dialogues, self.results / "logs")
-        work = (metrics, options, executor, hang_timeout, wait)
+        work = (metrics, options, runner, hang_timeout, wait)
         if race:
             if confirm_on is not None:
                 raise UserError("--race and --confirm-on choose in two ways; race first, then confirm the winner")
             if fresh:
                 raise UserError("--race takes over what its rounds have written, and --fresh begins each of them anew")
-            return self._race(request, models == "all", device, sweep, work)
+            return self._race(request, models == "all", machine, sweep, work)
         if sweep is None:
             if confirm_on is not None:
                 raise UserError('--confirm-on needs a sweep to choose from: --sweep "prompt=a,b"')
-            found = self._candidates(request, models == "all", controls, device)
+            found = self._candidates(request, models == "all", controls, machine)
             return self._sweep(found, request.dialogues.selection.samples, *work)
         rest = None
         if confirm_on is not None:
@@ -133,12 +138,12 @@ class ScreeningBench(Management):
                 chosen, rest = points.divided(request.dialogues, share, seed)
                 request = replace(request, dialogues=chosen)
         axes = self._axes(sweep, request.dialogues.spec.language)
-        found = self._candidates(request, models == "all", controls, device, axes)
+        found = self._candidates(request, models == "all", controls, machine, axes)
         result = self._with_table(self._sweep(found, request.dialogues.selection.samples, *work), found, metrics)
         if rest is None or result.table is None:
             return result
         request = replace(request, dialogues=rest)
-        again = self._candidates(request, models == "all", False, device, axes)
+        again = self._candidates(request, models == "all", False, machine, axes)
         kept = points.to_confirm(result.table, found, again)
         confirmed = self._with_table(self._sweep(kept, rest.selection.samples, *work), kept, metrics)
         broken = tuple(sorted({*result.broken_metrics, *confirmed.broken_metrics}))
@@ -166,15 +171,21 @@ class ScreeningBench(Management):
         controls: bool = True,
         references: bool = True,
         sweep: Sweep | None = None,
+        executor: str = "local",
+        address: str = "",
     ) -> list[Candidate]:
-        """What ``screen`` would do with each model, and why not; nothing is loaded or written."""
+        """What ``screen`` would do with each model, and why not; nothing is loaded or written.
+
+        executor, address: models are planned for the machines that it uses.
+        """
         request = self._request(
             self._models(models, family, max_params), self._dialogues(dataset, split, limit, sample, seed, references),
             seed=seed, prompt=prompt, prompt_format=prompt_format, decoding=decoding, settings=settings, dtype=dtype,
             quantization=quantization,
         )  # fmt: skip
+        machine = self._machine(device, self._executor(executor, HANG_TIMEOUT, address).machine())
         axes = self._axes(sweep, request.dialogues.spec.language) if sweep is not None else None
-        return self._candidates(request, models == "all", controls, device, axes)
+        return self._candidates(request, models == "all", controls, machine, axes)
 
     def predict(
         self,
@@ -356,13 +367,13 @@ class ScreeningBench(Management):
         )  # fmt: skip
 
     def _candidates(
-        self, request: ScreenRequest, everything: bool, controls: bool, device: str, axes: Axes | None = None
+        self, request: ScreenRequest, everything: bool, controls: bool, machine: Machine, axes: Axes | None = None
     ) -> list[Candidate]:
         """Every model of a request, checked, at every point of a sweep, with the controls of its language first."""
         from dsum_bench.screening import request as requests
         from dsum_bench.screening.points import point_candidates
 
-        registry, plugins, machine = self.registry, self.loaded_plugins, self._machine(device)
+        registry, plugins = self.registry, self.loaded_plugins
         if axes is None and not everything:
             requests.refuse_unused(request, plugins)
         whole = requests.with_controls(request, controls, everything, registry, plugins)
@@ -388,7 +399,7 @@ class ScreeningBench(Management):
         return {k: tuple(self._prompt(v, language) for v in vs) if k == "prompt" else vs for k, vs in found.items()}
 
     def _race(
-        self, request: ScreenRequest, everything: bool, device: str, sweep: Sweep | None, work: tuple[Any, ...]
+        self, request: ScreenRequest, everything: bool, machine: Machine, sweep: Sweep | None, work: tuple[Any, ...]
     ) -> ScreenResult:
         from dsum_bench.api.racing import Racing
         from dsum_bench.languages import main_metric
@@ -404,7 +415,7 @@ class ScreeningBench(Management):
             request,
             next(iter(metrics or ()), main_metric(request.dialogues.spec.language)),
             self.database,
-            lambda asked: self._candidates(asked, everything, False, device, axes),
+            lambda asked: self._candidates(asked, everything, False, machine, axes),
             lambda candidates, samples: self._sweep(candidates, samples, *work),
             self.display.tell,
             self._discard,
@@ -453,7 +464,7 @@ class ScreeningBench(Management):
         for sentence in unsuited(built, language):
             self.display.warn(sentence)
         if isinstance(executor, str):
-            executor = plugins.get("executor", executor)(hang_timeout)
+            executor = self._executor(executor, hang_timeout)
         if text := announcement(candidates):
             self.display.tell(text)
         options = options or sweeps.Settings(log_folder=self.results / "logs")

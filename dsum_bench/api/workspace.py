@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from dsum_bench.executors.base import Executor
     from dsum_bench.machine import Machine
     from dsum_bench.plugins import Plugins
     from dsum_bench.progress.display import Display, Target
@@ -192,10 +193,19 @@ class Workspace:
     def _decoding(self, decoding: str | DecodingSpec | None) -> DecodingSpec | None:
         return self.registry.decoding(decoding) if isinstance(decoding, str) else decoding
 
-    def _machine(self, device: str) -> Machine:
+    def _executor(self, name: str, hang_timeout: float, address: str = "") -> Executor:
+        """An executor by its name. Raises UserError for an address that it has no use for."""
+        kind = self.loaded_plugins.get("executor", name)
+        if not address:
+            return kind(hang_timeout)
+        if not kind.takes_address:
+            raise UserError(f"executor '{name}' takes no address (--address)")
+        return kind(hang_timeout, address)
+
+    def _machine(self, device: str, machine: Machine | None = None) -> Machine:
         from dsum_bench.machine import detect
 
-        machine = detect()
+        machine = machine or detect()
         return replace(machine, gpus=()) if device == "cpu" else machine
 
     def report_problems(self) -> None:

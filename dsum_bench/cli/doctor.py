@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dsum_bench.cli.options import command, json_option, open_bench, plugin_option, registry_option, results_option
+from dsum_bench.cli import completion
+from dsum_bench.cli.options import (
+    address_option,
+    command,
+    json_option,
+    open_bench,
+    plugin_option,
+    registry_option,
+    results_option,
+)
 
 if TYPE_CHECKING:
     from dsum_bench.api.doctor import Diagnosis
@@ -19,6 +28,13 @@ STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
 @command()
 @click.option("--verify-metrics", is_flag=True, help="Compute every stored ROUGE score again with the packages.")
+@click.option(
+    "--executor",
+    metavar="NAME",
+    shell_complete=completion.executors,
+    help="Show the machines that it would use instead.",
+)
+@address_option
 @registry_option
 @plugin_option
 @results_option
@@ -28,6 +44,8 @@ def doctor(
     context: click.Context,
     /,
     verify_metrics: bool,
+    executor: str | None,
+    address: str,
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
     results: Path,
@@ -41,8 +59,9 @@ def doctor(
     Examples:
       dsum-bench doctor
       dsum-bench doctor --verify-metrics
+      dsum-bench doctor --executor ray --address ray://head:10001
     """
-    found = open_bench(results, registry, plugin, as_json=True).doctor(verify_metrics)
+    found = open_bench(results, registry, plugin, as_json=True).doctor(verify_metrics, executor, address)
     if as_json:
         from dsum_bench.cli.formatting import print_json
 

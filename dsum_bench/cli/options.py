@@ -150,6 +150,16 @@ def decoding_options(command: F) -> F:
     return decoding(change(command))
 
 
+def address_option(command: F) -> F:
+    """``--address URL``; the command is given ``address``, '' where none was named."""
+    return click.option(
+        "--address",
+        metavar="URL",
+        default="",
+        help="Where the executor's machines are found, such as ray://head:10001.",
+    )(command)
+
+
 def metric_option(command: F) -> F:
     """``--metric METRIC@TOKENIZER``, any number; the command is given ``metrics``, None where none was named."""
     return click.option(

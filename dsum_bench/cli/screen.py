@@ -11,6 +11,7 @@ import click
 
 from dsum_bench.cli import completion, point_table, race_table
 from dsum_bench.cli.options import (
+    address_option,
     choice_options,
     command,
     dataset_options,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     help="Score the best point of --sweep on this split, or on this share (0.3, 30%), kept apart.",
 )
 @click.option("--race", is_flag=True, help="Stop models and points of --sweep that fall behind on growing samples.")
+@address_option
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--free-cache", is_flag=True, help="Delete a hub model's files once its run is done.")
 @click.option(
@@ -123,7 +125,7 @@ def screen(
     bench = open_bench(results, registry, plugin, as_json)
     names = "all" if all_models else models
     if dry_run:
-        unused = {"confirm_on", "race", "metrics", "time_budget", "hang_timeout", "executor", "fresh", "free_cache"}
+        unused = {"confirm_on", "race", "metrics", "time_budget", "hang_timeout", "fresh", "free_cache"}
         unused |= {"dialogues", "wait"}
         print_plan(bench.plan(names, **{k: v for k, v in options.items() if k not in unused}), as_json)
         return

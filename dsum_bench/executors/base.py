@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from dsum_bench.errors import UserError, plugin_code
+from dsum_bench.machine import Machine
 from dsum_bench.spec import Placement
 
 HANG_TIMEOUT = 900.0
@@ -59,6 +60,15 @@ class JobEnded:
     skipped: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A machine that an executor may use. usable: False where text says what is in the way."""
+
+    name: str
+    usable: bool
+    text: str
+
+
 class Executor(ABC):
     """Runs jobs, each isolated from the others: screenings, trainings and merges alike.
 
@@ -67,12 +77,31 @@ class Executor(ABC):
     further needs only the first.
 
     hang_timeout: seconds without any event after which a worker counts as hung and is ended.
+    address: where its machines are found, '' for its own default; only for those with ``takes_address``.
     """
 
     name: ClassVar[str]
+    takes_address: ClassVar[bool] = False
 
-    def __init__(self, hang_timeout: float = HANG_TIMEOUT) -> None:
+    def __init__(self, hang_timeout: float = HANG_TIMEOUT, address: str = "") -> None:
         self.hang_timeout = hang_timeout
+        self.address = address
+
+    def machine(self) -> Machine | None:
+        """The machine that models are planned for, where that is not this one.
+
+        Raises:
+            UserError: its machines cannot be reached, or none of them can be used.
+        """
+        return None
+
+    def nodes(self) -> Sequence[NodeState]:
+        """The machines it would use, for ``doctor``; none where it uses this one alone.
+
+        Raises:
+            UserError: they cannot be reached.
+        """
+        return ()
 
     @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Iterator[Event]:

@@ -19,9 +19,10 @@ from dsum_bench.executors.base import Event, Progress
 from dsum_bench.executors.child import outcome
 from dsum_bench.plugins import Plugins
 from dsum_bench.screening.job import BatchDone, ChecksDone, OfGroup, ScreeningEvent, ScreeningGroup, ScreeningJob
-from dsum_bench.spec import Draft, Finish, Generation, Output, Prompt, RunSpec
+from dsum_bench.spec import Draft, Finish, Generation, Output, Prompt, RunSpec, Sample
 
 Emit = Callable[[ScreeningEvent], None]
+More = Callable[[], tuple[Sample, ...]]
 
 
 @dataclass(slots=True)
@@ -33,9 +34,13 @@ class Opened:
     ready: bool = False
 
 
-def run(job: ScreeningJob, emit: Emit) -> None:
-    """Prompts, generations and summaries of one job, sent batch by batch."""
-    _run(job, emit, Opened())
+def run(job: ScreeningJob, emit: Emit, more: More = tuple) -> None:
+    """Prompts, generations and summaries of one job, sent batch by batch.
+
+    more: called when its samples are through; gives further ones for the same model, or none. An executor that shares
+    a model's samples between workers has each load the model once.
+    """
+    _run(job, emit, Opened(), more)
 
 
 def run_group(group: ScreeningGroup, emit: Callable[[Event], None]) -> None:
@@ -49,7 +54,7 @@ def run_group(group: ScreeningGroup, emit: Callable[[Event], None]) -> None:
         tell(outcome(job.id, job.log, partial(_run, job, tell, opened)))
 
 
-def _run(job: ScreeningJob, emit: Emit, opened: Opened) -> None:
+def _run(job: ScreeningJob, emit: Emit, opened: Opened, more: More = tuple) -> None:
     spec = job.run
     plugins = Plugins(job.plugins)
 
@@ -75,8 +80,23 @@ def _run(job: ScreeningJob, emit: Emit, opened: Opened) -> None:
     if not opened.ready:
         engine.load(tell)
         opened.ready = True
-    gathered = Gathered([prompts[s.id] for s in job.samples], decoding.candidates if decoding else 1)
-    for batch in engine.generate(gathered.prompts, adapter, decoding, tell):
+    wanted = job.samples
+    while wanted:
+        asked = [prompts.get(s.id) or adapter.prompt(s) for s in wanted]
+        _generate(job, asked, engine, adapter, decoding, emit)
+        wanted = more()
+
+
+def _generate(
+    job: ScreeningJob,
+    prompts: Sequence[Prompt],
+    engine: Engine,
+    adapter: Adapter,
+    decoding: Decoding | None,
+    emit: Emit,
+) -> None:
+    gathered = Gathered(prompts, decoding.candidates if decoding else 1)
+    for batch in engine.generate(gathered.prompts, adapter, decoding, lambda text: emit(Progress(job.id, text))):
         outputs: list[Output] = []
         try:
             for made in batch:
