@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dsum_bench.decoding.base import Batch, Decoding
     from dsum_bench.engines.base import Engine, Loaded, Plan, Tell, TrainableEngine
     from dsum_bench.errors import ModelError, ModelSkipped, UserError
-    from dsum_bench.executors.base import Event, Executor, Job, JobEnded, Progress
+    from dsum_bench.executors.base import Event, Executor, Job, JobEnded, NodeState, Progress
     from dsum_bench.executors.child import run_job
     from dsum_bench.executors.supervisor import Supervisor
     from dsum_bench.machine import Gpu, Machine
@@ -100,6 +100,7 @@ _MODULES = {
     "ModelError": "dsum_bench.errors",
     "ModelSkipped": "dsum_bench.errors",
     "ModelSpec": "dsum_bench.spec",
+    "NodeState": "dsum_bench.executors.base",
     "Output": "dsum_bench.spec",
     "Placement": "dsum_bench.spec",
     "Plan": "dsum_bench.engines.base",
@@ -165,6 +166,7 @@ __all__ = [
     "ModelError",
     "ModelSkipped",
     "ModelSpec",
+    "NodeState",
     "Output",
     "Placement",
     "Plan",

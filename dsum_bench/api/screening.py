@@ -14,9 +14,9 @@ from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import DecodingSpec, Finding, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
-    from dsum_bench.machine import Machine
     import pandas as pd
 
+    from dsum_bench.machine import Machine
     from dsum_bench.registry.grid import Axes
     from dsum_bench.screening import sweep as sweeps
     from dsum_bench.screening.preflight import Candidate

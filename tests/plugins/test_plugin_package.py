@@ -42,6 +42,17 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture(scope="module")
+def with_ray(python: Path) -> Path:
+    """That interpreter with Ray, which is no dependency of the core."""
+    command = [str(python), "-m", "pip", "install", "--quiet", "ray>=2.40"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode and os.environ.get("CI") != "true":
+        pytest.skip(f"Ray could not be installed: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return python
+
+
 def run(python: Path, folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [str(python), "-m", "dsum_bench", *arguments]
@@ -119,11 +130,20 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
     ],
 )
 def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path, package: str, passed: int) -> None:
+    assert f"{passed} passed" in own_tests(python, tmp_path, package, "not slow")
+
+
+def test_the_ray_executors_own_tests_pass_on_a_cluster_of_three_nodes(with_ray: Path, tmp_path: Path) -> None:
+    assert "35 passed" in own_tests(with_ray, tmp_path, "dsum-bench-ray", "slow or not slow")
+
+
+def own_tests(python: Path, folder: Path, package: str, which: str) -> str:
+    """Run a package's own tests where it is installed; returns what pytest prints."""
     tests = ROOT / "plugins" / package / "tests"
-    command = [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", str(tests)]
+    command = [str(python), "-m", "pytest", "-q", "-m", which, "-p", "no:cacheprovider", str(tests)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True, timeout=patience()
+        command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=patience()
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{passed} passed" in done.stdout
+    return done.stdout

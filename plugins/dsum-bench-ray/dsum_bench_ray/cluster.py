@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from dsum_bench.errors import UserError, first_line
 from dsum_bench.executors.base import NodeState
 from dsum_bench.figures import size
 from dsum_bench.machine import Gpu, Machine
-
 from dsum_bench_ray import probe as probing
 
+REACH_SECONDS = 20.0
 ANSWER_SECONDS = 120.0
 """A node that has not said by then what it is, is left out; its first worker process has to start for it."""
 
@@ -42,16 +43,30 @@ def connect(address: str) -> None:
     Raises:
         UserError: there is none at the address, or it has another version of Ray or Python.
     """
-    import ray
-
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError("executor 'ray' needs Ray: pip install ray") from error
     if ray.is_initialized():
         return
+    _reach(address)
     with _signals_kept():
         try:
             ray.init(address=address or None, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             where = f" at {address}" if address else ""
             raise UserError(f"no Ray cluster can be used{where}: {first_line(error)}") from error
+
+
+def _reach(address: str) -> None:
+    """Raise UserError where nothing listens at an address; Ray itself would try for ten minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # a name that Ray understands, such as auto
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+    except OSError as error:
+        raise UserError(f"no Ray cluster can be used at {address}: {error.strerror or error}") from error
 
 
 def alive() -> dict[str, Mapping[str, Any]]:

@@ -15,7 +15,6 @@ from dsum_bench.errors import UserError, first_line
 from dsum_bench.executors.base import HANG_TIMEOUT, Event, Executor, Job, JobEnded, NodeState, Progress
 from dsum_bench.machine import Machine
 from dsum_bench.screening.job import BatchDone, ChecksDone, OfGroup, ScreeningGroup, ScreeningJob
-
 from dsum_bench_ray import cluster
 from dsum_bench_ray.item import Ended, Unfit, Wants
 from dsum_bench_ray.sharing import Sharing
@@ -32,8 +31,11 @@ END_SECONDS = 15.0
 
 @dataclass(slots=True)
 class Place:
-    """A slot as the loop sees it. pending: what it has been asked for; since: when, on the monotonic clock.
-    job: what it is at, '' for nothing. log: where its worker writes on its node. own: whether its worker said its end."""
+    """A slot as the loop sees it.
+
+    pending: what it has been asked for; since: when, on the monotonic clock. job: what it is at, '' for nothing.
+    log: where its worker writes on its node. own: whether its worker said its end.
+    """
 
     name: str
     node: cluster.Node
@@ -144,7 +146,9 @@ class Loop:
             try:
                 place.actor.start.remote(self._part(job, piece.samples), self.files)
             except Exception as error:  # its job cannot be pickled, say
-                self.sharing.fail(job.id, f"its job cannot be sent to a node: {type(error).__name__}: {first_line(error)}")
+                self.sharing.fail(
+                    job.id, f"its job cannot be sent to a node: {type(error).__name__}: {first_line(error)}"
+                )
                 self.sharing.through(job.id, place.name)
                 place.job = ""
 
@@ -277,8 +281,11 @@ class Loop:
 
 
 class RayExecutor(Executor):
-    """Shares jobs between the nodes of a Ray cluster: a model to each GPU, or CPU, and once there are more of those than
-    models left, several to one model. A worker, GPU or node that dies gives its samples to others."""
+    """Shares jobs between the nodes of a Ray cluster.
+
+    Each GPU, and each node's CPU, takes a model; once there are more of them than models left, several share one. A
+    worker, GPU or node that dies gives its samples to others.
+    """
 
     name: ClassVar[str] = "ray"
     takes_address: ClassVar[bool] = True

@@ -145,8 +145,12 @@ def fitted(job: Any, files: Mapping[str, bytes]) -> Any:
 
 
 def placed(run: RunSpec, plugins: Plugins) -> Placement:
-    """Where the model goes on this node: in the numbers and with the weights and packages that the run was planned with,
-    since all its samples must be written alike."""
+    """Where the model goes on this node.
+
+    Raises:
+        ModelSkipped: not in the numbers, or with the weights or packages, that the run was planned with: all its
+            samples must be written alike.
+    """
     planned = run.placement
     model = run.model
     if planned.dtype != "none":

@@ -12,7 +12,7 @@ from dsum_bench.executors.base import Job
 from dsum_bench.spec import Output, Sample
 
 SMALLEST, LARGEST = 16, 128
-"""Samples of a piece: enough for an engine to fill batches, few enough to share the last ones and to lose one's time."""
+"""Samples of a piece: enough for an engine to fill batches, few enough to share the last ones."""
 DEATHS = 3
 """Workers that a piece may cost in a row without one summary. Each time the piece is halved."""
 
@@ -29,8 +29,9 @@ class Piece:
 class JobState:
     """One job and how far it is.
 
-    hands: slot -> its piece, of which ``done`` may have some. unfit: node -> why it cannot do this job. whole: it has no
-    samples to share, as a training. lost: samples that were given up. reason: why it ends early, '' while it does not.
+    hands: slot -> its piece, of which ``done`` may have some. unfit: node -> why it cannot do this job. whole: it has
+    no samples to share, as a training. lost: samples that were given up. barren: deaths since the last summary.
+    checked: its checks have been told. reason: why it ends early, '' while it does not.
     """
 
     job: Job
@@ -43,7 +44,6 @@ class JobState:
     last_death: str = ""
     barren: int = 0
     checked: bool = False
-    started: bool = False
     reason: str = ""
     skipped: bool = False
 
@@ -74,7 +74,9 @@ class Sharing:
         kind: ``gpu`` or ``cpu``. slots: how many of the kind there are.
         """
         fitting = [
-            s for s in self._jobs.values() if s.waiting and not s.reason and kind_of(s.job) == kind and node not in s.unfit
+            s
+            for s in self._jobs.values()
+            if s.waiting and not s.reason and kind_of(s.job) == kind and node not in s.unfit
         ]
         fitting.sort(key=lambda s: (bool(s.hands), -s.left if s.hands else 0))
         for state in fitting:
@@ -120,8 +122,8 @@ class Sharing:
                 state.waiting.insert(0, Piece(_left(state, piece), piece.deaths))
 
     def died(self, job: str, slot: str, node: str, reason: str) -> None:
-        """A worker or its node died. Its piece goes back in halves, so that one sample that kills costs few others; after
-        ``DEATHS`` in a row without a summary it is given up."""
+        """A worker or its node died. Its piece goes back in halves, behind all others, so that one sample that kills
+        costs few others; after ``DEATHS`` in a row without a summary it is given up."""
         state = self._jobs.get(job)
         if state is None:
             return
@@ -129,7 +131,9 @@ class Sharing:
         state.barren += 1
         state.last_death = f"{reason} on {node}"
         if not state.done and state.barren >= DEATHS and not state.reason:
-            self.fail(job, f"its worker died {state.barren} times before the first summary, at last: {state.last_death}")
+            self.fail(
+                job, f"its worker died {state.barren} times before the first summary, at last: {state.last_death}"
+            )
         if piece is None:
             return
         deaths, samples = piece.deaths + 1, _left(state, piece)
@@ -143,7 +147,7 @@ class Sharing:
             state.waiting.insert(0, Piece((), deaths))
             return
         half = (len(samples) + 1) // 2
-        state.waiting[:0] = [Piece(part, deaths) for part in (samples[:half], samples[half:]) if part]
+        state.waiting += [Piece(part, deaths) for part in (samples[half:], samples[:half]) if part]
 
     def fail(self, job: str, reason: str, skipped: bool = False) -> None:
         """A job shall end: nothing of it is given out any more. The first reason counts."""
@@ -179,7 +183,6 @@ class Sharing:
                 state.waiting.insert(0, Piece(piece.samples[size:]))
                 piece = Piece(piece.samples[:size])
         state.hands[slot] = piece
-        state.started = True
         return piece
 
 

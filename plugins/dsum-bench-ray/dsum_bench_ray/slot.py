@@ -12,7 +12,6 @@ from tempfile import gettempdir, mkdtemp
 from dsum_bench.executors.base import Event, Job
 from dsum_bench.executors.supervisor import Supervisor
 from dsum_bench.spec import Sample
-
 from dsum_bench_ray.item import Item, put
 
 CHUNK = 1 << 18

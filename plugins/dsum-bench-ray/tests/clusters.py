@@ -18,7 +18,7 @@ from dsum_bench.engines.control import ControlEngine
 from dsum_bench.spec import Generation, Placement
 from dsum_bench.engines.base import Plan
 
-SECONDS, LOADING, POISON, FAULT, NODES = {seconds!r}, {loading!r}, {poison!r}, {fault!r}, {nodes!r}
+SECONDS, LOADING, POISON, FAULT = {seconds!r}, {loading!r}, {poison!r}, {fault!r}
 
 
 class Waits(ControlEngine):
@@ -26,8 +26,6 @@ class Waits(ControlEngine):
 
     @classmethod
     def plan(cls, model, machine, beams):
-        if NODES and os.getppid() and not os.environ.get("ON_NODE", "here").startswith(NODES):
-            raise dsum_bench.ModelSkipped("this node is too small")
         return Plan(Placement("none", "none", "none", "no model"), weights="", config={{}})
 
     def load(self, tell):
@@ -57,16 +55,22 @@ def dsum_register_engines(register):
 '''
 
 
-def waiting(folder: Path, seconds: float = 0.0, loading: float = 0.0, poison: str = "", fault: str = "", nodes: str = "") -> Path:
+def waiting(folder: Path, seconds: float = 0.0, loading: float = 0.0, poison: str = "", fault: str = "") -> Path:
     """A plugin file with the engine ``waits``. seconds: for each sample; loading: for its model."""
     file = folder / "waiting_engine.py"
-    file.write_text(ENGINE.format(seconds=seconds, loading=loading, poison=poison, fault=fault, nodes=nodes), encoding="utf-8")
+    text = ENGINE.format(seconds=seconds, loading=loading, poison=poison, fault=fault)
+    file.write_text(text, encoding="utf-8")
     return file
 
 
 def dialogues(count: int) -> pd.DataFrame:
+    """Dialogues that differ, as a dataset."""
     rows = [
-        {"id": f"s{i}", "dialogue": f"#Person1#: {i}번 안건입니다.\n#Person2#: 네, {i}번이요.", "summary": f"{i}번 안건을 말한다."}
+        {
+            "id": f"s{i}",
+            "dialogue": f"#Person1#: {i}번 안건입니다.\n#Person2#: 네, {i}번이요.",
+            "summary": f"{i}번 안건을 말한다.",
+        }
         for i in range(count)
     ]
     frame = pd.DataFrame(rows)
@@ -80,12 +84,13 @@ def cluster(nodes: int) -> Iterator[Any]:
     import ray
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else they wait for whatever else this machine does
     os.environ.setdefault("RAY_health_check_period_ms", "1000")
     os.environ.setdefault("RAY_health_check_failure_threshold", "3")
-    made = Cluster(initialize_head=True, head_node_args=node(0))
+    made = Cluster(initialize_head=True, head_node_args=node())
     try:
-        for number in range(1, nodes):
-            made.add_node(**node(number))
+        for _ in range(1, nodes):
+            made.add_node(**node())
         made.wait_for_nodes()
         yield made
     finally:
@@ -93,5 +98,6 @@ def cluster(nodes: int) -> Iterator[Any]:
         made.shutdown()
 
 
-def node(number: int) -> dict[str, Any]:
-    return {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False, "env_vars": {"ON_NODE": f"node-{number}"}}
+def node() -> dict[str, Any]:
+    """Arguments of a node of the cluster."""
+    return {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
