@@ -109,7 +109,7 @@ def samples(database: Path, record: RunRecord, metric: str, order: reader.Order)
     """One row a finished sample, with a column for each measure of the metric."""
     found = reader.samples(database, record.row.run_id, metric, order)
     measures = list(dict.fromkeys(m for sample in found for m in sample.scores))
-    rows = (asdict(s) | dict(s.scores) for s in found)
+    rows = ({name: getattr(s, name) for name in SAMPLE_COLUMNS} | dict(s.scores) for s in found)
     return frame(rows, SAMPLE_COLUMNS, measures)
 
 

@@ -92,14 +92,14 @@ class Results(Workspace):
         """
         from dsum_bench.api import frames
 
-        record = self.run(run)
+        record = self._record(run)
         return frames.samples(self.database, record, metric or self._metric(record), order)
 
     def scores(self, run: str, metric: str | None = None) -> pd.DataFrame:
         """Scores of each sample of a run, indexed by the sample's id, on the scale of 100."""
         from dsum_bench.api import frames
 
-        record = self.run(run)
+        record = self._record(run)
         return frames.scores(self.database, record, metric or self._metric(record))
 
     def findings(self, run: str | None = None) -> pd.DataFrame:
@@ -125,6 +125,12 @@ class Results(Workspace):
         from dsum_bench.store import reader
 
         return reader.usual_metric(self.database, record.row.run_id)
+
+    def _record(self, run: str) -> RunRecord:
+        """One run without what only a look at all others tells of it."""
+        from dsum_bench.store import reader
+
+        return reader.run(self.database, run)
 
     def _records(self) -> list[RunRecord]:
         from dsum_bench.store import reader
