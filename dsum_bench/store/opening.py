@@ -24,7 +24,7 @@ Table = Literal["runs", "trainings"]
 
 BUSY_SECONDS = 60.0
 """For longer than anybody writes at a time."""
-LOCK_SECONDS = 10.0
+LOCK_SECONDS = 60.0
 """For longer than opening takes, and shorter than anybody waits for in vain."""
 POLL_SECONDS = 0.5
 """Between looks at a run that another process is writing."""
