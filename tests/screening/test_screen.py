@@ -173,7 +173,7 @@ WRONG = {
     "unknown model": (["kobrat"], "unknown model 'kobrat'; did you mean 'kobart'"),
     "unknown dataset": (
         ["lead-3", "--dataset", "sample-ko"],
-        "unknown dataset 'sample-ko'; did you mean 'samples-ko'?",
+        "unknown dataset 'sample-ko'; did you mean 'samples-ko'",
     ),
     "unknown split": (["lead-3", "--split", "dve"], "did you mean 'dev'"),
     "unknown prompt": (
