@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
@@ -193,7 +192,7 @@ def test_a_command_that_is_ended_leaves_no_worker_and_is_resumed(
     else:
         assert status == "partial" and "interrupted" in reason
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
-    assert json.loads(done.stdout.splitlines()[-1]) == ["done"]
+    assert '["done"]' in done.stdout.splitlines()  # Ray may print lines of its own
     assert rows(tmp_path) == [f"s{i}" for i in range(200)]
     assert set(before) <= set(rows(tmp_path))
 
