@@ -45,10 +45,10 @@ lint: $(VENV)/.test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-# The tests that fetch packages need npm; Debian: apt-get install npm. Two processes with a thread each: with more
-# threads than cores they wait for each other, which doubles the time.
+# The tests that fetch packages need npm; Debian: apt-get install npm. A thread a process: with more threads than cores
+# they wait for each other. A third process works while the commands that two of them start are loading.
 test: lint
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 3 --dist loadgroup
 
 # While you work: everything that needs no network and trains nothing.
 check: lint

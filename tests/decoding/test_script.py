@@ -219,11 +219,12 @@ def leaky(words: Any) -> list[int]:
 
 
 @pytest.mark.slow
-def test_500_wild_samples_hold_no_foreign_character_and_a_token_ban_leaks(words: Any, tmp_path: Path) -> None:
-    model, prompts = network(tmp_path, words), rows(500)
+def test_wild_samples_hold_no_foreign_character_and_a_token_ban_leaks(words: Any, tmp_path: Path) -> None:
+    count = 500 if len(words) < 200_000 else 100  # each step takes as long as the vocabulary is large
+    model, prompts = network(tmp_path, words), rows(count)
     params = {"temperature": 2.0, "top_p": 1.0, "max_new_tokens": 12}
     kept, let, ban = {}, {}, leaky(words)
-    for at in range(0, 500, 50):
+    for at in range(0, count, 50):
         some = prompts[at : at + 50]
         kept |= written(model, words, Sampling(SamplingParams(**params, script="hangul")), some)  # type: ignore[arg-type]
         if at < 100:
@@ -232,7 +233,7 @@ def test_500_wild_samples_hold_no_foreign_character_and_a_token_ban_leaks(words:
     excepted = {p.sample_id: script.exceptions(p.dialogue, (), True) for p in prompts}
     bad = {i: text for i, text in kept.items() if foreign(text, excepted[i])}
     assert not bad
-    assert sum(len(text) for text in kept.values()) > 500 * 5
+    assert sum(len(text) for text in kept.values()) > count * 5
     leaks = sum(bool(foreign(text)) for text in let.values())
     print(f"{words.name_or_path}: the ban leaks in {leaks} of {len(let)}")
     assert leaks > 50 or len(words) < 50_000

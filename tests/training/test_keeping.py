@@ -255,7 +255,7 @@ def test_whatever_happens_to_checkpoints_the_weights_are_those_of_an_unbroken_ru
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", training_faults.KINDS)
+@pytest.mark.parametrize("kind", ["encoder-decoder"])  # decoders too: python -m benchmarks.training_faults
 def test_whenever_a_training_is_killed_it_ends_with_the_weights_of_an_unbroken_one(
     kind: training_faults.Kind, tmp_path: Path
 ) -> None:

@@ -159,7 +159,7 @@ def test_a_plan_alone_writes_no_database(tune: Run, folder: Path) -> None:
     assert not (folder / "results/dsum.db").exists()
 
 
-@pytest.mark.parametrize("recipe", ["dora", "rslora", "qlora"])
+@pytest.mark.parametrize("recipe", ["dora", "qlora"])
 def test_every_kind_of_adapter_is_trained_saved_and_screened(recipe: str, tune: Run, folder: Path) -> None:
     done = tune("--name", "b", "--recipe", recipe, "--max-steps", "12", "--screen-limit", "2", "--set", "lora_plus=4.0")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -408,7 +408,7 @@ def test_an_adapter_is_not_put_on_another_base(tune: Run, folder: Path) -> None:
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_last_good_one(tune: Run, folder: Path) -> None:
     few = ("--no-screen", "--name", "f", "--set", "save_steps=4", "--set", "epochs=1", "--set", "r=256")
-    limited = ["bash", "-c", 'ulimit -f 300; exec "$0" "$@"', *arguments(*few)]
+    limited = ["bash", "-c", 'ulimit -f 700; exec "$0" "$@"', *arguments(*few)]
     failed = call(folder, limited)
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert "could not be written" in failed.stdout + failed.stderr
