@@ -20,7 +20,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from benchmarks.measure import Row, interleaved
-from benchmarks.startup import command
+from benchmarks.startup import command, run_spec
 
 RUNS, SAMPLES, VIEWERS = 60, 499, 20
 SIGNATURE = "rouge|profile:rouge-1.0.1|tok:bench|refs:mean|scale:100|v:1"
@@ -49,7 +49,7 @@ def run(data: Path, count: int, repeats: int) -> tuple[list[Row], list[str]]:
 
 def fill(path: Path, data: Path) -> None:
     """A store of finished runs over real dialogues. A summary is a reference with words left out."""
-    from dsum_bench.spec import Generation, ModelSpec, Output, Placement, RunSpec, Sample
+    from dsum_bench.spec import Generation, Output, Sample
     from dsum_bench.store.rows import ScoredOutput
     from dsum_bench.store.samples import keep_samples
     from dsum_bench.store.writer import Store
@@ -67,13 +67,7 @@ def fill(path: Path, data: Path) -> None:
         store.declare_signature(SIGNATURE, "rouge@mecab", MEASURES)
         keep_samples(store, "d", "r", samples, True)
         for number in range(RUNS):
-            spec = RunSpec(
-                model=ModelSpec(f"model-{number}", "chat", (f"some/model-{number}",), params=10**9),
-                dataset="talks", language="ko", split="dev", selection="all", n_samples=SAMPLES,
-                dataset_fingerprint="d", references_fingerprint="r", prompt=None, prompt_format="template",
-                decoding=None, placement=Placement("cpu", "float32", "none", ""), weights="w", seed=number, versions={},
-            )  # fmt: skip
-            key = store.open_run(spec, "model")
+            key = store.open_run(run_spec(number, SAMPLES), "model")
             level, outputs = rng.uniform(10, 50), []
             for sample in samples:
                 values = [max(0.0, rng.gauss(level, 8)) for _ in range(3)]

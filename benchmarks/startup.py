@@ -11,8 +11,12 @@ import tempfile
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, interleaved
+
+if TYPE_CHECKING:
+    from dsum_bench.spec import RunSpec
 
 RUNS, SAMPLES = 200, 500
 MEASURES = ("rouge1", "rouge2", "rougeL", "sum", "mean")
@@ -63,9 +67,21 @@ def _board(folder: Path, repeats: int) -> str:
     )
 
 
+def run_spec(number: int, samples: int) -> RunSpec:
+    """One of many runs over the same samples."""
+    from dsum_bench.spec import ModelSpec, Placement, RunSpec
+
+    return RunSpec(
+        model=ModelSpec(f"model-{number}", "chat", (f"some/model-{number}",), params=10**9),
+        dataset="talks", language="ko", split="dev", selection="all", n_samples=samples,
+        dataset_fingerprint="d", references_fingerprint="r", prompt=None, prompt_format="template",
+        decoding=None, placement=Placement("cpu", "float32", "none", ""), weights="w", seed=number, versions={},
+    )  # fmt: skip
+
+
 def _fill(folder: Path) -> None:
     """A store of many finished runs, made by the project's own writer."""
-    from dsum_bench.spec import Generation, ModelSpec, Output, Placement, RunSpec
+    from dsum_bench.spec import Generation, Output
     from dsum_bench.store.rows import ScoredOutput
     from dsum_bench.store.writer import Store
 
@@ -75,13 +91,7 @@ def _fill(folder: Path) -> None:
     with Store.open(folder / "results" / "dsum.db") as store:
         store.declare_signature(signature, "rouge@mecab", MEASURES)
         for number in range(RUNS):
-            spec = RunSpec(
-                model=ModelSpec(f"model-{number}", "chat", (f"some/model-{number}",), params=10**9),
-                dataset="talks", language="ko", split="dev", selection="all", n_samples=SAMPLES,
-                dataset_fingerprint="d", references_fingerprint="r", prompt=None, prompt_format="template",
-                decoding=None, placement=Placement("cpu", "float32", "none", ""), weights="w", seed=number, versions={},
-            )  # fmt: skip
-            key = store.open_run(spec, "model")
+            key = store.open_run(run_spec(number, SAMPLES), "model")
             level = rng.uniform(10, 50)
             outputs = []
             for i in range(SAMPLES):

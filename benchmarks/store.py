@@ -17,7 +17,7 @@ from time import perf_counter, process_time
 import click
 
 from benchmarks.measure import Row
-from benchmarks.startup import command
+from benchmarks.startup import command, run_spec
 
 RUNS, SAMPLES, BATCH = 500, 5_000, 16
 SIGNATURES = {
@@ -94,7 +94,7 @@ def fill(path: Path, runs: int, samples: int) -> list[tuple[float, float]]:
 
     Both by the wall clock and by the processor's time.
     """
-    from dsum_bench.spec import Generation, ModelSpec, Output, Placement, RunSpec
+    from dsum_bench.spec import Generation, Output
     from dsum_bench.store.rows import ScoredOutput
     from dsum_bench.store.writer import Store
 
@@ -106,12 +106,7 @@ def fill(path: Path, runs: int, samples: int) -> list[tuple[float, float]]:
         for signature in SIGNATURES:
             store.declare_signature(signature, *SIGNATURES[signature])
         for number in range(runs):
-            spec = RunSpec(
-                model=ModelSpec(f"model-{number}", "chat", (f"some/model-{number}",), params=10**9),
-                dataset="talks", language="ko", split="dev", selection="all", n_samples=samples,
-                dataset_fingerprint="d", references_fingerprint="r", prompt=None, prompt_format="template",
-                decoding=None, placement=Placement("cpu", "float32", "none", ""), weights="w", seed=number, versions={},
-            )  # fmt: skip
+            spec = run_spec(number, samples)
             rows = []
             level = rng.uniform(10, 50)
             for i in range(samples):

@@ -38,34 +38,16 @@ def _completion(names: Callable[[Bench], Iterable[str]]) -> Complete:
     return complete
 
 
-@_completion
-def models(bench: Bench) -> Iterable[str]:
-    """Models of the registry and those that were trained into the results folder."""
-    return bench.registry.models
+def _entries(table: str) -> Complete:
+    """Names of a table of the registry."""
+    return _completion(lambda bench: getattr(bench.registry, table))
 
 
-@_completion
-def datasets(bench: Bench) -> Iterable[str]:
-    """Datasets of the registry."""
-    return bench.registry.datasets
-
-
-@_completion
-def prompts(bench: Bench) -> Iterable[str]:
-    """Prompts of the registry."""
-    return bench.registry.prompts
-
-
-@_completion
-def decodings(bench: Bench) -> Iterable[str]:
-    """Decodings of the registry."""
-    return bench.registry.decodings
-
-
-@_completion
-def recipes(bench: Bench) -> Iterable[str]:
-    """Recipes of the registry."""
-    return bench.registry.recipes
+models = _entries("models")
+datasets = _entries("datasets")
+prompts = _entries("prompts")
+decodings = _entries("decodings")
+recipes = _entries("recipes")
 
 
 @_completion

@@ -18,6 +18,7 @@ from dsum_bench.cli.options import (
     registry_option,
     results_option,
     where,
+    worker_options,
 )
 from dsum_bench.spec import Dtype
 
@@ -97,28 +98,19 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
 @click.option(
     "--dtype", type=click.Choice(get_args(Dtype)), help="Dtype of the base's weights, or of their computation."
 )
-@click.option(
-    "--hang-timeout",
-    metavar="SECONDS",
-    default=900.0,
-    show_default=True,
-    help="Seconds without a sign of life after which a worker is stopped.",
-)
-@click.option(
-    "--executor",
-    metavar="NAME",
-    shell_complete=completion.executors,
-    default="local",
-    show_default=True,
-    help="What runs the workers.",
-)
+@worker_options
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--dry-run", "plan_only", is_flag=True, help="Print the plan and stop.")
 @click.option("--probe/--no-probe", default=True, show_default=True, help="Time one batch to estimate the duration.")
 @click.option("--ignore-memory", is_flag=True, help="Train even if the plan does not fit into memory.")
 @click.option("--screen/--no-screen", default=True, show_default=True, help="Screen base and result afterwards.")
 @click.option("--screen-limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples of it.")
-@click.option("--decoding", metavar="NAME", help="Decoding of the screening  [default: the model's own]")
+@click.option(
+    "--decoding",
+    metavar="NAME",
+    shell_complete=completion.decodings,
+    help="Decoding of the screening  [default: the model's own]",
+)
 @click.option(
     "--set-decoding", "decoding_settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of it."
 )

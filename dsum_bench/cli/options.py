@@ -11,6 +11,7 @@ import click
 
 from dsum_bench.cli import completion
 from dsum_bench.cli.completion import RESULTS
+from dsum_bench.executors.base import HANG_TIMEOUT
 from dsum_bench.spec import PromptFormat
 
 if TYPE_CHECKING:
@@ -148,6 +149,26 @@ def decoding_options(command: F) -> F:
         help="Decoding of the registry  [default: the model's own]",
     )
     return decoding(change(command))
+
+
+def worker_options(command: F) -> F:
+    """``--hang-timeout SECONDS`` and ``--executor NAME``."""
+    executor = click.option(
+        "--executor",
+        metavar="NAME",
+        shell_complete=completion.executors,
+        default="local",
+        show_default=True,
+        help="What runs the workers.",
+    )
+    hang_timeout = click.option(
+        "--hang-timeout",
+        metavar="SECONDS",
+        default=HANG_TIMEOUT,
+        show_default=True,
+        help="Seconds without a sign of life after which a worker is stopped.",
+    )
+    return hang_timeout(executor(command))
 
 
 def address_option(command: F) -> F:

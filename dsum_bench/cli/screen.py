@@ -24,6 +24,7 @@ from dsum_bench.cli.options import (
     registry_option,
     results_option,
     where,
+    worker_options,
 )
 from dsum_bench.errors import UserError
 from dsum_bench.spec import Dtype, Quantization
@@ -50,21 +51,7 @@ if TYPE_CHECKING:
 @click.option("--dtype", type=click.Choice(get_args(Dtype)), help="For all models.")
 @click.option("--quantization", type=click.Choice(get_args(Quantization)), help="For all models.")
 @click.option("--time-budget", metavar="TIME", help="Stop a model that would need more time, such as 30m.")
-@click.option(
-    "--hang-timeout",
-    metavar="SECONDS",
-    default=900.0,
-    show_default=True,
-    help="Seconds without a sign of life after which a worker is stopped.",
-)
-@click.option(
-    "--executor",
-    metavar="NAME",
-    shell_complete=completion.executors,
-    default="local",
-    show_default=True,
-    help="What runs the workers.",
-)
+@worker_options
 @click.option("--sweep", metavar="GRID", help='A run for each point: "prompt=a,b decoding=greedy,beam4".')
 @click.option(
     "--confirm-on",

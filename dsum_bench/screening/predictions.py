@@ -5,19 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dsum_bench import __version__
 from dsum_bench.characters import repaired, visible
-from dsum_bench.checks import runner
 from dsum_bench.datasets.base import Row
 from dsum_bench.errors import UserError, suggestion
-from dsum_bench.executors.base import Event, Executor, Job, JobEnded
-from dsum_bench.plugins import Plugins
-from dsum_bench.screening.job import BatchDone, ChecksDone, ScreeningJob
+from dsum_bench.screening.derived import Ready
 from dsum_bench.screening.preflight import NOWHERE, Candidate
 from dsum_bench.spec import DatasetSpec, Generation, ModelSpec, Output, RunSpec, Sample
 
@@ -224,27 +221,14 @@ def candidate(
     return Candidate(run, control=False)
 
 
-class FromFile(Executor):
-    """Hands out summaries that are there already, as a worker would."""
+class FromFile(Ready):
+    """Hands out the summaries of a file."""
 
     name = "file"
 
     def __init__(self, predictions: Predictions) -> None:
-        super().__init__()
-        self.predictions = predictions
+        super().__init__({sample: _output(sample, text) for sample, text in predictions.summaries.items()})
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
-        for job in jobs:
-            assert isinstance(job, ScreeningJob)
-            faults: list[str] = []
-            found = runner.data(Plugins(job.plugins), job.run, (*job.samples, *job.finished), faults.append)
-            yield ChecksDone(job.id, tuple(found), tuple(faults))
-            yield BatchDone(job.id, tuple(self.output(s) for s in job.samples), 0)
-            yield JobEnded(job.id)
 
-    def output(self, sample: Sample) -> Output:
-        text = self.predictions.summaries[sample.id]
-        return Output(Generation(sample.id, text, 0, 0, "stop", 0.0), " ".join(repaired(text).split("\n")).strip())
-
-    def stop(self, job: str, reason: str) -> None:
-        return
+def _output(sample: str, text: str) -> Output:
+    return Output(Generation(sample, text, 0, 0, "stop", 0.0), " ".join(repaired(text).split("\n")).strip())

@@ -72,8 +72,7 @@ def in_summaries(
 ) -> dict[str, Finding]:
     """What all checks say of summaries that come from a file, scored with a metric if there is one."""
     metrics = (metric,) if metric else ()
-    reader = FromFile(Predictions(summaries))
-    outputs = {s.id: reader.output(s) for s in samples}
+    outputs = FromFile(Predictions(summaries)).outputs
     values = {m.signature: {s.id: m.score(outputs[s.id].summary, s) for s in samples} for m in metrics}
     written = RunOutputs(file_run(samples), {s.id: s for s in samples}, outputs, True, metrics, values)
     faults: list[str] = []
