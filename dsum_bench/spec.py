@@ -14,6 +14,9 @@ Finish = Literal["stop", "length", "refused"]
 Level = Literal["error", "warning", "note"]
 """error: the numbers of this run are not those of this model. warning: they may mislead. note: good to know."""
 
+HANG_TIMEOUT = 900.0
+"""Seconds without a sign of life after which a worker counts as hung, where nothing else is asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:

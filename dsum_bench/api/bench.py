@@ -11,8 +11,7 @@ from dsum_bench.api.stages import Stages
 from dsum_bench.api.submissions import Submissions
 from dsum_bench.api.training import TrainingBench
 from dsum_bench.errors import UserError
-from dsum_bench.executors.base import HANG_TIMEOUT
-from dsum_bench.spec import DatasetSpec, ModelSpec
+from dsum_bench.spec import HANG_TIMEOUT, DatasetSpec, ModelSpec
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dsum_bench.api.management import Management
 from dsum_bench.api.workspace import FRAME, Names, Settings, pairs
 from dsum_bench.errors import UserError
-from dsum_bench.executors.base import HANG_TIMEOUT
-from dsum_bench.spec import DecodingSpec, Finding, ModelSpec, PromptSpec
+from dsum_bench.spec import HANG_TIMEOUT, DecodingSpec, Finding, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
     import pandas as pd

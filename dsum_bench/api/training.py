@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dsum_bench.api.screening import DATASET, ScreeningBench
 from dsum_bench.api.workspace import CUSTOM, Settings, pairs
 from dsum_bench.errors import UserError
-from dsum_bench.executors.base import HANG_TIMEOUT
-from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
+from dsum_bench.spec import HANG_TIMEOUT, DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
     from dsum_bench.screening.sweep import RunResult

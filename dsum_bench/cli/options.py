@@ -11,8 +11,7 @@ import click
 
 from dsum_bench.cli import completion
 from dsum_bench.cli.completion import RESULTS
-from dsum_bench.executors.base import HANG_TIMEOUT
-from dsum_bench.spec import PromptFormat
+from dsum_bench.spec import HANG_TIMEOUT, PromptFormat
 
 if TYPE_CHECKING:
     from dsum_bench.api.bench import Bench

@@ -9,10 +9,7 @@ from typing import ClassVar, Protocol
 
 from dsum_bench.errors import UserError, plugin_code
 from dsum_bench.machine import Machine
-from dsum_bench.spec import Placement
-
-HANG_TIMEOUT = 900.0
-"""Seconds without a sign of life after which a worker counts as hung, where nothing else is asked for."""
+from dsum_bench.spec import HANG_TIMEOUT, Placement
 
 KILLED = "killed by the system (SIGKILL), usually because memory ran out"
 """Reason of a job whose process was killed from outside."""

@@ -6,9 +6,10 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 
-from dsum_bench.executors.base import HANG_TIMEOUT, Event, Executor, Job, JobEnded
+from dsum_bench.executors.base import Event, Executor, Job, JobEnded
 from dsum_bench.executors.supervisor import Supervisor
 from dsum_bench.machine import Machine, detect
+from dsum_bench.spec import HANG_TIMEOUT
 
 CPU = "cpu"
 LAUNCHED = "launched"

@@ -22,9 +22,10 @@ from pathlib import Path
 from time import monotonic
 from typing import IO
 
-from dsum_bench.executors.base import HANG_TIMEOUT, KILLED, Event, Job, JobEnded
+from dsum_bench.executors.base import KILLED, Event, Job, JobEnded
 from dsum_bench.executors.child import Start
 from dsum_bench.executors.wire import Inbox
+from dsum_bench.spec import HANG_TIMEOUT
 
 POLL = 0.5
 GRACE = 5.0

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dsum_bench.errors import UserError, first_line
-from dsum_bench.executors.base import HANG_TIMEOUT, Event, Executor, Job, JobEnded, NodeState, Progress
+from dsum_bench.executors.base import Event, Executor, Job, JobEnded, NodeState, Progress
 from dsum_bench.machine import Machine
 from dsum_bench.screening.job import BatchDone, ChecksDone, OfGroup, ScreeningGroup, ScreeningJob
+from dsum_bench.spec import HANG_TIMEOUT
 from dsum_bench_ray import cluster
 from dsum_bench_ray.item import Ended, Unfit, Wants
 from dsum_bench_ray.sharing import Sharing
