@@ -9,8 +9,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookimplMarker
-
 if TYPE_CHECKING:
     from dsum_bench.adapters.base import Adapter, AdapterContext
     from dsum_bench.adapters.chat import ChatAdapter
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from dsum_bench.executors.base import Event, Executor, Job, JobEnded, NodeState, Progress
     from dsum_bench.executors.child import run_job
     from dsum_bench.executors.supervisor import Supervisor
+    from dsum_bench.hookspecs import hookimpl
     from dsum_bench.machine import Gpu, Machine
     from dsum_bench.metrics.base import Metric, MetricTokenizer
     from dsum_bench.postprocess.base import Postprocessor
@@ -60,8 +59,6 @@ __version__ = "0.1.0"
 API_VERSION = 1
 """Rises when a hook or a public class changes so that a plugin must change too. A plugin module that says
 ``dsum_bench_api = 1`` is skipped, with a sentence, by a dsum-bench of another version."""
-
-hookimpl = HookimplMarker("dsum_bench")
 
 _MODULES = {
     "Adapter": "dsum_bench.adapters.base",
@@ -124,6 +121,7 @@ _MODULES = {
     "TrainingParams": "dsum_bench.training.params",
     "TrainingSpec": "dsum_bench.spec",
     "UserError": "dsum_bench.errors",
+    "hookimpl": "dsum_bench.hookspecs",
     "run_job": "dsum_bench.executors.child",
 }
 """Public name -> the module that defines it, imported when the name is first used."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pluggy import HookspecMarker
+from pluggy import HookimplMarker, HookspecMarker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dsum_bench.training.base import Trainer
 
 hookspec = HookspecMarker("dsum_bench")
+hookimpl = HookimplMarker("dsum_bench")
 
 # ------------------------------------------------------------------------------------------------------------
 # Registration: what models need

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsum_bench.api.results import Results
-from dsum_bench.api.workspace import DATABASE
+from dsum_bench.store import DATABASE
 
 if TYPE_CHECKING:
     from dsum_bench.screening.rescore import Rescored

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.spec import DatasetSpec, DecodingSpec, ModelSpec, PluginSettings, PromptSpec
+from dsum_bench.store import DATABASE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,6 @@ Names = str | ModelSpec | Sequence[str | ModelSpec]
 Settings = Mapping[str, object] | Sequence[str]
 """Changed parameters: a mapping, or ``key=value`` strings."""
 
-DATABASE = "dsum.db"
 FRAME = "dataframe"
 """Name of a dataset or run given as a DataFrame without a name."""
 CUSTOM = "custom"

@@ -37,7 +37,7 @@ def clean(text: str) -> str:
     Newlines stay and tabs become spaces; other control characters, and the ones that turn the direction of writing,
     become U+FFFD.
     """
-    return "".join(_visible(c) for c in text)
+    return text if text.isprintable() else "".join(_visible(c) for c in text)
 
 
 def literal(text: str, style: str = "") -> Text:

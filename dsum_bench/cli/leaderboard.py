@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +14,8 @@ import click
 
 from dsum_bench.cli import completion, formatting
 from dsum_bench.cli.board_table import CONTROL, TITLES, board_title, board_view, marks, progress, settings, tested
-from dsum_bench.cli.options import command, json_option, open_bench, results_option
-from dsum_bench.datasets.csv_text import csv_text
-from dsum_bench.store import reader
+from dsum_bench.cli.options import command, json_option, results_option
+from dsum_bench.store import DATABASE, reader
 from dsum_bench.store.differences import how_by_model
 from dsum_bench.store.ranking import DEFAULT_SORT, OTHER_SORTS, RankedBoard, ranked
 from dsum_bench.store.records import BoardRow
@@ -63,7 +64,10 @@ def leaderboard(
       dsum-bench leaderboard --dataset samples-ko
       dsum-bench leaderboard --format csv > board.csv
     """
-    database = open_bench(results).database
+    if "numpy" not in sys.modules:
+        # A board's products of matrices are too small for threads, which take 50 ms to come and go.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    database = results / DATABASE
     chosen = reader.metrics(database) if all_metrics else [metric]
     boards = [board for name in chosen or [metric] for board in reader.boards(database, name, dataset, split)]
     FORMATS["json" if as_json else form](ranked(database, boards, sort))
@@ -102,6 +106,8 @@ def _markdown_parts(found: RankedBoard) -> Iterator[str]:
 
 def print_csv(boards: Sequence[RankedBoard]) -> None:
     """For a program: one line a run, ranked or not, every field in full precision."""
+    from dsum_bench.datasets.csv_text import csv_text
+
     records = [record for board in boards for record in _records(board)]
     measures = list(dict.fromkeys(m for found in boards for m in found.board.measures))
     flat = [_flat(record, measures) for record in records]

@@ -1,4 +1,7 @@
-"""Options that several commands share, and the bench they open."""
+"""Options that several commands share, and the bench they open.
+
+A leaderboard or a help text shall not wait for classes that it does without: imports stand where they are used.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import click
 
 from dsum_bench.cli import completion
 from dsum_bench.cli.completion import RESULTS
-from dsum_bench.spec import HANG_TIMEOUT, PromptFormat
 
 if TYPE_CHECKING:
     from dsum_bench.api.bench import Bench
@@ -120,6 +122,8 @@ def dataset_options(command: F) -> F:
 
 def prompt_options(command: F) -> F:
     """``--prompt NAME`` and ``--prompt-format``."""
+    from dsum_bench.spec import PromptFormat
+
     form = click.option(
         "--prompt-format",
         type=click.Choice(get_args(PromptFormat)),
@@ -152,6 +156,8 @@ def decoding_options(command: F) -> F:
 
 def worker_options(command: F) -> F:
     """``--hang-timeout SECONDS`` and ``--executor NAME``."""
+    from dsum_bench.spec import HANG_TIMEOUT
+
     executor = click.option(
         "--executor",
         metavar="NAME",

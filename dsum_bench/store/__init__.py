@@ -2,3 +2,6 @@
 
 ``writer`` needs sqlite-utils (which loads pandas when that is installed); ``reader`` needs the standard library only.
 """
+
+DATABASE = "dsum.db"
+"""Name of that file in a results folder."""

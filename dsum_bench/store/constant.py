@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsum_bench.spec import Finding
 from dsum_bench.store.groups import values
 from dsum_bench.store.reader import boards
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord
@@ -15,6 +14,8 @@ from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from dsum_bench.spec import Finding
 
     Scores = npt.NDArray[np.float64]
 
@@ -27,11 +28,13 @@ def judged(path: Path, board: Board, known: Mapping[str, Scores] | None = None) 
 
     known: the values of all its runs by the measure ``mean``, if they are at hand; else they are read.
     """
-    from dsum_bench.statistics.constant import MEASURE, against_constant
-
     constants = [row for row in board.rows if row.kind == "control" and row.adapter.startswith(CONTROL)]
     models = [row for row in board.rows if row.kind != "control"]
-    if not constants or not models or MEASURE not in board.measures:
+    if not constants or not models:
+        return board
+    from dsum_bench.statistics.constant import MEASURE, against_constant
+
+    if MEASURE not in board.measures:
         return board
     best = max(constants, key=lambda row: row.means[MEASURE])
     keys = [row.run_id for row in (best, *models)]

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.languages import main_metric
-from dsum_bench.spec import Draft
 from dsum_bench.store import scores as stored_scores
 from dsum_bench.store.catalog import ambiguous, matches
 from dsum_bench.store.faults import ELSEWHERE, explain
@@ -33,6 +32,9 @@ from dsum_bench.store.records import (
     SignatureScores,
 )
 from dsum_bench.store.schema import COUNTS, NAME, STEPS
+
+if TYPE_CHECKING:
+    from dsum_bench.spec import Draft
 
 DEFAULT_METRIC = main_metric("ko")
 MEASURE_ORDER = ("rouge1", "rouge2", "rougeL", "sum", "mean")
@@ -168,6 +170,8 @@ def _scores(db: sqlite3.Connection, run_id: str, metric: str) -> Mapping[str, Ma
 
 def drafts(path: Path, run_id: str) -> dict[str, tuple[Draft, ...]]:
     """What a strategy that writes several outputs wrote besides the first, by sample id; empty for other runs."""
+    from dsum_bench.spec import Draft  # a leaderboard needs no class of it
+
     found: dict[str, list[Draft]] = defaultdict(list)
     with reading(path) as db:
         if db.execute("select 1 from sqlite_master where name = 'drafts'").fetchone():

@@ -85,6 +85,24 @@ def test_help_imports_little_more_than_click() -> None:
     assert imported("from dsum_bench.cli import main; main(['--help'])") < imported("import click") + 50
 
 
+def test_a_leaderboard_loads_what_it_shows_and_no_more(tmp_path: Path) -> None:
+    """Each of these costs a start between 5 and 100 ms."""
+    with open_store(tmp_path / "dsum.db") as store:
+        for name, shift in (("one", 10.0), ("two", 15.0), ("three", 40.0)):
+            store_run(store, make_run(name, n=8), base=shift)
+    unneeded = "pluggy pandas torch sqlite_utils numpy.ma dsum_bench.api dsum_bench.spec dsum_bench.plugins"
+    code = f"""
+import sys
+from dsum_bench.cli import main
+main(["leaderboard", "--results", sys.argv[1]], standalone_mode=False)
+print("LOADED", *({set(unneeded.split())!r} & set(sys.modules)))
+"""
+    call = [sys.executable, "-c", code, str(tmp_path)]
+    out = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "differ from the first" in out
+    assert out.splitlines()[-1] == "LOADED"
+
+
 def test_help_lists_every_command_with_its_line(dsum: Dsum) -> None:
     text = " ".join(dsum("--help").stdout.split())
     for name, (_, line) in COMMANDS.items():
