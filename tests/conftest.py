@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,9 @@ from commands import Dsum
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a shell script has SIGINT ignored. Whatever the tests start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hundreds of tests start a command. Where no bytecode is written, each compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 FETCHING = {"tokenizer", "chat_template"}
