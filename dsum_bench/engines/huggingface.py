@@ -204,9 +204,11 @@ class HuggingFace(TrainableEngine):
     ) -> Iterator[list[Generation]]:
         if decoding is None:
             raise ModelError("this model needs a decoding strategy")
-        from dsum_bench.engines import continuous
+        from dsum_bench.engines import continuous, packing
         from dsum_bench.engines.generation import OutputTokens, Writer
 
+        if not self.packed:  # whoever trains the network needs its weights as they are
+            packing.pack(self.network)
         new = int(str(decoding.config()["max_new_tokens"]))
         ends = self._ends(adapter)
         vocabulary = OutputTokens(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
