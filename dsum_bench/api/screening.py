@@ -99,7 +99,8 @@ class ScreeningBench(Management):
             confirm_on: choose the best point on a part of the samples and score it on the rest, of which this is the
                 share, or on this split.
             race: score models and points on growing parts of the samples, and stop those that are behind; at most 40 %
-                of what the full sweep would generate, which takes over what the race has written. Without controls.
+                of what the full sweep would generate, of fewer than eight candidates 50 to 75 %. The full sweep takes
+                over what the race has written. Without controls.
         """
         from dsum_bench.screening import points
         from dsum_bench.screening.durations import parse_duration

@@ -94,8 +94,8 @@ def screen(
 
     --sweep takes prompts, decodings and decoding parameters; a model is loaded once for all its points, and the table
     is corrected for their number. With --confirm-on the best point is chosen on one part and scored on another.
-    --race generates at most 40 % of that: candidates are scored on growing parts of the samples, and those that are
-    behind stop. A later screening takes over what a race has written.
+    --race generates at most 40 % of that, of fewer than eight candidates more: they are scored on growing parts of the
+    samples, and those that are behind stop. A later screening takes over what a race has written.
 
     Exit code: 0 all done, 1 a model failed or stopped early or one you named could not run, 2 wrong usage or input.
 

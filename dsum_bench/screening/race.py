@@ -22,12 +22,13 @@ Why = Literal["won", "behind", "budget", "failed"]
 Scores = Callable[[Sequence[int], int], Mapping[int, Floats]]
 """From candidates and a number of samples to the scores of each on the first so many; who failed is left out."""
 
-BUDGET = 0.4
-"""Share of what the full sweep would generate that a race generates at most."""
+BUDGETS = ((8, 0.4), (5, 0.5), (4, 0.6), (0, 0.75))
+"""Share of what the full sweep would generate that a race generates at most, for so many candidates or more. Of few
+candidates the last two are a large part, and which of two close ones wins shows only on most of the samples."""
 FIRST, LEAST = 16, 16
 """The first round has a sixteenth of the samples, and this many at least."""
-SMALLEST = ceil(LEAST / BUDGET)
-"""Of fewer samples the first round alone would be more than the budget."""
+SMALLEST = ceil(LEAST / min(share for _, share in BUDGETS))
+"""Of fewer samples the first round alone could be more than the budget."""
 ALPHA = 0.05
 """How often the best candidate may be stopped as behind, in all rounds together."""
 
@@ -99,7 +100,12 @@ def rounds(samples: int) -> tuple[int, ...]:
     return (*(n for n in sizes if n < samples), samples)
 
 
-def places(candidates: int, sizes: Sequence[int], budget: float = BUDGET) -> tuple[int, ...]:
+def budget_of(candidates: int) -> float:
+    """The share of the full sweep that a race of so many candidates generates at most."""
+    return next(share for least, share in BUDGETS if candidates >= least)
+
+
+def places(candidates: int, sizes: Sequence[int], budget: float) -> tuple[int, ...]:
     """How many candidates each round has room for, all of them in the first: about a constant share of those of the
     round before, and as many as the budget allows."""
     whole = budget * candidates * sizes[-1]
@@ -126,22 +132,34 @@ def places(candidates: int, sizes: Sequence[int], budget: float = BUDGET) -> tup
     return tuple(room)
 
 
-def race(candidates: int, samples: int, scores: Scores, budget: float = BUDGET) -> Outcome:
-    """Let candidates race over samples in an order that is given."""
+def race(candidates: int, samples: int, scores: Scores, budget: float | None = None) -> Outcome:
+    """Let candidates race over samples in an order that is given.
+
+    Where the next round has room for fewer than two, the best two share what is left of the budget.
+
+    budget: share of the full sweep; None for that of so many candidates.
+    """
+    share = budget_of(candidates) if budget is None else budget
     sizes = rounds(samples)
-    room = (*places(candidates, sizes, budget)[1:], 1)
+    room = (*places(candidates, sizes, share)[1:], 1)
+    looks = max(len(sizes) - 1, 1)
     alive, ended, run, generated = list(range(candidates)), list[Ended](), list[int](), 0
-    for look, (n, most) in enumerate(zip(sizes, room, strict=True)):
+    n, last = sizes[0], False
+    while True:
         generated += len(alive) * (n - (run[-1] if run else 0))
         run.append(n)
         found = scores(alive, n)
         gone = [Ended(c, "failed", n, 0.0) for c in alive if c not in found]
         alive = sorted(found, key=lambda c: -float(found[c].mean()))
-        stopped = _stopped(alive, found, n, looks=max(len(sizes) - 1, 1), most=most, last=look == len(sizes) - 1)
+        last = last or n == samples
+        most = room[len(run) - 1]
+        rest = min(int(share * candidates * samples - generated) // 2, samples - n) if most < 2 else 0
+        stopped = _stopped(alive, found, n, looks, 2 if rest else most, last)
         ended = [*stopped, *gone, *ended]
         alive = [c for c in alive if c not in {e.candidate for e in stopped}]
         if len(alive) < 2:
             break
+        n, last = (n + rest, True) if rest else (sizes[len(run)], False)
     winners = [Ended(c, "won", run[-1], float(found[c].mean())) for c in alive]
     return Outcome((*winners, *ended), tuple(run), generated)
 

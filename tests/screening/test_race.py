@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dsum_bench import Bench, ModelSpec, UserError
-from dsum_bench.screening.race import ALPHA, BUDGET, SMALLEST, Floats, Outcome, places, race, rounds
+from dsum_bench.screening.race import ALPHA, SMALLEST, Floats, Outcome, budget_of, places, race, rounds
 
 METRIC = "rouge@char"
 
@@ -47,10 +47,11 @@ def test_rounds_double_up_to_all_samples() -> None:
 @given(st.integers(2, 40), st.integers(SMALLEST, 2000))
 def test_the_room_of_the_rounds_is_the_budget_at_most_and_never_grows(candidates: int, samples: int) -> None:
     sizes = rounds(samples)
-    room = places(candidates, sizes)
+    budget = budget_of(candidates)
+    room = places(candidates, sizes, budget)
     assert room[0] == candidates and all(a >= b >= 1 for a, b in pairwise(room))
     used = sum(k * (n - before) for k, n, before in zip(room, sizes, (0, *sizes), strict=False) if k > 1)
-    assert used <= BUDGET * candidates * samples
+    assert used <= budget * candidates * samples
 
 
 @given(st.integers(2, 12), st.integers(SMALLEST, 300), st.integers(0, 10_000))
@@ -59,8 +60,21 @@ def test_every_candidate_ends_once_and_the_budget_is_kept(candidates: int, sampl
     found = raced(board)
     assert sorted(e.candidate for e in found.ended) == list(range(candidates))
     assert [e.why for e in found.ended].count("won") == 1 and found.ended[0].why == "won"
-    assert found.generated <= BUDGET * board.size
+    assert found.generated <= budget_of(candidates) * board.size
     assert found.generated == sum(e.n for e in found.ended)
+
+
+def test_many_candidates_generate_two_fifths_and_few_a_larger_part() -> None:
+    assert [budget_of(k) for k in (40, 8, 7, 5, 4, 3, 2)] == [0.4, 0.4, 0.5, 0.5, 0.6, 0.75, 0.75]
+
+
+def test_two_that_are_not_told_apart_go_on_for_what_is_left_of_the_budget() -> None:
+    board = noisy([30.0, 30.0, 12.0, 10.0], 499)
+    found = race(4, 499, lambda alive, n: {c: board[c, :n] for c in alive}, budget=0.4)
+    assert [e.why for e in found.ended] == ["won", "budget", "behind", "behind"]
+    # Four read 32 samples; what is left of 798 lets the two read 335 more.
+    assert found.sizes == (32, 64, 128, 256, 367) and found.generated == 798
+    assert found.ended[0].n == found.ended[1].n == 367
 
 
 # -- who stops ------------------------------------------------------------------------------------------------------
@@ -146,7 +160,7 @@ def test_a_real_race_finds_the_winner_of_the_full_sweep_and_is_taken_over(file: 
     table = result.race
     assert table is not None and (table.samples, table.full) == (N, 5 * N)
     written = counted(file)
-    assert len(written) == table.generated <= BUDGET * table.full
+    assert len(written) == table.generated <= budget_of(5) * table.full
     full = make(tmp_path / "full")
     full.screen(MODELS, rows(), controls=False, **options)
     assert len(counted(file)) == 5 * N
