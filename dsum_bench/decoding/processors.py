@@ -7,7 +7,10 @@ from hashlib import blake2b
 
 import numpy as np
 import torch
-from transformers import LogitsProcessor
+from transformers import LogitsProcessor, TopPLogitsWarper
+
+FEW = 1024
+"""Tokens that are sorted out of a vocabulary before they are worked on, rather than the whole of it."""
 
 
 class NoRepeatNgram(LogitsProcessor):  # type: ignore[misc]
@@ -67,6 +70,24 @@ class OutputRepetitionPenalty(LogitsProcessor):  # type: ignore[misc]
         return scores.scatter(1, written, new)
 
 
+class Nucleus(LogitsProcessor):  # type: ignore[misc]
+    """transformers' top-p, on the tokens alone that are still possible: after top-k it sorts k tokens, not all.
+
+    On the CPU the sort of a large vocabulary takes longer than a small model's step.
+    """
+
+    def __init__(self, top_p: float) -> None:
+        self.cut = TopPLogitsWarper(top_p)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        index = _possible(scores)
+        if index is None:
+            cut: torch.Tensor = self.cut(input_ids, scores)
+            return cut
+        kept = self.cut(input_ids, scores.gather(1, index))
+        return torch.full_like(scores, -float("inf")).scatter(1, index, kept)
+
+
 class PickByUniform(LogitsProcessor):  # type: ignore[misc]
     """Draw each row's token by inverting its cumulative distribution at a uniform number of that sample's own.
 
@@ -81,11 +102,30 @@ class PickByUniform(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         step = input_ids.shape[1] - self.width
         point = self.uniform[:, step : step + 1].to(scores.device)
-        cumulative = scores.double().softmax(dim=-1).cumsum(dim=-1)
+        index = _possible(scores)
+        known = scores if index is None else scores.gather(1, index)
+        cumulative = known.double().softmax(dim=-1).cumsum(dim=-1)
         # The sum may end a hair below 1, hence the scaling: a point never falls beyond the last token.
         chosen = torch.searchsorted(cumulative, point * cumulative[:, -1:], right=True)
-        chosen = chosen.clamp_(max=scores.shape[1] - 1)
+        chosen = chosen.clamp_(max=known.shape[1] - 1)
+        if index is not None:
+            chosen = index.gather(1, chosen)
         return torch.full_like(scores, -float("inf")).scatter(1, chosen, 0.0)
+
+
+def _possible(scores: torch.Tensor) -> torch.Tensor | None:
+    """Ids of the tokens that are possible in each row, in the order of the vocabulary, shape (rows, most of a row);
+    shorter rows are filled with impossible ones. None where they are many."""
+    if int((scores[0] > -float("inf")).sum()) > min(FEW, scores.shape[1] - 1):
+        return None  # the first row tells without a list of all
+    rows, index = (scores > -float("inf")).nonzero(as_tuple=True)
+    counts = rows.bincount(minlength=len(scores))
+    most = int(counts.max())
+    if not 0 < most <= min(FEW, scores.shape[1] - 1):
+        return None
+    if int(counts.min()) == most:
+        return index.view(len(scores), most)
+    return scores.topk(most, dim=1).indices.sort(dim=1).values
 
 
 def _uniform(seed: int, sample_id: str, length: int) -> np.ndarray:

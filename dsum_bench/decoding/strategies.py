@@ -171,9 +171,9 @@ class Sampling(Greedy):
         return self.params.candidates
 
     def processors(self, batch: Batch) -> list[LogitsProcessor]:
-        from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+        from transformers import TemperatureLogitsWarper, TopKLogitsWarper
 
-        from dsum_bench.decoding.processors import PickByUniform
+        from dsum_bench.decoding.processors import Nucleus, PickByUniform
 
         found = super().processors(batch)
         if self.params.temperature != 1.0:
@@ -181,6 +181,6 @@ class Sampling(Greedy):
         if self.params.top_k:
             found.append(TopKLogitsWarper(self.params.top_k))
         if self.params.top_p < 1:
-            found.append(TopPLogitsWarper(self.params.top_p))
+            found.append(Nucleus(self.params.top_p))
         found.append(PickByUniform(self.seed, batch.sample_ids, batch.prompt_width, self.params.max_new_tokens))
         return found

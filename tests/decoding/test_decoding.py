@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsum_bench.decoding.base import Batch
-from dsum_bench.decoding.processors import NoRepeatNgram, OutputRepetitionPenalty, PickByUniform
+from dsum_bench.decoding.processors import NoRepeatNgram, Nucleus, OutputRepetitionPenalty, PickByUniform
 from dsum_bench.decoding.strategies import BeamParams, GreedyParams, Sampling, SamplingParams
 
 VOCABULARY = 12
@@ -83,6 +84,33 @@ def test_draws_follow_the_distribution() -> None:
 def test_draws_never_take_what_is_forbidden() -> None:
     scores = torch.tensor([[-float("inf"), 0.0, -float("inf")]]).expand(500, 3)
     assert set(picks(5, [str(i) for i in range(500)], scores, 1)[0]) == {1}
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**31), st.integers(0, 60), st.floats(0.05, 0.99), st.integers(2, 3000))
+def test_nucleus_is_transformers_own_after_top_k(seed: int, top_k: int, top_p: float, words: int) -> None:
+    from transformers import TopKLogitsWarper, TopPLogitsWarper
+
+    scores = torch.randn(4, words, generator=torch.Generator().manual_seed(seed)) * 3
+    if top_k:
+        scores = TopKLogitsWarper(top_k)(torch.zeros(4, 1), scores)
+    assert torch.equal(Nucleus(top_p)(torch.zeros(4, 1), scores), TopPLogitsWarper(top_p)(torch.zeros(4, 1), scores))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**31), st.integers(1, 60))
+def test_few_possible_tokens_are_drawn_as_from_the_whole_vocabulary(seed: int, possible: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.full((8, 3000), -float("inf"))
+    for row in range(8):
+        kept = torch.randperm(3000, generator=generator)[: possible - row if possible > row else 1]
+        scores[row, kept] = torch.randn(len(kept), generator=generator)
+    ids = [f"s{i}" for i in range(8)]
+    points = PickByUniform(seed, ids, 3, 1).uniform[:, 0].numpy()
+    weights = np.exp(scores.double().numpy())
+    cumulative = (weights / weights.sum(1, keepdims=True)).cumsum(1)
+    oracle = [int((row <= point).sum()) for row, point in zip(cumulative, points, strict=True)]
+    assert picks(seed, ids, scores, 1) == [oracle]
 
 
 def test_sampling_truncates_before_it_draws() -> None:
