@@ -122,7 +122,7 @@ def page(found: Sequence[Study], equal: Sequence[Study], systems: int, options: 
         f"| all | {sum(s.studies for s in found)} | {_share(found, 'same')} | {_share(found, 'alike')} | "
         f"{_share(found, 'wrong')} | {_mean(found)} | {_most(found)} | |",
         "",
-        "Few candidates have a larger budget because on a smaller one close pairs cannot be found: whoever knew the two",
+        "Few candidates get a larger budget, since close pairs need one: even whoever knew the two",
         f"best of four beforehand and spent {100 * budget_of(100):.0f} % on these alone would find the winner in",
         f"{100 * most:.1f} % of the boards.",
         "",
