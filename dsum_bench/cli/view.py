@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -40,5 +41,7 @@ def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, brows
 
             webbrowser.open(address)
 
+    if hasattr(os, "nice"):
+        os.nice(10)  # whatever is being watched goes first
     open_bench(results).view(runs, vote=vote, port=port, votes=votes, tell=tell)
     click.echo("stopped")

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 REST = 5.0
-"""Seconds between two pages made: making one reads the whole database."""
+SHARE = 0.05
+"""Making a page reads the whole database. There are at least REST seconds between two, and they take no more than this
+share of the time: what is being watched needs the processor."""
 
 MOST = 10_000
 """Bytes of a vote."""
@@ -44,22 +46,30 @@ HEADERS = {
 
 @dataclass(slots=True)
 class LivePage:
-    """The report of a database that changes: made anew when there are new results, and not more often than REST."""
+    """The report of a database that changes: made anew when there are new results, and not too often."""
 
     path: Path
     live: LiveState
+    clock: Callable[[], float] = monotonic
     _lock: Lock = field(default_factory=Lock)
     _page: str = ""
     _stamp: str | None = None
-    _at: float = float("-inf")
+    _next: float = float("-inf")
+
+    def state(self) -> dict[str, Any]:
+        """What ``LiveState`` tells, with the stamp that the page would have now: it asks anew when that changes."""
+        told = self.live.state()
+        return told | {"stamp": self._stamp} if self._stamp is not None and self.clock() < self._next else told
 
     def page(self) -> str:
         """The page; many who ask at once wait for one."""
         with self._lock:
             stamp = self.live.state()["stamp"]
-            if stamp != self._stamp and (not self._page or monotonic() - self._at >= REST):
+            start = self.clock()
+            if stamp != self._stamp and start >= self._next:
                 self._page, self._stamp = self._made(stamp), stamp
-                self._at = monotonic()
+                end = self.clock()
+                self._next = end + max(REST, (end - start) / SHARE)
             return self._page
 
     def _made(self, stamp: str) -> str:
@@ -83,8 +93,7 @@ def make_app(database: Path, token: str, port: int, ballot: Ballot | None = None
     from starlette.routing import Route
 
     hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
-    live = LiveState(database)
-    report = LivePage(database, live)
+    report = LivePage(database, LiveState(database))
 
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         origin = request.headers.get("origin")
@@ -102,7 +111,7 @@ def make_app(database: Path, token: str, port: int, ballot: Ballot | None = None
         return HTMLResponse(await run_in_threadpool(report.page))
 
     async def state(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(live.state))
+        return JSONResponse(await run_in_threadpool(report.state))
 
     async def vote_page(request: Request) -> Response:
         from dsum_bench.report.page import render_vote

@@ -23,6 +23,7 @@ from report_results import make_results, run_spec, scores, shipped_samples
 
 from dsum_bench.cli import main
 from dsum_bench.report.live import LiveState
+from dsum_bench.report.server import LivePage
 from dsum_bench.report.votes import Ballot
 from dsum_bench.spec import Generation, Output
 from dsum_bench.store import reader
@@ -148,6 +149,33 @@ def test_nobody_has_begun_yet(tmp_path: Path) -> None:
     assert LiveState(tmp_path / "dsum.db").state()["running"] == []
     with served(tmp_path) as (address, _):
         assert ask(address)[0] == 200 and json.loads(ask(address, "live")[2])["counts"] == {}
+
+
+@pytest.mark.parametrize(("takes", "next_after"), [(0.0, 5.0), (2.0, 40.0)])
+def test_pages_are_made_in_a_twentieth_of_the_time_and_asked_for_when_there_is_one(
+    folder: Path, takes: float, next_after: float
+) -> None:
+    now = 0.0
+
+    def clock() -> float:
+        """Each look at it costs the seconds that a page takes."""
+        nonlocal now
+        now += takes
+        return now
+
+    path = folder / "dsum.db"
+    live = LivePage(path, LiveState(path, lambda: now), clock)
+    first = live.page()
+    made = now
+    with Store.open(path) as store:
+        store.close_run(begin(store, "night-model", 6, 6), "done")
+    now = made + next_after - 2 * takes - 0.1
+    seen = live.state()["stamp"]
+    assert f'"{seen}"' in first
+    assert live.page() == first
+    now = made + next_after + 1
+    assert live.state()["stamp"] != seen
+    assert "night-model" in live.page()
 
 
 def test_the_page_shows_a_run_in_progress_and_its_results_when_they_are_there(folder: Path) -> None:
