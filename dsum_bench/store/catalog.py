@@ -41,7 +41,8 @@ def described(record: RunRecord) -> Mapping[str, str]:
 def matches(records: Sequence[RunRecord], text: str) -> list[RunRecord]:
     """The runs that a text means: by key, by the name it was given, by its model's name, by the beginning of its key,
     or by words that all stand in what describes it; a model that a word names in full comes before those whose names
-    only begin so. Where several are meant and one alone is finished, that one."""
+    only begin so. Where several are meant and one alone is finished, that one; of those that differ in nothing but their
+    number of samples, the largest."""
     found = (
         [r for r in records if r.row.run_id == text]
         or [r for r in records if r.row.name and r.row.name == text]
@@ -50,7 +51,21 @@ def matches(records: Sequence[RunRecord], text: str) -> list[RunRecord]:
         or _named_in_full(with_words(records, text), text)
     )
     finished = [r for r in found if r.row.status == "done"]
-    return finished if len(finished) == 1 else found
+    return finished if len(finished) == 1 else _grown(found)
+
+
+def _grown(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """The largest finished run of each that were made with the same settings on the same split."""
+    alike: dict[tuple[str, ...], list[RunRecord]] = {}
+    for record in records:
+        settings = record.setup or record.row.run_id
+        alike.setdefault((settings, record.dataset, record.split), []).append(record)
+    kept = set()
+    for group in alike.values():
+        finished = [r for r in group if r.row.status == "done"] or group
+        most = max(r.row.n_samples for r in finished)
+        kept |= {r.row.run_id for r in finished if r.row.n_samples == most}
+    return [r for r in records if r.row.run_id in kept]
 
 
 def _named_in_full(records: list[RunRecord], text: str) -> list[RunRecord]:
@@ -59,7 +74,8 @@ def _named_in_full(records: list[RunRecord], text: str) -> list[RunRecord]:
 
 
 def with_words(records: Sequence[RunRecord], text: str) -> list[RunRecord]:
-    """The runs in whose description every word of a text stands, in any case; the beginning of a word will do."""
+    """The runs in whose description every word of a text stands, in any case; the beginning of a word will do, but for
+    a number."""
     words = text.casefold().split()
     if not words:
         return []
@@ -67,7 +83,7 @@ def with_words(records: Sequence[RunRecord], text: str) -> list[RunRecord]:
     for record in records:
         said = " ".join([record.row.run_id, *described(record).values()]).casefold()
         parts = [*said.split(), *re.split(r"[\s\-_@./,:]+", said)]
-        if all(any(part.startswith(word) for part in parts) for word in words):
+        if all(any(part == word if word.isdigit() else part.startswith(word) for part in parts) for word in words):
             found.append(record)
     return found
 

@@ -408,7 +408,9 @@ def _record(found: _Run, row: sqlite3.Row) -> RunRecord:
     asked = AskedPrompt(row["asked_sample"], row["asked_prompt"]) if "asked_prompt" in row.keys() else None  # noqa: SIM118
     spec = json.loads(row["spec"])
     asked = asked if asked and asked.text is not None else None
-    return RunRecord(found.row, found.row.dataset, found.row.split, found.selection, spec, found.scores, asked)
+    setup = row["setup"] if "setup" in row.keys() else ""  # noqa: SIM118
+    row_of = found.row
+    return RunRecord(row_of, row_of.dataset, row_of.split, found.selection, spec, found.scores, asked, setup)
 
 
 def _sample(row: sqlite3.Row, scores: Mapping[str, float]) -> SampleRecord:

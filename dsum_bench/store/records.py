@@ -122,7 +122,8 @@ class AskedPrompt:
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run in full. spec: its RunSpec as stored. scores: metric, signature, means and n of each signature.
-    asked: an example of its prompts, None where none is stored."""
+    asked: an example of its prompts, None where none is stored. setup: key of all settings that runs on other samples
+    may share, '' where none is stored."""
 
     row: BoardRow
     dataset: str
@@ -131,6 +132,7 @@ class RunRecord:
     spec: Mapping[str, Any]
     scores: tuple[SignatureScores, ...]
     asked: AskedPrompt | None = None
+    setup: str = ""
 
 
 @dataclass(frozen=True, slots=True)

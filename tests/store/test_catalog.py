@@ -93,3 +93,36 @@ def test_a_model_named_in_full_comes_before_those_whose_names_only_begin_so(tmp_
         "chat",
         "chat@tuned",
     }
+
+
+def test_of_runs_that_differ_in_their_samples_alone_the_largest_answers(tmp_path: Path) -> None:
+    path = tmp_path / "dsum.db"
+    with open_store(path) as store:
+        small = store_run(store, make_run("kobart", n=4))
+        large = store_run(store, make_run("kobart", n=50))
+        store_run(store, make_run("kobart", n=99), status="partial", finished=7)
+    assert reader.run(path, "kobart").row.run_id == large
+    assert reader.run(path, "kobart greedy").row.run_id == large
+    assert reader.run(path, "kobart 4 samples").row.run_id == small
+    with open_store(path) as store:
+        other = store_run(store, make_run("kobart", n=20, decoding=BEAM))
+    with pytest.raises(UserError, match="names 2 runs") as error:
+        reader.run(path, "kobart")
+    assert large in str(error.value) and other in str(error.value) and small not in str(error.value)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 7}, {"split": "test"}, {"dataset": "calls"}, {"weights": "def"}])
+def test_a_larger_run_with_another_setting_does_not_answer(tmp_path: Path, changes: dict[str, object]) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        store_run(store, make_run("kobart", n=4))
+        store_run(store, make_run("kobart", n=50, **changes))
+    with pytest.raises(UserError, match="names 2 runs"):
+        reader.run(tmp_path / "dsum.db", "kobart")
+
+
+def test_two_selections_of_one_size_stay_ambiguous(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        for digest in ("first", "drawn"):
+            store_run(store, make_run("kobart", n=50, dataset_fingerprint=digest))
+    with pytest.raises(UserError, match="names 2 runs"):
+        reader.run(tmp_path / "dsum.db", "kobart")
