@@ -31,6 +31,8 @@ class ModelSpec:
     options: the adapter's own settings, checked against ``Adapter.Options``.
     recipe: how ``finetune`` trains it. base: name of the entry it was trained from, for a trained model.
     peft: folder of a trained peft adapter that is put on the weights of source.
+    members: models whose next-token probabilities are averaged, with their weights, of which only the proportions
+        matter. parts: their entries, put in where the registry is complete.
     prices: of a million prompt tokens and of a million new tokens, for a model that is paid for.
     origin: the file or plugin this entry came from.
     """
@@ -57,6 +59,8 @@ class ModelSpec:
     base: str | None = None
     peft: str | None = None
     prices: tuple[float, ...] = ()
+    members: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[ModelSpec, ...] = ()
     origin: str = ""
 
 

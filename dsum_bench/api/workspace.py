@@ -90,9 +90,10 @@ class Workspace:
     @property
     def registry(self) -> Registry:
         """Everything a run can be made of, by name; models that were trained into the results folder included."""
+        from dsum_bench.registry.members import with_parts
         from dsum_bench.registry.trained import with_trained
 
-        return with_trained(self._entries, self.results)
+        return with_parts(with_trained(self._entries, self.results))
 
     def add_dataset(
         self,

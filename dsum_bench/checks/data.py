@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dsum_bench.checks.base import Check, Setup, share
 from dsum_bench.fingerprints import dialogue_digest, prompt_fingerprint
 from dsum_bench.prompting.likeness import Dialogues
-from dsum_bench.provenance import read
+from dsum_bench.provenance import Provenance, read
 from dsum_bench.spec import Finding, RunSpec, Sample
 
 
@@ -52,13 +52,14 @@ class Overlap(Check):
                 len(seen),
                 len(ours),
             )
-        record = read(setup.loaded.record) if setup.loaded.record else None
-        trained = set(record.dialogues) if record else set()
+        records = [record for place in setup.loaded.records if (record := read(place)) is not None]
+        trained = {digest for record in records for digest in record.dialogues}
         seen = [i for i, digest in ours.items() if digest in trained]
-        if not seen or record is None:
+        if not seen:
             return None
+        where = ", ".join(dict.fromkeys(f"{record.dataset} {record.split}" for record in records))
         return self.found(
-            f"{share(len(seen), len(ours))} were in its training data ({record.dataset} {record.split}): it has seen "
+            f"{share(len(seen), len(ours))} were in its training data ({where}): it has seen "
             "the answers; evaluate on another split",
             len(seen),
             len(ours),
@@ -86,9 +87,10 @@ class PromptChanged(Check):
     meaning = "other prompt than in training"
 
     def before(self, setup: Setup) -> Finding | None:
-        record = read(setup.loaded.record) if setup.loaded.record else None
-        if record is None:
-            return None
+        records = (read(place) for place in setup.loaded.records)
+        return next(filter(None, (self._of(record, setup) for record in records if record is not None)), None)
+
+    def _of(self, record: Provenance, setup: Setup) -> Finding | None:
         changed = [
             what
             for what, differs in (

@@ -11,7 +11,9 @@ from dsum_bench.engines.base import Engine
 @hookimpl
 def dsum_register_engines(register: Callable[[type[Engine]], None]) -> None:
     from dsum_bench.engines.control import ControlEngine
+    from dsum_bench.engines.ensemble import Ensemble
     from dsum_bench.engines.huggingface import HuggingFace
 
     register(ControlEngine)
+    register(Ensemble)
     register(HuggingFace)

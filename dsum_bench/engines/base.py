@@ -42,6 +42,7 @@ class Loaded:
 
     max_tokens: the longest sequence the model can take. end_ids: what the checkpoint itself says ends an output.
     folder: where its files lie, None when there are none. record: where the record of its training would lie.
+    more_records: those of further members of an ensemble.
     """
 
     tokenizer: Any
@@ -50,6 +51,12 @@ class Loaded:
     end_ids: tuple[int, ...] = ()
     folder: Path | None = None
     record: Path | None = None
+    more_records: tuple[Path, ...] = ()
+
+    @property
+    def records(self) -> tuple[Path, ...]:
+        """Every place where a record of training may lie."""
+        return (*((self.record,) if self.record else ()), *self.more_records)
 
 
 class Engine(ABC):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError, did_you_mean, nearest, suggestion
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dsum_bench.plugins import Plugins
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]*")
+ENSEMBLE = "ensemble"
 ALLOW = ("pickle", "remote-code")
 COLUMNS = ("id", "dialogue", "summary", "topic")
 MADE = ("length", "speakers")
@@ -35,10 +37,25 @@ def model(spec: ModelSpec, where: Where) -> None:
         raise where.error(
             f"key 'max_prompt_tokens' must be at least 1, not {spec.max_prompt_tokens}", "max_prompt_tokens"
         )
+    if spec.members:
+        _members(spec, where)
     if spec.prices and (len(spec.prices) != 2 or min(spec.prices) < 0):
         raise where.error(
             "key 'prices' must be two numbers: of a million prompt tokens, of a million new ones", "prices"
         )
+
+
+def _members(spec: ModelSpec, where: Where) -> None:
+    weights = spec.members.values()
+    if not all(isfinite(w) and w >= 0 for w in weights) or sum(w > 0 for w in weights) < 1:
+        raise where.error("key 'members' needs weights of 0 or more, one of them above 0", "members")
+    if spec.name in spec.members:
+        raise where.error(f"key 'members' names '{spec.name}' itself", "members", spec.name)
+    if spec.engine != ENSEMBLE:
+        raise where.error(f"key 'members' goes with engine '{ENSEMBLE}', which is taken where none is named", "engine")
+    if spec.source or spec.peft:
+        key = "source" if spec.source else "peft"
+        raise where.error(f"key '{key}' does not go together with 'members', which have their own", key)
 
 
 def dataset(spec: DatasetSpec, where: Where) -> None:
@@ -156,7 +173,9 @@ def _model(spec: ModelSpec, where: Where, entries: dict[str, dict[str, Any]], pl
         _known("prompt", spec.prompt, "prompt", entries["prompts"], where)
     adapter = plugins.adapters[spec.adapter]
     read_table(adapter.Options, spec.options, where.inside("options"))
-    if adapter.architecture != "none" and not spec.source:
+    if spec.engine == ENSEMBLE and not spec.members:
+        raise where.error(f"key 'members' is missing: engine '{ENSEMBLE}' averages models", "engine")
+    if adapter.architecture != "none" and not spec.source and not spec.members:
         raise where.error(f"key 'source' is missing: adapter '{spec.adapter}' works with a checkpoint")
     if adapter.architecture == "none" and spec.engine == "huggingface":
         raise where.error(f"adapter '{spec.adapter}' works without a model: write engine = \"control\"", "adapter")

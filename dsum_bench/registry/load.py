@@ -219,7 +219,9 @@ def _model(table: dict[str, object], where: Where, given: dict[str, object], pat
         table["params"] = _weights(table["params"], where)
     if isinstance(table.get("source"), str):
         table["source"] = [table["source"]]
-    model = read_table(ModelSpec, table, where, given)
+    if "members" in table:
+        table.setdefault("engine", registry_check.ENSEMBLE)
+    model = read_table(ModelSpec, table, where, {**given, "parts": ()})
     registry_check.model(model, where)
     peft = _absolute(model.peft, path) if model.peft else None
     return replace(model, source=tuple(_source(s, path) for s in model.source), peft=peft)

@@ -41,8 +41,8 @@ def described(record: RunRecord) -> Mapping[str, str]:
 def matches(records: Sequence[RunRecord], text: str) -> list[RunRecord]:
     """The runs that a text means: by key, by the name it was given, by its model's name, by the beginning of its key,
     or by words that all stand in what describes it; a model that a word names in full comes before those whose names
-    only begin so. Where several are meant and one alone is finished, that one; of those that differ in nothing but their
-    number of samples, the largest."""
+    only begin so. Where several are meant and one alone is finished, that one; of those that differ in their samples
+    alone, the largest."""
     found = (
         [r for r in records if r.row.run_id == text]
         or [r for r in records if r.row.name and r.row.name == text]

@@ -45,7 +45,7 @@ KINDS = (
     "adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "postprocessors", "checks", "executors",
     "trainers",
 )  # fmt: skip
-SET_FOR_THE_USER = {"name", "origin"}
+SET_FOR_THE_USER = {"name", "origin", "parts"}
 PLUGINS_PAGE, REGISTRY_PAGE = "docs/reference/plugins.md", "docs/reference/registry.md"
 
 
