@@ -45,7 +45,8 @@ KINDS = (
     "adapters", "engines", "decodings", "datasets", "metrics", "tokenizers", "postprocessors", "checks", "executors",
     "trainers",
 )  # fmt: skip
-SET_FOR_THE_USER = {"name", "origin", "parts"}
+SET_FOR_THE_USER = {"name", "origin"}
+OF_MODELS = {"parts"}
 PLUGINS_PAGE, REGISTRY_PAGE = "docs/reference/plugins.md", "docs/reference/registry.md"
 
 
@@ -98,7 +99,7 @@ def default(field: Field[Any]) -> str:
 
 
 def keys(cls: type, *without: str) -> dict[str, str]:
-    return {f.name: default(f) for f in fields(cls) if f.name not in {*SET_FOR_THE_USER, *without}}
+    return {f.name: default(f) for f in fields(cls) if f.name not in {*SET_FOR_THE_USER, *OF_MODELS, *without}}
 
 
 TABLES = {
@@ -149,6 +150,7 @@ def test_fields_that_are_not_keys_are_named_as_such() -> None:
     for table in ("models", "datasets", "prompts", "decodings"):
         assert rules.spans(told[f"`[{table}.NAME]`"]) >= SET_FOR_THE_USER
     assert "params" in rules.spans(told["`[decodings.NAME]`"])
+    assert {f.name for f in fields(ModelSpec)} >= OF_MODELS <= rules.spans(told["`[models.NAME]`"])
 
 
 def test_the_error_shown_is_the_error_given(tmp_path: Path) -> None:
