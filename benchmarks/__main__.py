@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-PARTS = ("scoring", "startup", "store", "script", "training", "screening", "report")
+PARTS = ("scoring", "startup", "store", "script", "training", "screening", "report", "scale")
 ON_GPU = "gpu"
 
 
