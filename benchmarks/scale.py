@@ -109,8 +109,6 @@ def shared(data: Path, count: int = 100_000) -> str:
     """What the one process that gives out work and the network bear."""
     if importlib.util.find_spec("dsum_bench_ray") is None:
         return "dsum-bench-ray is not installed: giving out work was not measured."
-    from dsum_bench_ray.sharing import Sharing
-
     from dsum_bench.screening.job import ScreeningJob
     from dsum_bench.spec import Generation, Output, PluginSettings, Sample
 
@@ -119,7 +117,7 @@ def shared(data: Path, count: int = 100_000) -> str:
     job = ScreeningJob("model", run_spec(0, count), samples, PluginSettings(), "log")
     # Texts that are one object would be sent once.
     size = len(pickle.dumps(tuple(replace(s, dialogue=f"{s.dialogue} {s.id}") for s in samples))) / count
-    sharing, given = Sharing([job]), 0
+    sharing, given = importlib.import_module("dsum_bench_ray.sharing").Sharing([job]), 0
     start = perf_counter()
     while (found := sharing.choose("slot", "node", "cpu", 8)) or given < count:
         piece = found[1].samples if found else sharing.more("model", "slot", 8)
