@@ -1,7 +1,8 @@
-"""Generation: our engine against the notebook's loop, transformers' pipeline and lm-evaluation-harness.
+"""Generation: our engine against the notebook's loop, transformers' pipeline, lm-evaluation-harness, CTranslate2 and
+llama.cpp.
 
-Every peer has the same weights in float32, the same token ids to begin with and the same decoding, and must write the
-same texts.
+Every peer has the same weights, in float32 where nothing else is said, the same token ids to begin with and the same
+decoding, and must write the same texts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.measure import Row, interleaved
+from benchmarks.peers import peers as engines
 from dsum_bench.adapters.base import AdapterContext
 from dsum_bench.adapters.build import build
 from dsum_bench.decoding.base import Decoding
@@ -142,6 +144,8 @@ def run(data: Path, count: int, repeats: int) -> tuple[list[Row], list[str]]:
 
 
 def _compare(bench: Bench, name: str, beams: int, decoding: Decoding, repeats: int) -> tuple[list[Row], list[str]]:
+    import torch
+
     texts: dict[str, dict[str, str]] = {}
 
     def kept(peer: str, every: int, work: Callable[[], dict[str, str]]) -> tuple[str, Callable[[], None]]:
@@ -161,6 +165,8 @@ def _compare(bench: Bench, name: str, beams: int, decoding: Decoding, repeats: i
             kept(f"pipeline, batches of {pipe}", 1, lambda: bench.pipeline(beams, pipe)),
             kept(f"lm-eval, batches of {harness}", 1, lambda: bench.lm_eval(beams, harness)),
         ])  # fmt: skip
+        others = engines(bench, NEW, torch.get_num_threads())
+        peers |= dict(kept(name, 1, work) for name, work in others.items())
     seconds = interleaved(peers, repeats)
     rows = []
     for peer, times in seconds.items():
