@@ -38,8 +38,9 @@ def main(
                 f"# Benchmark: {part}",
                 f"    python -m benchmarks {part} --count {count} --repeats {repeats} --threads {threads}"
                 + (" --data FILE" if data else ""),
-                f"{machine(threads)}. Medians of interleaved rounds; the ratios of the rounds lie in the range given.",
-                table(rows),
+                f"{machine(threads)}."
+                + (" Medians of interleaved rounds; the ratios of the rounds lie in the range given." if rows else ""),
+                *([table(rows)] if rows else []),
                 *remarks,
             ]
         )
