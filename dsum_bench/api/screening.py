@@ -261,13 +261,15 @@ class ScreeningBench(Management):
 
         sources: a CSV or JSON Lines file, a DataFrame, or several of them, each with an id and a summary for every
         sample of the split. name: what the leaderboard calls the run; by default the file's name.
-        allow_missing: count missing samples as empty.
+        allow_missing: count missing samples as empty. metrics: where none of them needs references, the split needs
+        none either.
         """
         from dsum_bench.screening import predictions
         from dsum_bench.screening.sweep import ScreenResult
 
         listed = list(sources) if isinstance(sources, list | tuple) else [sources]
-        dialogues = self._dialogues(dataset, split)
+        needed = metrics is None or any(map(self._needs_references, metrics))
+        dialogues = self._dialogues(dataset, split, references=needed)
         samples = dialogues.selection.samples
         names = predictions.names(listed, name, self.registry.models, FRAME)
         options = (id_column, summary_column, allow_missing)
@@ -284,6 +286,11 @@ class ScreeningBench(Management):
         broken = {metric for result in ended for metric in result.broken_metrics}
         runs = tuple(run for result in ended for run in result.runs)
         return ScreenResult(runs, tuple(sorted(broken)), self.results)
+
+    def _needs_references(self, metric: str) -> bool:
+        from dsum_bench.metrics.choose import parse_metric
+
+        return self.loaded_plugins.get("metric", parse_metric(metric).metric, f"metric '{metric}'").needs_references
 
     # -- looking at a model ---------------------------------------------------------------------------------
 

@@ -196,8 +196,9 @@ def _check_columns(rows: Sequence[Row], spec: DatasetSpec, split: str, reference
 
 def _without_references(spec: DatasetSpec, split: str) -> str:
     return (
-        f"; scores need reference summaries: choose another split than '{split}', or name the right column in the "
-        f"entry of dataset '{spec.name}': columns = {{ summary = \"...\" }}"
+        f"; scores need reference summaries: choose another split than '{split}', let `score` count what needs none "
+        f"(--metric facts), or name the right column in the entry of dataset '{spec.name}': "
+        'columns = { summary = "..." }'
     )
 
 

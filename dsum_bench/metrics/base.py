@@ -37,6 +37,7 @@ class Metric(ABC):
     name: what stands before ``@`` in ``rouge@mecab``.
     measures: names of the values that ``score`` returns, in the order they are shown.
     needs_tokenizer: False for a metric that is written without ``@``; its tokenizer is then None.
+    needs_references: False for a metric that looks at summary and dialogue alone.
     languages: of the texts it is made for, besides what its tokenizer is made for; empty means any.
     variants: what may stand after a colon, as in ``rouge@mecab:max``; ``self.variant`` is '' where nothing does.
     """
@@ -44,6 +45,7 @@ class Metric(ABC):
     name: ClassVar[str]
     measures: ClassVar[tuple[str, ...]]
     needs_tokenizer: ClassVar[bool] = True
+    needs_references: ClassVar[bool] = True
     languages: ClassVar[tuple[str, ...]] = ()
     variants: ClassVar[tuple[str, ...]] = ()
     variant: str = ""

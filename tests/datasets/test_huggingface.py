@@ -111,7 +111,7 @@ def test_without_pyarrow_the_package_to_install_is_named(tmp_path: Path, monkeyp
 
 
 def test_parquet_gives_the_samples_of_the_same_json(tmp_path: Path) -> None:
-    pa = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    import pyarrow as pa
     from pyarrow import parquet
 
     parquet.write_table(pa.Table.from_pylist(rows("d", 7)), tmp_path / "dev.parquet", row_group_size=3)
@@ -128,7 +128,8 @@ def test_parquet_gives_the_samples_of_the_same_json(tmp_path: Path) -> None:
 
 def test_saved_arrow_files_are_read(tmp_path: Path) -> None:
     """The files of ``save_to_disk``: Arrow streams beside ``state.json``."""
-    pa = pytest.importorskip("pyarrow", reason="Arrow files need pyarrow")
+    import pyarrow as pa
+
     for n in (0, 1):
         table = pa.Table.from_pylist(rows(f"t{n}", 2))
         file = tmp_path / "train" / f"data-0000{n}-of-00002.arrow"

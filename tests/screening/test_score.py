@@ -225,3 +225,23 @@ def test_an_output_of_a_megabyte_is_scored_in_part_and_not_given_to_the_packages
     for answer in json.loads(done.stdout):
         assert "1 are too long for it (over 1,000,000 pairs of tokens)" in answer["text"], answer
         assert "differ" not in answer["text"]
+
+
+def test_a_split_without_references_is_scored_by_what_needs_none(tmp_path: Path, samples: tuple[Sample, ...]) -> None:
+    import pandas as pd
+
+    from dsum_bench import Bench
+
+    ids, dialogues = [s.id for s in samples], [s.dialogue for s in samples]
+    written = pd.DataFrame({"id": ids, "summary": [s.references[0] for s in samples]})
+    bench = Bench(results=tmp_path, progress=None)
+    data = pd.DataFrame({"id": ids, "dialogue": dialogues})
+    for metrics in (None, ["facts", "rouge@char"], ["text"]):
+        with pytest.raises(UserError, match=r"let `score` count what needs none \(--metric facts\)"):
+            bench.score(written, "ours", data, metrics=metrics)
+    result = bench.score(written, "ours", data, metrics=["facts"])
+    assert result.runs[0].status == "done" and not result.broken_metrics
+    ours = bench.scores(result.runs[0].run_id, "facts")
+    whole = pd.DataFrame({"id": ids, "dialogue": dialogues, "summary": [s.references[1] for s in samples]})
+    other = bench.score(written, "with-references", whole, metrics=["facts"])
+    assert bench.scores(other.runs[0].run_id, "facts").equals(ours)

@@ -28,6 +28,7 @@ class Facts(Metric):
     name = "facts"
     measures = (*KINDS, "checked", "mean")
     needs_tokenizer = False
+    needs_references = False
     languages = ("ko",)
     variants: ClassVar[tuple[str, ...]] = ("kiwi",)
 
