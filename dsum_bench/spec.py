@@ -392,6 +392,29 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
+class Preferences:
+    """Pairs of summaries, the better first. pairs: by ``fingerprints.dialogue_digest`` of their dialogue.
+
+    runs: ids of the runs that wrote them; models: theirs. metric: by whose measure they are ranked, one and the same
+    signature in all runs. gap: by how much the better one is better, at least. total: dialogues that two runs or more
+    have a summary of; dropped: reason -> how many were left out for it.
+    """
+
+    runs: tuple[str, ...]
+    models: tuple[str, ...]
+    metric: str
+    gap: float
+    pairs: Mapping[str, tuple[str, str]]
+    total: int
+    dropped: Mapping[str, int]
+
+    def __str__(self) -> str:
+        lost = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
+        told = f"{len(self.pairs)} pairs by {self.metric} from {self.total} dialogues of {', '.join(self.models)}"
+        return told + (f" (without {lost})" if lost else "")
+
+
+@dataclass(frozen=True, slots=True)
 class StartSpec:
     """A trained adapter that a training goes on with.
 
@@ -413,7 +436,7 @@ class TrainingSpec:
     weights: fingerprint of the base. recipe: its params complete. max_steps: updates to stop at, None for all epochs.
     train_fingerprint, dev_fingerprint: over dialogues and references; dev_fingerprint is '' without evaluation.
     dataset: a name, or a mixture such as ``a:0.7,b:0.3``. start: an adapter to go on with, of the model given.
-    targets: whose summaries are learnt instead of the references, '' for none.
+    targets: whose summaries are learnt instead of the references, '' for none. preferences: whose pairs, likewise.
     """
 
     model: ModelSpec
@@ -433,6 +456,7 @@ class TrainingSpec:
     name: str = ""
     start: StartSpec | None = None
     targets: str = ""
+    preferences: str = ""
 
     @property
     def result(self) -> str:

@@ -16,7 +16,7 @@ from dsum_bench.spec import HANG_TIMEOUT, DatasetSpec, DecodingSpec, ModelSpec, 
 
 if TYPE_CHECKING:
     from dsum_bench.screening.sweep import RunResult
-    from dsum_bench.spec import Dtype, PromptFormat, Sample, Targets
+    from dsum_bench.spec import Dtype, Preferences, PromptFormat, Sample, Targets
     from dsum_bench.training.finetune import FinetuneResult
     from dsum_bench.training.gguf_file import GgufType
     from dsum_bench.training.prepare import PreparedTraining
@@ -44,6 +44,9 @@ class TrainingBench(ScreeningBench):
         dev_limit: int = 100,
         targets: str | None = None,
         min_score: Sequence[str | float] = (),
+        preferences: Sequence[str] = (),
+        rank_by: str | None = None,
+        min_gap: float | None = None,
         max_steps: int | None = None,
         name: str | None = None,
         prompt: str | PromptSpec | None = None,
@@ -77,6 +80,10 @@ class TrainingBench(ScreeningBench):
             targets: a stored run, whose summaries of the training dialogues are learnt instead of the references where
                 no check finds fault with them and they reach every min_score: a number for the data's usual metric,
                 or ``"METRIC=30"``.
+            preferences: two stored runs or more. The best and the worst of their summaries of a training dialogue are a
+                pair, and the adapter learns which is better (recipes dpo, qdpo, orpo and qorpo). rank_by: the metric
+                that says so, a judge's too; the data's usual one by default. min_gap: points between the two, 5 by
+                default. Only a summary that no check finds fault with is the better one.
             dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
             name: the result is called ``MODEL@name``; from its settings by default.
             plan_only: plan and stop. probe: time a batch first. ignore_memory: train even where the plan does not fit.
@@ -106,11 +113,13 @@ class TrainingBench(ScreeningBench):
         check_search(search, space, sweep, plan_only)
         check_name(name, search or len(points))
         learnt = self._targets(targets, min_score)
+        ranked = self._preferences(preferences, rank_by, min_gap, learnt)
         requests = [
             TrainingRequest(
                 spec.name, recipe, mixture, split, dev_split, limit, sample, dev_limit, asked.name if asked else None,
                 prompt_format, (*pairs(settings), *point), max_steps, seed, dtype,
                 asked.user if asked and asked.name == CUSTOM else None, targets=learnt,
+                preferences=ranked,
             )
             for point in points
         ]  # fmt: skip
@@ -204,6 +213,23 @@ class TrainingBench(ScreeningBench):
         wanted = [str(least)] if isinstance(least, str | float | int) else [str(part) for part in least]
         found = read(self.database, self.run(run), wanted, self.loaded_plugins, self.display.warn)
         self.display.tell(f"targets: {found}")
+        return found
+
+    def _preferences(
+        self, runs: Sequence[str], metric: str | None, gap: float | None, targets: Targets | None
+    ) -> Preferences | None:
+        from dsum_bench.screening.preferences import GAP, read
+
+        if not runs:
+            if metric is not None or gap is not None:
+                raise UserError("--rank-by and --min-gap choose the pairs of --preferences; give --preferences RUN")
+            return None
+        if targets is not None:
+            raise UserError("--targets and --preferences are two things to learn; give one of them")
+        named = [runs] if isinstance(runs, str) else list(runs)
+        least = GAP if gap is None else gap
+        found = read(self.database, [self.run(r) for r in named], metric, least, self.loaded_plugins, self.display.warn)
+        self.display.tell(f"preferences: {found}")
         return found
 
     def _unseen(

@@ -67,6 +67,21 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     help="Only summaries of --targets that score so much, by the data's usual metric or the one named.",
 )
 @click.option(
+    "--preferences",
+    metavar="RUN",
+    multiple=True,
+    help="Learn which summary is better, from pairs of these runs' best and worst; give it twice or more.",
+)
+@click.option(
+    "--rank-by",
+    metavar="METRIC",
+    shell_complete=completion.stored_metrics,
+    help="Metric that ranks the summaries of --preferences  [default: the data's usual metric]",
+)
+@click.option(
+    "--min-gap", metavar="POINTS", type=float, help="Only pairs of --preferences so far apart by it  [default: 5]"
+)
+@click.option(
     "--folds", metavar="N", type=click.IntRange(min=2), help="Train N models, each without one part of the rows."
 )
 @click.option("--fold-by", metavar="COLUMN", help="Rows with the same value of it share a part of --folds.")
@@ -143,6 +158,7 @@ def finetune(
       dsum-bench finetune kobart --dataset mine --search 20 --space "lr=1e-5..5e-4:log label_smoothing=0.0,0.1"
       dsum-bench finetune kobart --dataset mine --folds 5 --name k
       dsum-bench finetune kobart --dataset mine --targets llama32-3b --min-score facts=90
+      dsum-bench finetune llama32-3b@first --dataset mine --preferences llama32-3b@first --preferences llama3-8b
       dsum-bench finetune --config results/models/llama32-3b@first/finetune.toml --name second --seed 7
     """
     result = open_bench(results, registry, plugin, as_json).finetune(model, **options)

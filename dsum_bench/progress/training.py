@@ -129,12 +129,15 @@ def plan_table(job: TrainingJob, figures: TrainingPlan) -> Table:
             f"{job.spec.recipe.name} ({job.spec.recipe.trainer}), {place.device} {place.dtype} {place.quantization}",
         ),
         ("trained", f"{figures.trainable:,} of {figures.weights:,} weights, {share:.2f} %"),
-        ("rows", f"{figures.rows:,} ({job.spec.dataset} {job.spec.split}){trimmed}"),
+        (
+            "pairs" if job.spec.preferences else "rows",
+            f"{figures.rows:,} ({job.spec.dataset} {job.spec.split}){trimmed}",
+        ),
         (
             "tokens",
             f"{figures.tokens:,}, of which {figures.target_tokens:,} are learnt; longest row {figures.longest:,}",
         ),
-        ("steps", f"{figures.steps:,} of {together} rows"),
+        ("steps", f"{figures.steps:,} of {together} {'pairs' if job.spec.preferences else 'rows'}"),
         *((f"memory: {name}", size(count)) for name, count in figures.memory.items()),
         ("memory, together", f"{size(figures.peak)} of {size(figures.free)} free"),
         ("activations", "computed again, which takes less memory" if figures.checkpointing else "kept"),

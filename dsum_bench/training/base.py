@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dsum_bench.spec import Quantization
 from dsum_bench.training.params import TrainingParams
+
+if TYPE_CHECKING:
+    from dsum_bench.training.preferring import PairScores
 
 
 class Trainer(ABC):
@@ -15,12 +18,16 @@ class Trainer(ABC):
 
     Params: frozen dataclass of the recipe's parameters, a subclass of ``dsum_bench.training.params.Params``.
     quantization: how the base is held in memory meanwhile. keeps: what the result folder holds.
+    learns: summaries, or which of two is better; then ``pair_loss`` is the loss. reads_prompts: whether that needs the
+    probabilities of the prompt's tokens too.
     """
 
     name: ClassVar[str]
     Params: ClassVar[type[TrainingParams]]
     quantization: ClassVar[Quantization] = "none"
     keeps: ClassVar[Literal["adapter", "checkpoint"]]
+    learns: ClassVar[Literal["summaries", "pairs"]] = "summaries"
+    reads_prompts: ClassVar[bool] = False
 
     def __init__(self, params: Any) -> None:
         self.params = params
@@ -40,6 +47,10 @@ class Trainer(ABC):
         weights: the trained ones by name, where the network holds a share of them; None where it holds all.
         """
         network.save_pretrained(folder, state_dict=weights)
+
+    def pair_loss(self, scores: PairScores) -> Any:
+        """The loss of a batch of pairs, a scalar: a mean over pairs."""
+        raise NotImplementedError(f"trainer '{self.name}' learns no pairs")
 
     def optimizer(self, network: Any) -> Any:
         """An optimiser of its own; None for the one that ``params.optimizer`` names."""

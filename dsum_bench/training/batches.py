@@ -12,7 +12,7 @@ from dsum_bench.errors import ModelError
 from dsum_bench.training import loss
 from dsum_bench.training.texts import IGNORED, TrainingText
 
-Rows = list[dict[str, list[int]]]
+Rows = list[dict[str, Any]]
 BLANK = "blank"
 """Key of a row that is there for the number of rows alone: none of its tokens is labelled."""
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
@@ -35,8 +35,11 @@ class Collator:
         self.slices = slices
         self.decoder_inputs = decoder_inputs
 
-    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
-        """Tensors of shape (rows, longest row); labels, the token that each logit should tell, (rows, logits)."""
+    def __call__(self, rows: Rows, whole: bool = False) -> dict[str, Any]:
+        """Tensors of shape (rows, longest row); labels, the token that each logit should tell, (rows, logits).
+
+        whole: whether there are logits of the prompts too.
+        """
         masks = [[1] * len(row["input_ids"]) for row in rows]
         made: dict[str, Any] = {
             "input_ids": _filled([row["input_ids"] for row in rows], self.pad, self.decoder),
@@ -48,7 +51,8 @@ class Collator:
         made["labels"][[BLANK in row for row in rows]] = IGNORED
         if self.slices:
             # One more than the longest summary: its first token is told by the last of the prompt.
-            kept = max(sum(label != IGNORED for label in row["labels"]) for row in rows) + 1
+            longest = made["labels"].shape[1]
+            kept = longest if whole else max(sum(label != IGNORED for label in row["labels"]) for row in rows) + 1
             made["labels"] = made["labels"][:, -kept:]
             made["logits_to_keep"] = kept
             made["position_ids"] = (made["attention_mask"].cumsum(1) - 1).clamp(min=0)
@@ -117,7 +121,9 @@ def packing(network: Any, padded: Collator, texts: Sequence[TrainingText], takes
     return Packed()
 
 
-def seconds_per_batch(network: Any, collate: Collator | Packed, texts: Sequence[TrainingText], size: int) -> float:
+def seconds_per_batch(
+    network: Any, collate: Callable[[Rows], dict[str, Any]], texts: Sequence[TrainingText], size: int
+) -> float:
     """Seconds that a batch of rows of average length takes, forward and backward; the better of two."""
     mean = sum(len(t.input_ids) for t in texts) / len(texts)
     near = sorted(texts, key=lambda t: abs(len(t.input_ids) - mean))[:size]
@@ -138,7 +144,11 @@ def seconds_per_batch(network: Any, collate: Collator | Packed, texts: Sequence[
 
 def rows_of(texts: Sequence[TrainingText]) -> Rows:
     """What a collator is given."""
-    return [{"input_ids": list(t.input_ids), "labels": list(t.labels)} for t in texts]
+    return [_row(t) | ({"rejected": _row(t.rejected)} if t.rejected else {}) for t in texts]
+
+
+def _row(text: TrainingText) -> dict[str, Any]:
+    return {"input_ids": list(text.input_ids), "labels": list(text.labels)}
 
 
 def _filled(rows: Sequence[Sequence[int]], value: int, left: bool) -> torch.Tensor:

@@ -34,6 +34,7 @@ def card(model: ModelSpec, made: Provenance, scores: Sequence[Score], folder: Pa
             else []
         ),
         *([f"- learnt instead of the references: {made.recipe['targets']}"] if made.recipe.get("targets") else []),
+        *([f"- learnt which is better: {made.recipe['preferences']}"] if made.recipe.get("preferences") else []),
         f"- licence of the base: {model.license or 'see the base'}",
         f"- data: {made.dataset} {made.split}, {made.recipe.get('selection')}, {len(made.dialogues)} dialogues",
         f"- prompt fingerprint: `{made.prompt}` (adapter `{made.adapter}`)",

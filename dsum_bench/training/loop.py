@@ -19,12 +19,14 @@ from transformers.integrations.neftune import neftune_post_forward_hook
 from dsum_bench.engines.base import TrainableEngine
 from dsum_bench.engines.huggingface import OUT_OF_MEMORY
 from dsum_bench.errors import ModelError
+from dsum_bench.executors.base import Progress
 from dsum_bench.training import checkpoints
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.batches import Collator, Packed, decoder_inputs, packing, rows_of, seconds_per_batch
 from dsum_bench.training.curve import CurveCallback, points_of
 from dsum_bench.training.job import TimeEstimate, TrainingJob, TrainingNotice, TrainingPlan, TrainingResumed
 from dsum_bench.training.keeping import Keeper
+from dsum_bench.training.preferring import Paired, Preferring, disable_dropout, remember
 from dsum_bench.training.stepping import Stepping
 from dsum_bench.training.texts import TrainingText
 
@@ -69,6 +71,8 @@ def train(
             add_noise(engine.network, trainer.params.neftune)
         set_seed(job.spec.seed)
         network = trainer.prepare(engine.network)
+        if trainer.learns == "pairs":
+            disable_dropout(network)
         collator = _collator(trainer, engine, network, texts)
         if trainer.params.gradient_checkpointing:
             # The Trainer would do so too, but the batch that is timed must not take more memory than those to come.
@@ -83,16 +87,20 @@ def train(
         last = _last(folder, arguments, lambda text: emit(TrainingNotice(job.id, text)))
         measure = trainer.params.measure(bool(dev), score is None)
         keeper = Keeper(folder, measure, trainer.params.patience)
-        loop = Stepping(
+        rows = rows_of(texts)
+        if isinstance(collator, Paired):
+            mixed = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
+            remember(network, collator, rows, trainer.params.batch, mixed, lambda n: emit(_remembered(job, n)))
+        loop = _loop(
+            trainer,
             model=network,
             args=arguments,
-            train_dataset=rows_of(texts),
+            train_dataset=rows,
             eval_dataset=rows_of(dev) or None,
             data_collator=collator,
             callbacks=[CurveCallback(job.id, engine, emit, arguments.fp16), keeper],
             optimizers=(trainer.optimizer(network), None),
             scoring=score,
-            smoothing=trainer.params.label_smoothing,
         )
         keeper.loop = loop
         keeper.restore(last)
@@ -107,14 +115,26 @@ def train(
     return Trained(loop.model, weights) if loop.accelerator.is_main_process else None
 
 
+def _remembered(job: TrainingJob, done: int) -> Progress:
+    return Progress(job.id, f"probabilities before training, {done} of {len(job.train)} pairs")
+
+
+def _loop(trainer: Trainer, **rest: Any) -> Stepping:
+    if trainer.learns == "pairs":
+        return Preferring(pair_loss=trainer.pair_loss, whole=trainer.reads_prompts, **rest)
+    return Stepping(smoothing=trainer.params.label_smoothing, **rest)
+
+
 def _collator(
     trainer: Trainer, engine: TrainableEngine, network: Any, texts: Sequence[TrainingText]
-) -> Collator | Packed:
+) -> Collator | Packed | Paired:
     takes = inspect.signature(engine.network.forward).parameters
     seq2seq = bool(engine.network.config.is_encoder_decoder)
     slices = not seq2seq and {"logits_to_keep", "position_ids"} <= takes.keys()
     pad = engine.tokenizer.pad_token_id
     padded = Collator(0 if pad is None else pad, not seq2seq, slices, decoder_inputs(engine.network))
+    if trainer.learns == "pairs":
+        return Paired(padded, trainer.reads_prompts)
     return packing(network, padded, texts, takes) if trainer.params.packing else padded
 
 

@@ -15,8 +15,9 @@ from torch.nn.functional import cross_entropy
 
 from dsum_bench.training.texts import IGNORED
 
-TARGETS = ("labels", "shift_labels")
-"""Keys of a batch that are not inputs of the network. Both hold the same tensor, the wanted token of every logit."""
+TARGETS = ("labels", "shift_labels", "before")
+"""Keys of a batch that are not inputs of the network. labels: the wanted token of every logit; shift_labels: what the
+Trainer counts, the same tensor unless the rows are pairs; before: of pairs alone."""
 
 
 def summed(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:

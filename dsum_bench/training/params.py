@@ -132,6 +132,55 @@ class LoraParams(TrainingParams):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PairParams(LoraParams):
+    """A low-rank adapter that learns which of two summaries is better.
+
+    Dropout is off, in the base too, as in TRL: what the loss compares must differ by the weights alone.
+    """
+
+    lr: float = 5e-6
+    epochs: float = 1.0
+    warmup: float = 0.1
+    max_grad_norm: float = 1.0
+    dropout: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        LoraParams.__post_init__(self)
+        _check(not self.packing, "packing", "is for summaries, not for pairs of them")
+        _check(not self.label_smoothing, "label_smoothing", "is for summaries, not for pairs of them")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DpoParams(PairParams):
+    """Direct preference optimisation (Rafailov et al. 2023), with the learning rate that TRL gives for adapters.
+
+    beta: how firmly the network is held to what it was before training; a smaller one lets it go further.
+    """
+
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        PairParams.__post_init__(self)
+        _check(self.beta > 0, "beta", "must be more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrpoParams(PairParams):
+    """Odds ratio preference optimisation (Hong et al. 2024): the better text is learnt, and preferred to the worse.
+
+    beta: weight of the odds ratio beside the loss of the better text (lambda in the paper). lr: ten times the paper's,
+    as adapters take.
+    """
+
+    lr: float = 8e-5
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        PairParams.__post_init__(self)
+        _check(self.beta > 0, "beta", "must be more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FullParams(TrainingParams):
     """Every weight is trained: for encoder-decoders the size of koBART."""
 

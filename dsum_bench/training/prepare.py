@@ -17,8 +17,18 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.prompting.asking import asked
 from dsum_bench.registry.load import Registry
 from dsum_bench.registry.tables import with_settings
-from dsum_bench.spec import Dtype, ModelSpec, Placement, PromptFormat, PromptSpec, RecipeSpec, Targets, TrainingSpec
-from dsum_bench.training import folds, sharding, targets, trackers
+from dsum_bench.spec import (
+    Dtype,
+    ModelSpec,
+    Placement,
+    Preferences,
+    PromptFormat,
+    PromptSpec,
+    RecipeSpec,
+    Targets,
+    TrainingSpec,
+)
+from dsum_bench.training import folds, pairs, sharding, targets, trackers
 from dsum_bench.training.continuing import fingerprinted, shaped, start_of
 from dsum_bench.training.folds import Fold
 from dsum_bench.training.mixing import mixed
@@ -32,7 +42,7 @@ class TrainingRequest:
 
     dataset: a name, or a mixture such as ``a:0.7,b:0.3``. dev_limit: evaluation rows, 0 for none.
     prompt_text: of a prompt given as text, which has no name in the registry. fold: part of the rows to leave out.
-    targets: summaries of a stored run, which are learnt instead of the references.
+    targets: summaries of a stored run, which are learnt instead of the references. preferences: pairs, likewise.
     """
 
     model: str
@@ -52,6 +62,7 @@ class TrainingRequest:
     prompt_text: str | None = None
     fold: Fold | None = None
     targets: Targets | None = None
+    preferences: Preferences | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,8 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
     adapter = plugins.get("adapter", model.adapter)
     if adapter.architecture == "none" or not issubclass(plugins.get("engine", model.engine), TrainableEngine):
         raise UserError(f"{model.name} has no weights that could be trained")
-    recipe = complete(registry.recipe(wanted.recipe or registry.model(wanted.model).recipe), plugins, wanted.settings)
+    recipe = complete(_recipe(wanted, registry, plugins), plugins, wanted.settings)
+    pairs.check(recipe, plugins.trainers[recipe.trainer], wanted.preferences)
     if start is not None:
         trainer = plugins.trainers[recipe.trainer]
         recipe = shaped(recipe, start, trainer.keeps, trainer.quantization, wanted.settings)
@@ -91,6 +103,9 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
     if wanted.targets is not None:
         learnt = targets.applied(wanted.targets, train.samples)
         train = Selection(learnt, f"{train.label}, {len(learnt)} with summaries of {wanted.targets.model}")
+    if wanted.preferences is not None:
+        learnt = pairs.applied(wanted.preferences, train.samples)
+        train = Selection(learnt, f"{train.label}, {len(learnt)} with pairs of {', '.join(wanted.preferences.models)}")
     held = None
     if wanted.fold is not None:
         train, held = folds.split(train, wanted.fold, wanted.seed)
@@ -134,8 +149,19 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         max_steps=wanted.max_steps,
         start=start,
         targets=_told(wanted.targets),
+        preferences=f"runs {', '.join(wanted.preferences.runs)}: {wanted.preferences}" if wanted.preferences else "",
     )
     return PreparedTraining(wanted, spec, train, dev, held)
+
+
+def _recipe(wanted: TrainingRequest, registry: Registry, plugins: Plugins) -> RecipeSpec:
+    """The recipe that was asked for; the model's own, or its like for pairs, where none was."""
+    if wanted.recipe is not None:
+        return registry.recipe(wanted.recipe)
+    own = registry.recipe(registry.model(wanted.model).recipe)
+    if wanted.preferences is None:
+        return own
+    return registry.recipe(pairs.recipe_for(plugins.get("trainer", own.trainer).quantization))
 
 
 def complete(recipe: RecipeSpec, plugins: Plugins, settings: Sequence[str]) -> RecipeSpec:

@@ -119,6 +119,7 @@ def _provenance(job: TrainingJob, spec: TrainingSpec) -> provenance.Provenance:
             "seed": spec.seed,
             **({"continues": spec.start.name} if spec.start else {}),
             **({"targets": spec.targets} if spec.targets else {}),
+            **({"preferences": spec.preferences} if spec.preferences else {}),
             "params": dict(spec.recipe.params),
         },
     )

@@ -7,6 +7,9 @@ from typing import Any
 
 from dsum_bench.training.params import MOVING, TrainingParams
 
+WHOLE = ("dora", "dpo", "qdpo", "orpo", "qorpo")
+"""Trainers of adapters that need all weights in every process."""
+
 
 def asked() -> bool:
     """Whether ``accelerate launch`` was given a configuration with FSDP."""
@@ -17,7 +20,7 @@ def refusal(trainer: str, keeps: str, params: TrainingParams) -> str | None:
     """What a sharded run cannot do, with what to change; None where it can."""
     if os.environ.get("FSDP_VERSION", "1") != "2":
         return "set fsdp_version: 2 in accelerate's configuration; only that shards 4-bit weights beside an adapter"
-    if keeps != "adapter" or trainer == "dora":
+    if keeps != "adapter" or trainer in WHOLE:
         return f"trainer '{trainer}' does not shard; use qlora, lora or rslora, or a configuration without FSDP"
     if params.optimizer != "adamw_torch":
         return f"optimizer {params.optimizer} does not support sharded weights; use --set optimizer=adamw_torch"

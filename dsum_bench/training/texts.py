@@ -20,13 +20,14 @@ class TrainingText:
     """One row of training. For a decoder, input_ids are prompt and summary and labels as long; for an
     encoder-decoder, input_ids are what the encoder reads and labels what the decoder writes.
 
-    trimmed: turns that the dialogue lost to max_tokens.
+    trimmed: turns that the dialogue lost to max_tokens. rejected: of a pair, the worse summary after the same prompt.
     """
 
     sample_id: str
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
     trimmed: int = 0
+    rejected: TrainingText | None = None
 
 
 def build_texts(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dsum_bench.errors import ModelError, suggestion
 from dsum_bench.training.base import Trainer
-from dsum_bench.training.params import MOVING, FullParams, LoraParams
+from dsum_bench.training.params import MOVING, DpoParams, FullParams, LoraParams, OrpoParams
+
+if TYPE_CHECKING:
+    from dsum_bench.training.preferring import PairScores
 
 
 class LoRA(Trainer):
@@ -92,6 +95,61 @@ class RsLoRA(LoRA):
 
     name = "rslora"
     variant: ClassVar[dict[str, bool]] = {"use_rslora": True}
+
+
+class DPO(LoRA):
+    """Low-rank adapters that prefer the better of two summaries more than before (Rafailov et al. 2023).
+
+    The loss begins with ln 2: nothing is preferred more than before yet.
+    """
+
+    name = "dpo"
+    Params = DpoParams
+    learns = "pairs"
+
+    def pair_loss(self, scores: PairScores) -> Any:
+        from torch.nn.functional import logsigmoid
+
+        gained = (scores.better - scores.better_before) - (scores.worse - scores.worse_before)
+        return -logsigmoid(self.params.beta * gained).mean()
+
+
+class QDPO(DPO):
+    """DPO on a base in NF4 with double quantisation."""
+
+    name = "qdpo"
+    quantization = "nf4"
+
+
+class ORPO(LoRA):
+    """Low-rank adapters that learn the better text and prefer its summary to the worse one (Hong et al. 2024).
+
+    As TRL does it: the whole better text is learnt, prompt and summary; odds are those of the mean probability of a
+    token.
+    """
+
+    name = "orpo"
+    Params = OrpoParams
+    learns = "pairs"
+    reads_prompts = True
+
+    def pair_loss(self, scores: PairScores) -> Any:
+        from torch import expm1, log
+        from torch.nn.functional import logsigmoid
+
+        better, worse = (
+            (total / tokens).clamp(max=-1e-7)  # of a probability of 1 the odds are infinite
+            for total, tokens in ((scores.better, scores.better_tokens), (scores.worse, scores.worse_tokens))
+        )
+        odds = (better - worse) - (log(-expm1(better)) - log(-expm1(worse)))
+        return scores.text_loss - self.params.beta * logsigmoid(odds).mean()
+
+
+class QORPO(ORPO):
+    """ORPO on a base in NF4 with double quantisation."""
+
+    name = "qorpo"
+    quantization = "nf4"
 
 
 class Full(Trainer):

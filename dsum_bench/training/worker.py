@@ -23,6 +23,7 @@ from dsum_bench.training import planning, shape, sharding, trackers
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.freed import give_memory_back, keep_freed_memory
 from dsum_bench.training.job import PlanReady, TrainingJob, TrainingPlan
+from dsum_bench.training.pairs import build_pairs
 from dsum_bench.training.saving import save
 from dsum_bench.training.texts import IGNORED, TrainingText, build_texts
 
@@ -51,7 +52,8 @@ def run(job: TrainingJob, emit: Emit) -> None:
     loaded = engine.prepare(tell)
     adapter = build_adapter(spec, plugins, loaded)
     longest = min(trainer.params.max_tokens, loaded.max_tokens or trainer.params.max_tokens)
-    texts = build_texts(adapter, job.train, longest, lambda n: tell(f"building texts, {n} of {len(job.train)}"))
+    learnt = build_pairs if trainer.learns == "pairs" else build_texts
+    texts = learnt(adapter, job.train, longest, lambda n: tell(f"building texts, {n} of {len(job.train)}"))
     dev = build_texts(adapter, job.dev, longest)
     figures = plan(job, trainer, engine, texts)
     emit(PlanReady(job.id, figures))
@@ -105,15 +107,17 @@ def plan(job: TrainingJob, trainer: Trainer, engine: TrainableEngine, texts: lis
 
     params, spec = trainer.params, job.spec
     counted = shape.count(engine.skeleton(), trainer)
-    rows = sorted(len(t.input_ids) for t in texts)
-    targets = [sum(i != IGNORED for i in t.labels) for t in texts]
-    batch = min(params.batch, len(texts))
+    every = [*texts, *(t.rejected for t in texts if t.rejected)]
+    rows = sorted(len(t.input_ids) for t in every)
+    targets = [sum(i != IGNORED for i in t.labels) for t in every]
+    batch = min(params.batch, len(texts)) * len(every) // len(texts)
+    told = rows[-1] if trainer.reads_prompts else max(targets) + 1
     on_gpu = spec.placement.device.startswith("cuda")
     # Processes on the CPU share what is free.
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     free = torch.cuda.mem_get_info()[0] if on_gpu else detect().free_bytes // beside
     memory, checkpointing, keeps_freed = planning.choose(
-        counted, params, batch * rows[-1], batch * (max(targets) + 1), spec.placement, free
+        counted, params, batch * rows[-1], batch * told, spec.placement, free
     )
     job.work.mkdir(parents=True, exist_ok=True)
     processes = int(os.environ.get("WORLD_SIZE", "1"))

@@ -30,6 +30,7 @@ PACKAGES = {
 }
 AXE = "axe-core@4.14.1"
 TEMPLATES = "trl==1.16.0"
+TRL = (TEMPLATES, "datasets==5.2.0", "pyarrow==26.0.1", "dill==0.4.1", "multiprocess==0.70.19")
 MINUTES = 5
 
 T = TypeVar("T")
@@ -49,6 +50,14 @@ def template(name: str) -> str:
     """Text of one chat template, such as ``llama3_2``."""
     folder = _once(CACHE / TEMPLATES.replace("==", "-"), _trl)
     return (folder / f"{name}.jinja").read_text(encoding="utf-8")
+
+
+def trl_folder() -> Path:
+    """Folder for PYTHONPATH with trl and what it needs beside the tests' own packages.
+
+    It is not installed among them: pandas holds strings in another way where it finds pyarrow.
+    """
+    return _once(CACHE / f"{TEMPLATES.replace('==', '-')}-whole", _trl_whole)
 
 
 def axe_script() -> str:
@@ -112,6 +121,11 @@ def _trl(folder: Path) -> None:
             if name.startswith("trl/chat_templates/") and name.endswith(".jinja"):
                 (folder / Path(name).name).write_bytes(archive.read(name))
     wheel.unlink()
+
+
+def _trl_whole(folder: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:"]
+    _run([*pip, "--target", str(folder), *TRL], TEMPLATES)
 
 
 def _run(command: list[str], what: str) -> str:
