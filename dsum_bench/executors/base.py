@@ -100,6 +100,10 @@ class Executor(ABC):
         """
         return ()
 
+    def room(self, job: Job) -> int:
+        """How many jobs like this one run at the same time; a search tries as many points at once."""
+        return 1
+
     @abstractmethod
     def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
         """Run the jobs and yield their events; every job gets exactly one JobEnded, its last. Closing ends the

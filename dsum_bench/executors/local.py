@@ -33,6 +33,9 @@ class Local(Executor):
         self._taken: dict[str, str] = {}
         self._supervisor = Supervisor(hang_timeout)
 
+    def room(self, job: Job) -> int:
+        return max(1, sum(self._fits(job, slot) for slot in self._slots))
+
     def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
         waiting = list(jobs)
         for job in [j for j in waiting if not any(self._fits(j, slot) for slot in self._slots)]:

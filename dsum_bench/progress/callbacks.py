@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dsum_bench.progress.display import Callback, ProgressEvent
@@ -43,17 +43,19 @@ class ScreeningCallback:
 
 @dataclass(slots=True)
 class TrainingCallback:
-    """Calls a function for every event of a training. steps: of its plan."""
+    """Calls a function for every event of a training. steps: of each one's plan."""
 
     call: Callback
-    steps: int = 0
+    steps: dict[str, int] = field(default_factory=dict)
 
     def planned(self, job: TrainingJob, plan: TrainingPlan) -> None:
-        self.steps = plan.steps
+        self.steps[job.id] = plan.steps
         self.call(ProgressEvent("planned", job.id, "", 0, plan.steps))
 
     def probed(self, job: TrainingJob, seconds: float) -> None:
-        self.call(ProgressEvent("estimate", job.id, f"about {seconds:.0f} seconds of training", 0, self.steps))
+        self.call(
+            ProgressEvent("estimate", job.id, f"about {seconds:.0f} seconds of training", 0, self.steps.get(job.id, 0))
+        )
 
     def told(self, job: TrainingJob, text: str) -> None:
         self.call(ProgressEvent("progress", job.id, text))
@@ -62,10 +64,10 @@ class TrainingCallback:
         self.call(ProgressEvent("warning", job.id, text))
 
     def resumed(self, job: TrainingJob, step: int) -> None:
-        self.call(ProgressEvent("resumed", job.id, "", step, self.steps))
+        self.call(ProgressEvent("resumed", job.id, "", step, self.steps.get(job.id, 0)))
 
     def logged(self, job: TrainingJob, point: CurvePoint) -> None:
-        self.call(ProgressEvent("point", job.id, "", point.step, self.steps, point.values))
+        self.call(ProgressEvent("point", job.id, "", point.step, self.steps.get(job.id, 0), point.values))
 
     def ended(self, job: TrainingJob, status: str, reason: str) -> None:
         self.call(ProgressEvent("ended", job.id, f"{status}: {reason}" if reason else status))

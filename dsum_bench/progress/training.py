@@ -25,75 +25,90 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class TrainingProgress:
-    """Shows a training. bar: None where the console is no terminal; there a line comes every half minute."""
+class Shown:
+    """A training as it is shown. steps: of its plan; first: step and seconds of its first point; tokens: likewise."""
 
-    console: Console
-    bar: Progress | None
+    steps: int = 0
     task: TaskID | None = None
     said: float = 0.0
-    steps: int = 0
     first: tuple[int, float] | None = None
     tokens: tuple[float, float] | None = None
     losses: list[float] = field(default_factory=list)
 
+
+@dataclass(slots=True)
+class TrainingProgress:
+    """Shows trainings, several at a time. bar: None where the console is no terminal; there a line comes every half
+    minute."""
+
+    console: Console
+    bar: Progress | None
+    shown: dict[str, Shown] = field(default_factory=dict)
+
     def planned(self, job: TrainingJob, figures: TrainingPlan) -> None:
-        self.steps, self.first, self.tokens, self.losses = figures.steps, None, None, []
+        shown = self.shown[job.id] = Shown(figures.steps)
         self.console.print(plan_table(job, figures))
         if self.bar is not None and not job.plan_only:
-            self.task = self.bar.add_task(job.id, total=figures.steps, said="loading")
+            shown.task = self.bar.add_task(job.id, total=figures.steps, said="loading")
 
     def probed(self, job: TrainingJob, seconds: float) -> None:
         self.console.print(Text(f"{job.id}: about {duration(seconds)} of training, estimated from one batch here"))
 
     def told(self, job: TrainingJob, text: str) -> None:
-        if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, said=text) if not self.losses else None
+        shown = self.shown.get(job.id)
+        if self.bar is not None and shown is not None and shown.task is not None and not shown.losses:
+            self.bar.update(shown.task, said=text)
 
     def warned(self, job: TrainingJob, text: str) -> None:
         self.console.print(Text(f"{job.id}: warning: {text}"))
 
     def resumed(self, job: TrainingJob, step: int) -> None:
-        self.console.print(Text(f"{job.id}: resuming at step {step} of {self.steps}"))
+        self.console.print(Text(f"{job.id}: resuming at step {step} of {self._of(job).steps}"))
 
     def logged(self, job: TrainingJob, point: CurvePoint) -> None:
-        values = point.values
+        values, shown = point.values, self._of(job)
         if "eval_loss" in values:
             self.console.print(Text(f"{job.id}: step {point.step}, evaluation loss {values['eval_loss']:.4f}"))
         if "eval_rouge" in values:
             self.console.print(Text(f"{job.id}: step {point.step}, evaluation score {values['eval_rouge']:.2f}"))
         if "loss" not in values:
             return
-        self.losses.append(values["loss"])
-        self.first = self.first or (point.step, point.seconds)
-        self.tokens = self.tokens or (values.get("tokens", 0.0), point.seconds)
-        line = self._line(point)
-        if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, completed=point.step, said=line)
-        elif monotonic() - self.said > PLAIN_EVERY or point.step == self.steps:
-            self.said = monotonic()
-            self.console.print(Text(f"{job.id}: step {point.step} of {self.steps}, {line}"))
+        shown.losses.append(values["loss"])
+        shown.first = shown.first or (point.step, point.seconds)
+        shown.tokens = shown.tokens or (values.get("tokens", 0.0), point.seconds)
+        line = _line(shown, point)
+        if self.bar is not None and shown.task is not None:
+            self.bar.update(shown.task, completed=point.step, said=line)
+        elif monotonic() - shown.said > PLAIN_EVERY or point.step == shown.steps:
+            shown.said = monotonic()
+            self.console.print(Text(f"{job.id}: step {point.step} of {shown.steps}, {line}"))
 
     def ended(self, job: TrainingJob, status: str, reason: str) -> None:
-        if self.bar is not None and self.task is not None:
-            self.bar.remove_task(self.task)
-            self.task = None
-        if self.losses:
-            self.console.print(Text(f"loss {drawn(self.losses)} {self.losses[0]:.3f} to {self.losses[-1]:.3f}"))
+        shown = self.shown.pop(job.id, Shown())
+        if self.bar is not None and shown.task is not None:
+            self.bar.remove_task(shown.task)
+        if shown.losses:
+            losses = shown.losses
+            self.console.print(Text(f"loss {drawn(losses)} {losses[0]:.3f} to {losses[-1]:.3f}"))
         trained = f"trained; the model is called {job.id}" + (f" ({reason})" if reason else "")
         told = {"done": trained, "planned": "planned"}.get(status, f"{status}: {reason}")
         self.console.print(Text(f"{job.id}: {told}"))
 
-    def _line(self, point: CurvePoint) -> str:
-        values = point.values
-        parts = [f"loss {values['loss']:.3f}", f"lr {values.get('lr', 0.0):.1e}", f"{size(point.peak_memory)}"]
-        assert self.first is not None and self.tokens is not None
-        step, began = self.first
-        if point.step > step:
-            each = (point.seconds - began) / (point.step - step)
-            rate = (values.get("tokens", 0.0) - self.tokens[0]) / (point.seconds - began)
-            parts += [f"{rate:.0f} tokens/s", f"{duration(each * (self.steps - point.step))} left"]
-        return ", ".join(parts)
+    def _of(self, job: TrainingJob) -> Shown:
+        return self.shown.setdefault(job.id, Shown())
+
+
+def _line(shown: Shown, point: CurvePoint) -> str:
+    """What is said of a point, for the steps since the first one."""
+    values = point.values
+    parts = [f"loss {values['loss']:.3f}", f"lr {values.get('lr', 0.0):.1e}", f"{size(point.peak_memory)}"]
+    assert shown.first is not None and shown.tokens is not None
+    step, began = shown.first
+    if point.step > step:
+        each = (point.seconds - began) / (point.step - step)
+        rate = (values.get("tokens", 0.0) - shown.tokens[0]) / (point.seconds - began)
+        parts += [f"{rate:.0f} tokens/s", f"{duration(each * (shown.steps - point.step))} left"]
+    return ", ".join(parts)
 
 
 @contextmanager

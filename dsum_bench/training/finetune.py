@@ -1,4 +1,4 @@
-"""Trainings from requests to results: one job a request, one after the other."""
+"""Trainings from requests to results, one job a request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dsum_bench.training.folds import Fold
 from dsum_bench.training.gain import Gain
 from dsum_bench.training.job import KEY_LENGTH, TrainingJob, named, settings
 from dsum_bench.training.prepare import PreparedTraining, TrainingRequest
-from dsum_bench.training.sessions import TrainingObserver, TrainingOutcome, main_process, train
+from dsum_bench.training.sessions import TrainingObserver, TrainingOutcome, main_process, train_together
 
 if TYPE_CHECKING:
     from dsum_bench.screening.sweep import RunResult, ScreenResult
@@ -110,7 +110,8 @@ def train_all(
     options: TrainingOptions,
     executor: Executor,
 ) -> tuple[TrainingResult, ...]:
-    """Do the jobs in order. Under ``accelerate launch`` only the first process writes.
+    """Do the jobs, as many at a time as the executor has room for. Under ``accelerate launch`` only the first process
+    writes.
 
     Raises:
         UserError: a run of the same name was begun with other settings; the database cannot be written.
@@ -119,13 +120,10 @@ def train_all(
     from dsum_bench.store.writer import Store
 
     writes = main_process() and not options.plan_only
-    results = []
     with Store.open(database) if writes else nullcontext() as store:
         log = TrainingLog(store) if store is not None else None
-        for job in jobs:
-            outcome = train(job, log, plugins, observer, options.fresh, executor)
-            results.append(TrainingResult(job.id, outcome.status, outcome.reason))
-    return tuple(results)
+        outcomes = train_together(jobs, log, plugins, observer, options.fresh, executor)
+    return tuple(TrainingResult(job.id, o.status, o.reason) for job, o in zip(jobs, outcomes, strict=True))
 
 
 def search_points(
@@ -173,13 +171,13 @@ def search_points(
     with Store.open(database) as store:
         log = TrainingLog(store)
 
-        def one(job: TrainingJob, watcher: TrainingObserver) -> TrainingOutcome:
-            return train(job, log, plugins, watcher, options.fresh, executor)
+        def some(jobs: Sequence[TrainingJob], watcher: TrainingObserver) -> tuple[TrainingOutcome, ...]:
+            return train_together(jobs, log, plugins, watcher, options.fresh, executor)
 
         def measured(run: str) -> list[float]:
             return [value for _, value in training(database, run).curve.get(measure, ())]
 
-        search = Search(journal, found, measure, make, one, measured, first.spec.seed)
+        search = Search(journal, found, measure, make, some, measured, first.spec.seed)
         result = search.go(count, observer, executor)
     keep_best(result, results)
     return result

@@ -31,7 +31,7 @@ RUN, REASON = "run", "reason"
 """Attributes of a trial: the run that it is, and why it has no value."""
 
 Make = Callable[[tuple[str, ...]], TrainingJob]
-Train = Callable[[TrainingJob, TrainingObserver], TrainingOutcome]
+Train = Callable[[Sequence[TrainingJob], TrainingObserver], Sequence[TrainingOutcome]]
 Measured = Callable[[str], Sequence[float]]
 
 
@@ -74,7 +74,8 @@ def check_installed() -> None:
 class Search:
     """A search whose journal may hold trials already.
 
-    make: the job of a point. train: trains it. measured: every evaluation of a run so far, in order.
+    make: the job of a point. train: trains several, at the same time where there is room.
+    measured: every evaluation of a run so far, in order.
     measure: what is searched for.
     """
 
@@ -87,15 +88,18 @@ class Search:
         self.study = self._open(journal)
 
     def go(self, count: int, watcher: TrainingObserver, executor: Executor) -> SearchResult:
-        """Have as many trials as count in all, those of earlier calls counted. A trial that was interrupted goes on.
+        """Have as many trials as count in all, those of earlier calls counted. Trials that were interrupted go on.
+
+        They come in rounds of as many as the executor has room for. A round is told to the study when all of it has
+        ended, in order, so that what comes next does not depend on who was faster.
 
         Raises:
             UserError: not one trial could be trained.
         """
         from optuna.trial import TrialState
 
-        while (trial := self._next(count)) is not None:
-            self._try(trial, watcher, executor)
+        while trials := self._round(count, executor):
+            self._try(trials, watcher, executor)
         found = []
         for frozen in self.study.get_trials(deepcopy=False):
             status = {TrialState.COMPLETE: "done", TrialState.PRUNED: PRUNED}.get(frozen.state, "failed")
@@ -124,46 +128,59 @@ class Search:
             load_if_exists=True,
         )
 
-    def _next(self, count: int) -> Trial | None:
-        """An interrupted trial, or a new one while there are fewer than count."""
+    def _round(self, count: int, executor: Executor) -> list[tuple[Trial, TrainingJob]]:
+        """The trials that were interrupted; where there are none, new ones while there are fewer than count in all."""
         import optuna
         from optuna.trial import TrialState
 
         known = self.study.get_trials(deepcopy=False)
-        for frozen in known:
-            if frozen.state == TrialState.RUNNING:
-                return optuna.trial.Trial(self.study, frozen._trial_id)
-        if len(known) >= count:
-            return None
+        running = [frozen for frozen in known if frozen.state == TrialState.RUNNING]
+        if running:
+            return [self._drawn(optuna.trial.Trial(self.study, frozen._trial_id)) for frozen in running]
         startup = min(STARTUP, max(1, count // SHARE))
-        self.study.sampler = optuna.samplers.TPESampler(n_startup_trials=startup, seed=self.seed + len(known))
-        return self.study.ask()
+        found: list[tuple[Trial, TrainingJob]] = []
+        # The first point says on what device the others will be.
+        while len(known) + len(found) < count and (not found or len(found) < executor.room(found[0][1])):
+            number = len(known) + len(found)
+            self.study.sampler = optuna.samplers.TPESampler(n_startup_trials=startup, seed=self.seed + number)
+            found.append(self._drawn(self.study.ask()))
+        return found
 
-    def _try(self, trial: Trial, watcher: TrainingObserver, executor: Executor) -> None:
-        """Train a trial's point and tell the study."""
+    def _drawn(self, trial: Trial) -> tuple[Trial, TrainingJob]:
+        """A trial with the job of its point, which is drawn when it is first asked for."""
+        job = self._make(settings({axis.key: _suggested(trial, axis) for axis in self.axes}))
+        trial.set_user_attr(RUN, job.id)
+        return trial, job
+
+    def _try(self, trials: Sequence[tuple[Trial, TrainingJob]], watcher: TrainingObserver, executor: Executor) -> None:
+        """Train the trials' points and tell the study."""
+        prunings = {job.id: Pruning(trial, self.measure, executor) for trial, job in trials}
+        # Some may have been killed before this was told; two trials may have drawn the same point.
+        going = {job.id: job for _, job in trials if not prunings[job.id].hopeless()}
+        outcomes = self._train(list(going.values()), Watching(watcher, prunings))
+        ended = dict(zip(going, outcomes, strict=True))
+        for trial, job in trials:
+            self._tell(trial, job, prunings[job.id].pruned, ended.get(job.id))
+
+    def _tell(self, trial: Trial, job: TrainingJob, pruned: bool, outcome: TrainingOutcome | None) -> None:
         from optuna.trial import TrialState
 
-        chosen = {axis.key: _suggested(trial, axis) for axis in self.axes}
-        job = self._make(settings(chosen))
-        trial.set_user_attr(RUN, job.id)
-        pruning = Pruning(trial, self.measure, watcher, executor)
-        if pruning.hopeless():  # it was killed before this was told
+        if outcome is None:
             self.study.tell(trial, state=TrialState.PRUNED)
             return
-        outcome = self._train(job, pruning)
         values = self._measured(job.id)
-        if outcome.status == "done" and values and not pruning.pruned:
+        if outcome.status == "done" and values and not pruned:
             self.study.tell(trial, min(values) if self.lower else max(values))
             return
         trial.set_user_attr(REASON, outcome.reason or "it has no evaluation")
-        self.study.tell(trial, state=TrialState.PRUNED if pruning.pruned else TrialState.FAIL)
+        self.study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
 
 class Pruning:
     """Tells a trial its evaluations, and ends its training where they are worse than the median of those before."""
 
-    def __init__(self, trial: Trial, measure: str, watcher: TrainingObserver, executor: Executor) -> None:
-        self.trial, self.measure, self.watcher, self.executor = trial, measure, watcher, executor
+    def __init__(self, trial: Trial, measure: str, executor: Executor) -> None:
+        self.trial, self.measure, self.executor = trial, measure, executor
         self.pruned = False
         self.reported = set(trial.storage.get_trial(trial._trial_id).intermediate_values)
 
@@ -172,7 +189,6 @@ class Pruning:
         return bool(self.reported) and self.trial.should_prune()
 
     def logged(self, job: TrainingJob, point: CurvePoint) -> None:
-        self.watcher.logged(job, point)
         if self.measure not in point.values or self.pruned:
             return
         # Thousandths of an epoch: runs of other batches are compared after as many rows, and a point that is logged
@@ -186,6 +202,17 @@ class Pruning:
             self.pruned = True
             reason = f"{PRUNED}: {value:.4g} after {at / 1000:g} epochs is worse than half of the points before it"
             self.executor.stop(job.id, reason)
+
+
+class Watching:
+    """Tells another observer everything, and each trial's pruning its evaluations."""
+
+    def __init__(self, watcher: TrainingObserver, prunings: Mapping[str, Pruning]) -> None:
+        self.watcher, self.prunings = watcher, prunings
+
+    def logged(self, job: TrainingJob, point: CurvePoint) -> None:
+        self.watcher.logged(job, point)
+        self.prunings[job.id].logged(job, point)
 
     def planned(self, job: TrainingJob, figures: TrainingPlan) -> None:
         self.watcher.planned(job, figures)

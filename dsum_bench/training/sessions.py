@@ -1,10 +1,11 @@
-"""Training runs from the process that writes the store: start a worker, keep its curve, say how it ended."""
+"""Training runs from the process that writes the store: start workers, keep their curves, say how they ended."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
 
@@ -65,67 +66,109 @@ def train(
     fresh: bool = False,
     executor: Executor | None = None,
 ) -> TrainingOutcome:
-    """Do one run, or resume it. log is None in processes that do not write, and for a plan alone.
+    """Do one run, or resume it; as ``train_together``."""
+    return train_together([job], log, plugins, watcher, fresh, executor)[0]
 
-    executor: runs the worker; ``local`` where none is given.
+
+def train_together(
+    jobs: Sequence[TrainingJob],
+    log: TrainingLog | None,
+    plugins: Plugins,
+    watcher: TrainingObserver,
+    fresh: bool = False,
+    executor: Executor | None = None,
+) -> tuple[TrainingOutcome, ...]:
+    """Do runs, or resume them, as many at a time as the executor has room for, in the order given where it has not.
+
+    log is None in processes that do not write, and for a plan alone.
+    executor: runs the workers; ``local`` where none is given.
 
     Raises:
-        UserError: the run of this name was started with other settings, or the results cannot be written.
-        Terminated: SIGTERM or SIGHUP came; as KeyboardInterrupt, raised after the run was closed as partial.
+        UserError: a run of one of these names was started with other settings, or the results cannot be written.
+        Terminated: SIGTERM or SIGHUP came; as KeyboardInterrupt, raised after the runs were closed as partial.
     """
+    session = _Session(log, plugins, watcher)
     with ending_signals():
         try:
-            outcome = _train(job, log, plugins, watcher, fresh, executor or _local())
+            waiting = [job for job in jobs if session.begin(job, fresh)]
+            if waiting:
+                session.run(waiting, executor or _local())
         except BaseException as error:
+            session.abandon(error)
             if log is not None:
                 with suppress(UserError):  # a disk that is full may stay so
                     log.store.abandon(ending_reason(error))
             raise
-    watcher.ended(job, outcome.status, outcome.reason)
-    return outcome
+    return tuple(session.outcomes[job.id] for job in jobs)
 
 
-def _train(
-    job: TrainingJob,
-    log: TrainingLog | None,
-    plugins: Plugins,
-    watcher: TrainingObserver,
-    fresh: bool,
-    executor: Executor,
-) -> TrainingOutcome:
-    if log is not None:
-        log.refuse_busy(job.id)
-        if fresh:
-            forget(job)
-        claim(job, settings(job.spec))
-    if not job.plan_only and not fresh and finished(job):
-        if log is not None:
-            log.keep_finished(job.spec, settings(job.spec))
-        return TrainingOutcome("done", FINISHED)
-    if log is not None:
-        log.open(job.spec, settings(job.spec))
-        _event("dsum_training_started", job, log, plugins, watcher)
-    began, peak, outcome = monotonic(), 0, TrainingOutcome("failed")
-    try:
-        with closing(events_of(executor, [job])) as events:
+@dataclass(slots=True)
+class _Session:
+    """Runs that are done together. began: when each that runs now did, on the monotonic clock; peaks: its memory."""
+
+    log: TrainingLog | None
+    plugins: Plugins
+    watcher: TrainingObserver
+    outcomes: dict[str, TrainingOutcome] = field(default_factory=dict)
+    running: dict[str, TrainingJob] = field(default_factory=dict)
+    began: dict[str, float] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
+
+    def begin(self, job: TrainingJob, fresh: bool) -> bool:
+        """Take a run's name. Whether there is anything to do."""
+        if self.log is not None:
+            self.log.refuse_busy(job.id)
+            if fresh:
+                forget(job)
+            claim(job, settings(job.spec))
+        if job.plan_only or fresh or not finished(job):
+            return True
+        if self.log is not None:
+            self.log.keep_finished(job.spec, settings(job.spec))
+        self._ended(job, TrainingOutcome("done", FINISHED))
+        return False
+
+    def run(self, jobs: Sequence[TrainingJob], executor: Executor) -> None:
+        """Have the executor do the jobs."""
+        known = {job.id: job for job in jobs}
+        with closing(events_of(executor, jobs)) as events:
             for event in events:
+                job = known[event.job]
+                if job.id not in self.running:
+                    self._open(job)
                 if isinstance(event, JobEnded):
                     outcome = _outcome(job, event)
-                elif isinstance(event, CurvePoint):
-                    peak = max(peak, event.peak_memory)
-                _take(event, job, log, plugins, watcher)
-    except BaseException as error:
-        if log is not None:
+                    self._close(job, _status(outcome), outcome.reason)
+                    self._ended(job, outcome)
+                    continue
+                if isinstance(event, CurvePoint):
+                    self.peaks[job.id] = max(self.peaks[job.id], event.peak_memory)
+                _take(event, job, self.log, self.plugins, self.watcher)
+
+    def abandon(self, error: BaseException) -> None:
+        """Close what is running as partial."""
+        for job in list(self.running.values()):
             with suppress(UserError):
-                log.close(job.id, "partial", ending_reason(error), monotonic() - began, peak)
-                ended = {"status": "partial", "reason": ending_reason(error)}
-                _event("dsum_training_finished", job, log, plugins, watcher, **ended)
-        raise
-    if log is not None:
-        log.close(job.id, _status(outcome), outcome.reason, monotonic() - began, peak)
-        ended = {"status": _status(outcome), "reason": outcome.reason}
-        _event("dsum_training_finished", job, log, plugins, watcher, **ended)
-    return outcome
+                self._close(job, "partial", ending_reason(error))
+
+    def _open(self, job: TrainingJob) -> None:
+        """A run that waited for room has it now."""
+        if self.log is not None:
+            self.log.open(job.spec, settings(job.spec))
+        self.running[job.id], self.began[job.id], self.peaks[job.id] = job, monotonic(), 0
+        if self.log is not None:
+            _event("dsum_training_started", job, self.log, self.plugins, self.watcher)
+
+    def _close(self, job: TrainingJob, status: Status, reason: str) -> None:
+        del self.running[job.id]
+        if self.log is not None:
+            self.log.close(job.id, status, reason, monotonic() - self.began[job.id], self.peaks[job.id])
+            ended = {"status": status, "reason": reason}
+            _event("dsum_training_finished", job, self.log, self.plugins, self.watcher, **ended)
+
+    def _ended(self, job: TrainingJob, outcome: TrainingOutcome) -> None:
+        self.outcomes[job.id] = outcome
+        self.watcher.ended(job, outcome.status, outcome.reason)
 
 
 def _take(event: Event, job: TrainingJob, log: TrainingLog | None, plugins: Plugins, watcher: TrainingObserver) -> None:
