@@ -24,6 +24,7 @@ from dsum_bench.training import checkpoints
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.batches import Collator, Packed, decoder_inputs, packing, rows_of, seconds_per_batch
 from dsum_bench.training.curve import CurveCallback, points_of
+from dsum_bench.training.dropping import quicken
 from dsum_bench.training.job import TimeEstimate, TrainingJob, TrainingNotice, TrainingPlan, TrainingResumed
 from dsum_bench.training.keeping import Keeper
 from dsum_bench.training.preferring import Paired, Preferring, disable_dropout, remember
@@ -73,6 +74,7 @@ def train(
         network = trainer.prepare(engine.network)
         if trainer.learns == "pairs":
             disable_dropout(network)
+        quicken(network)
         collator = _collator(trainer, engine, network, texts)
         if trainer.params.gradient_checkpointing:
             # The Trainer would do so too, but the batch that is timed must not take more memory than those to come.

@@ -1,7 +1,8 @@
 """``python trl_alone.py FILE``: TRL's own trainers on pairs of token ids, in a process without anything of ours.
 
-FILE is JSON: method (dpo or orpo), folder of the base, rows (prompt, better, worse), and the settings of the training.
-Prints the loss of every update as a JSON list.
+FILE is a JSON list. An entry has method (dpo or orpo), folder (of the base), rows (prompt, better, worse) and the
+settings of the training.
+Prints the loss of every update of each as a JSON list.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 
 def main(asked: dict[str, Any]) -> list[float]:
     import torch
-    from datasets import Dataset
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(asked["folder"])
+    tokenizer.pad_token = tokenizer.eos_token
     network = AutoModelForCausalLM.from_pretrained(asked["folder"], dtype=torch.float32)
     torch.manual_seed(asked["seed"])
     config = LoraConfig(r=asked["r"], lora_alpha=asked["alpha"], target_modules="all-linear", task_type="CAUSAL_LM")
@@ -30,25 +31,34 @@ def main(asked: dict[str, Any]) -> list[float]:
                 "beta": asked["beta"], "report_to": [], "use_cpu": True, "save_strategy": "no", "bf16": False,
                 "weight_decay": 0.0, "optim": "adamw_torch", "max_length": None,
                 "gradient_checkpointing": False, "disable_tqdm": True}  # fmt: skip
+    text = table([{"prompt": "a", "chosen": "b", "rejected": "c"}] * len(asked["rows"]))
     if asked["method"] == "dpo":
         from trl import DPOConfig, DPOTrainer
 
-        rows = [
-            {"prompt_ids": r["prompt"], "chosen_ids": r["better"], "rejected_ids": r["worse"]} for r in asked["rows"]
-        ]
-        trainer = DPOTrainer(model=network, args=DPOConfig(**settings), train_dataset=Dataset.from_list(rows),
-                             processing_class=tokenizer)  # fmt: skip
+        trainer = DPOTrainer(model=network, args=DPOConfig(**settings), train_dataset=text, processing_class=tokenizer)
     else:
         from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-        settings["max_length"] = 4096
-        text = [{"prompt": "a", "chosen": "b", "rejected": "c"}] * len(asked["rows"])
-        trainer = ORPOTrainer(model=network, args=ORPOConfig(**settings), train_dataset=Dataset.from_list(text),
-                              processing_class=tokenizer)  # fmt: skip
-        # Its own tokens for a text may differ; the comparison is about the loss.
-        trainer.train_dataset = Dataset.from_list([orpo_row(r) for r in asked["rows"]])
+        arguments = ORPOConfig(**settings | {"max_length": 4096})
+        trainer = ORPOTrainer(model=network, args=arguments, train_dataset=text, processing_class=tokenizer)
+    # Its own tokens for a text may differ; the comparison is about the loss.
+    trainer.train_dataset = table([(dpo_row if asked["method"] == "dpo" else orpo_row)(r) for r in asked["rows"]])
     trainer.train()
     return [row["loss"] for row in trainer.state.log_history if "loss" in row]
+
+
+def table(rows: list[dict[str, Any]]) -> Any:
+    """The rows as TRL takes them. With a name of their own: to find one, datasets would pickle the table, which fails
+    beside some versions of pyarrow."""
+    import pyarrow
+    from datasets import Dataset
+
+    return Dataset(pyarrow.Table.from_pylist(rows), fingerprint="rows")
+
+
+def dpo_row(row: dict[str, list[int]]) -> dict[str, Any]:
+    """A row as DPOTrainer tokenises it."""
+    return {"prompt_ids": row["prompt"], "chosen_ids": row["better"], "rejected_ids": row["worse"]}
 
 
 def orpo_row(row: dict[str, list[int]]) -> dict[str, Any]:
@@ -63,4 +73,4 @@ def orpo_row(row: dict[str, list[int]]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(json.loads(Path(sys.argv[1]).read_text("utf-8")))))
+    print(json.dumps([main(asked) for asked in json.loads(Path(sys.argv[1]).read_text("utf-8"))]))

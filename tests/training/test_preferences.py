@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,9 @@ def test_pairs_are_as_far_apart_as_the_stored_scores_say(bench: Bench) -> None:
 def test_equal_summaries_make_no_pair(bench: Bench) -> None:
     same = pd.DataFrame({"id": [str(i) for i in range(12)], "summary": [learnt(i) for i in range(12)]})
     bench.score(same, "same", "rows", split="train")
-    with pytest.raises(UserError, match=r"no pair is left, 0 pairs .* equally good"):
-        ranked(bench, "close", "same", gap=0.0)
+    found = ranked(bench, "close", "same", gap=0.0)
+    assert found.dropped == {"equally good": 10}
+    assert list(found.pairs.values()) == [(learnt(11), ROWS[11][0].splitlines()[0])]  # no check finds fault with it
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_equal_summaries_make_no_pair(bench: Bench) -> None:
         ({"preferences": ["close", "far"], "limit": 5}, "5 training dialogues have a pair, and 8 are needed"),
         ({"preferences": ["close", "far"], "recipe": "lora"}, "learns summaries, not --preferences; use --recipe dpo"),
         ({"preferences": ["close", "far"], "targets": "close"}, "two things to learn"),
-        ({"preferences": ["close", "far"], "settings": {"packing": "true"}}, "packing is for summaries"),
+        ({"preferences": ["close", "far"], "settings": {"packing": True}}, "packing is for summaries"),
         ({"preferences": ["close", "far"], "settings": {"beta": 0}}, "beta must be more than 0"),
         ({"recipe": "dpo"}, "give --preferences RUN"),
         ({"rank_by": "rouge@mecab"}, "give --preferences RUN"),
@@ -114,13 +115,13 @@ def test_both_summaries_follow_one_prompt_that_leaves_room_for_the_longer(bench:
     from dsum_bench.spec import Sample
 
     sample = Sample("a", turns, ("짧다.", "이쪽이 훨씬 더 긴 요약입니다. " * 4), None)
-    (text,) = build_pairs(adapter, [sample], 700)
+    (text,) = build_pairs(adapter, [sample], 1300)
     assert text.rejected is not None and text.trimmed > 0
     (better, worse) = (len(adapter.target(r)) for r in sample.references)
     assert text.input_ids[:-better] == text.rejected.input_ids[:-worse]
     assert text.input_ids[-better:] == adapter.target(sample.references[0])
     assert text.rejected.input_ids[-worse:] == adapter.target(sample.references[1])
-    assert len(text.rejected.input_ids) <= 700 < len(text.rejected.input_ids) + 40
+    assert len(text.rejected.input_ids) <= 1300 < len(text.rejected.input_ids) + 100
 
 
 # -- the loss -----------------------------------------------------------------------------------------------------
@@ -128,8 +129,12 @@ def test_both_summaries_follow_one_prompt_that_leaves_room_for_the_longer(bench:
 
 def pairs_of(bench: Bench, method: str, **changes: Any) -> Any:
     """A job of the eight first pairs."""
-    settings = [f"{k}={v}" for k, v in (SETTINGS | {"batch": 8, "epochs": STEPS} | changes).items()]
-    return job_of(Path.cwd(), *settings, recipe=method, preferences=ranked(bench), limit=8)
+    settings = [
+        f"{k}={json.dumps(v) if isinstance(v, bool) else v}"
+        for k, v in (SETTINGS | {"batch": 8, "epochs": STEPS} | changes).items()
+    ]
+    return job_of(Path.cwd(), *settings, recipe=method, preferences=ranked(bench), limit=8,
+                  name="-".join([method, *changes]))  # fmt: skip
 
 
 def curve(bench: Bench, method: str, **changes: Any) -> list[float]:
@@ -150,14 +155,8 @@ def split(text: Any) -> tuple[list[int], list[int]]:
     return list(text.input_ids[:prompt]), list(text.input_ids[prompt:])
 
 
-def trl(job: Any, method: str, **changes: Any) -> list[float]:
-    """The losses of TRL's own trainer on the same token ids."""
-    rows = []
-    for text in texts_of(job):
-        (prompt, better), (_, worse) = split(text), split(text.rejected)
-        rows.append({"prompt": prompt, "better": better, "worse": worse})
-    asked = {k: SETTINGS[k] for k in ("accumulate", "lr", "r", "alpha", "beta")}
-    asked |= {"batch": 8, "steps": STEPS, "seed": 42, "method": method, "folder": "mine", "rows": rows} | changes
+def trl(asked: Sequence[Mapping[str, Any]]) -> list[list[float]]:
+    """The losses of TRL's own trainers."""
     Path("asked.json").write_text(json.dumps(asked), encoding="utf-8")
     paths = [str(need(lambda _: trl_folder(), "trl")), *(p for p in [os.environ.get("PYTHONPATH")] if p)]
     script = Path(__file__).parents[1] / "support" / "trl_alone.py"
@@ -166,21 +165,29 @@ def trl(job: Any, method: str, **changes: Any) -> list[float]:
     done = subprocess.run([sys.executable, str(script), "asked.json"], env=environment, capture_output=True, text=True,
                           timeout=patience(), check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    found: list[list[float]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
 @pytest.mark.network
-@pytest.mark.parametrize(
-    ("method", "changes"), [("dpo", {}), ("dpo", {"batch": 4, "accumulate": 2, "beta": 0.5}), ("orpo", {})]
-)
-def test_the_losses_are_those_of_trl_alone(bench: Bench, method: str, changes: dict[str, Any]) -> None:
-    ours = curve(bench, method, **changes)
-    theirs = trl(pairs_of(bench, method, **changes), method, **changes)
-    assert len(ours) == len(theirs) == STEPS
-    assert ours == pytest.approx(theirs, rel=2e-4) and ours[-1] < ours[0]
-    if method == "dpo":
-        assert round(ours[0], 4) == 0.6931
+def test_the_losses_are_those_of_trl_alone(bench: Bench) -> None:
+    cases: list[tuple[str, dict[str, Any]]] = [
+        ("dpo", {}), ("dpo", {"batch": 4, "accumulate": 2, "beta": 0.5}), ("orpo", {})
+    ]  # fmt: skip
+    rows = []
+    for text in texts_of(pairs_of(bench, "dpo")):
+        assert text.rejected is not None
+        (prompt, better), (_, worse) = split(text), split(text.rejected)
+        rows.append({"prompt": prompt, "better": better, "worse": worse})
+    fixed = {k: SETTINGS[k] for k in ("accumulate", "lr", "r", "alpha", "beta")}
+    fixed |= {"batch": 8, "steps": STEPS, "seed": 42, "folder": "mine", "rows": rows}
+    theirs = trl([fixed | changes | {"method": method} for method, changes in cases])
+    for (method, changes), expected in zip(cases, theirs, strict=True):
+        found = curve(bench, method, **changes)
+        assert len(found) == len(expected) == STEPS and found[-1] < found[0]
+        assert found == pytest.approx(expected, rel=2e-4), method
+        if method == "dpo":
+            assert round(found[0], 4) == round(expected[0], 4) == 0.6931
 
 
 @pytest.mark.parametrize("method", ["dpo", "orpo"])
@@ -188,7 +195,10 @@ def test_an_encoder_decoder_learns_by_the_papers_formula(bench: Bench, method: s
     import tiny
 
     tiny.bart(Path("bart"), bart_tokenizer)  # its configuration drops a tenth of everything
-    settings = [f"{k}={v}" for k, v in (SETTINGS | {"batch": 4, "accumulate": 2, "epochs": 4}).items()]
+    settings = [
+        f"{k}={json.dumps(v) if isinstance(v, bool) else v}"
+        for k, v in (SETTINGS | {"batch": 4, "accumulate": 2, "epochs": 4}).items()
+    ]
     job = job_of(Path.cwd(), *settings, recipe=method, preferences=ranked(bench), limit=8, model="bart")
     from dsum_bench.training import worker
 
