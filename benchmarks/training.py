@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.measure import Row, interleaved
 from benchmarks.screening import Bench
 from dsum_bench.spec import Sample
-from dsum_bench.training.batches import Collator, Packed, packing, rows_of
+from dsum_bench.training.batches import Collator, Packed, Rows, packing, rows_of
 from dsum_bench.training.params import LoraParams
 from dsum_bench.training.texts import TrainingText, build_texts
 from dsum_bench.training.trainers import LoRA
@@ -23,10 +23,10 @@ ROWS, BATCH, FIXED = 16, 4, 512
 class Fixed(Collator):
     """The notebook's way: every row filled up to 512 tokens, logits for all of them."""
 
-    def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, Any]:
+    def __call__(self, rows: Rows, whole: bool = False) -> dict[str, Any]:
         filled = [{name: values[:FIXED] for name, values in row.items()} for row in rows]
         longest = {"input_ids": [self.pad] * FIXED, "labels": [-100] * FIXED}
-        made = super().__call__([*filled, longest])
+        made = super().__call__([*filled, longest], whole)
         mask = made["attention_mask"]
         for n, row in enumerate(filled):
             mask[n, : FIXED - len(row["input_ids"])] = 0

@@ -6,7 +6,7 @@ methods only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,10 +53,10 @@ class Paired:
     def __init__(self, padded: Collator, whole: bool) -> None:
         self.padded, self.whole = padded, whole
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: Rows) -> dict[str, Any]:
         """Tensors of shape (2 pairs, longest row); shift_labels (pairs, 1), which the Trainer counts."""
         if "rejected" not in rows[0]:
-            return self.padded(list(rows))
+            return self.padded(rows)
         both = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in rows]
         made = self.padded([*both, *(row["rejected"] for row in rows)], self.whole)
         made["shift_labels"] = torch.zeros((len(rows), 1), dtype=torch.long)
