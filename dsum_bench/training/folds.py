@@ -73,7 +73,8 @@ def _groups(samples: Sequence[Sample], by: str | None) -> list[list[int]]:
 
     def find(i: int) -> int:
         while root[i] != i:
-            i = root[i] = root[root[i]]
+            root[i] = root[root[i]]
+            i = root[i]
         return i
 
     for i, sample in enumerate(samples):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from inprocess import InProcess
 from tuning import job_of, place
@@ -23,6 +23,7 @@ ROWS = [(f"#Person1#: 네 {i}.", f"{i}번입니다.") for i in range(12)]
 
 
 @settings(deadline=None)
+@example(rows=[(0, "b"), (1, "a"), (0, "a"), (2, "c"), (0, "c")], count=2, by="topic", seed=0)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 8), st.sampled_from("abcd")), min_size=1, max_size=40),
     count=st.integers(2, 5),
