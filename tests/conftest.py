@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 from assets import need, template, tokenizer_folder
 from bart_tokenizer import trained
@@ -21,6 +22,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Hundreds of tests start a command. Where no bytecode is written, each compiles the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+forked.prepare()
 SHARED = Path(__file__).parents[1].parent / "shared"
 FETCHING = {"tokenizer", "chat_template"}
 READING = {"shared_data", "kobart_folder"}
@@ -34,6 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.network)
         if fixtures & READING:
             item.add_marker(pytest.mark.data)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    forked.fresh = forked.ALWAYS_FRESH or item.get_closest_marker("fresh") is not None
 
 
 @pytest.fixture(scope="session")

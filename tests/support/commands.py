@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+import forked
 
 
 def patience(seconds: float = 900.0) -> float:
@@ -38,19 +38,12 @@ class Dsum:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        self.settings = {"COLUMNS": "80", "HF_HUB_OFFLINE": "1", "PYTHONPATH": path, **environment}
+        self.settings = {"COLUMNS": "80", "HF_HUB_OFFLINE": "1", **environment}
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. No command may end in a traceback, whatever it is given."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=os.environ | self.settings | environment,
-            capture_output=True,
-            text=True,
-            timeout=patience(),
-            check=False,
+        done = forked.run(
+            "dsum_bench", arguments, self.folder, os.environ | self.settings | environment, patience()
         )
         assert "Traceback (most recent call last)" not in done.stdout + done.stderr, done.stdout + done.stderr
         return done

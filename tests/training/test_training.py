@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 import tiny
 from commands import patience, wait_until
@@ -65,9 +66,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def arguments(*more: str) -> list[str]:
+def finetune(*more: str) -> list[str]:
     evaluation = () if "--dev-limit" in more else WITHOUT_EVALUATION
-    return [sys.executable, "-m", "dsum_bench", "finetune", "mine", "--dataset", "rows", *QUICK, *evaluation, *more]
+    return ["finetune", "mine", "--dataset", "rows", *QUICK, *evaluation, *more]
+
+
+def arguments(*more: str) -> list[str]:
+    return [sys.executable, "-m", "dsum_bench", *finetune(*more)]
 
 
 def environment() -> dict[str, str]:
@@ -80,9 +85,13 @@ def call(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     )
 
 
+def dsum(folder: Path, *given: str) -> subprocess.CompletedProcess[str]:
+    return forked.run("dsum_bench", given, folder, environment(), patience())
+
+
 @pytest.fixture
 def tune(folder: Path) -> Run:
-    return lambda *more: call(folder, arguments(*more))
+    return lambda *more: dsum(folder, *finetune(*more))
 
 
 def curve(folder: Path, run: str, measure: str = "loss") -> list[tuple[int, float]]:
@@ -110,10 +119,7 @@ def test_training_lowers_the_loss_and_the_result_is_ranked_with_its_base(tune: R
     assert "mine@a" in done.stdout and "95 % interval" in done.stdout and "p = " in done.stdout
     record = json.loads((folder / "results/models/mine@a/dsum-bench.json").read_text("utf-8"))
     assert record["base"] == "mine" and len(record["dialogues"]) == 24
-    again = call(
-        folder,
-        [sys.executable, "-m", "dsum_bench", "screen", "--no-controls", "mine@a", "--dataset", "rows", "--limit", "2"],
-    )
+    again = dsum(folder, "screen", "--no-controls", "mine@a", "--dataset", "rows", "--limit", "2")
     assert again.returncode == 0, again.stderr
 
 
@@ -193,7 +199,7 @@ def test_an_export_has_a_card_and_a_merge_writes_the_same(tune: Run, folder: Pat
 
     assert tune("--name", "x", "--max-steps", "6", "--screen-limit", "2").returncode == 0
     for out, more in (("adapter", []), ("merged", ["--merge"])):
-        done = call(folder, [sys.executable, "-m", "dsum_bench", "export", "mine@x", "-o", out, *more])
+        done = dsum(folder, "export", "mine@x", "-o", out, *more)
         assert done.returncode == 0, done.stdout + done.stderr
         text = (folder / out / "README.md").read_text("utf-8")
         assert "mine trained with dsum-bench by recipe `lora`" in text and "| rows dev" in text
@@ -270,19 +276,7 @@ def test_sharded_4_bit_weights_learn_what_whole_ones_do_and_a_run_resumes(
     assert done.returncode == 0 and "resuming at step 8" in done.stdout, done.stdout + done.stderr
     assert_same(weights(folder / "results/models/mine@sharded"), first)
     assert [v for _, v in curve(folder, "mine@sharded")] == pytest.approx(points, abs=1e-4)
-    screened = [
-        sys.executable,
-        "-m",
-        "dsum_bench",
-        "screen",
-        "--no-controls",
-        "mine@sharded",
-        "--dataset",
-        "rows",
-        "--limit",
-        "2",
-    ]
-    done = call(folder, screened)
+    done = dsum(folder, "screen", "--no-controls", "mine@sharded", "--dataset", "rows", "--limit", "2")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -331,7 +325,7 @@ def test_wrong_input_is_reported_in_a_sentence(more: list[str], told: str, tune:
 
 
 def test_a_model_from_the_hub_without_a_hub_is_refused(folder: Path) -> None:
-    done = call(folder, [sys.executable, "-m", "dsum_bench", "finetune", "llama32-3b"])
+    done = dsum(folder, "finetune", "llama32-3b")
     assert done.returncode == 2 and "llama32-3b cannot be trained here" in done.stderr
     assert "HF_HUB_OFFLINE" in done.stderr
 
@@ -350,23 +344,23 @@ def test_what_a_sharded_run_cannot_do(
 ) -> None:
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     monkeypatch.setenv("FSDP_VERSION", version)
-    done = call(folder, arguments("--dry-run", *more))
+    done = dsum(folder, *finetune("--dry-run", *more))
     assert done.returncode == 2 and told in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_a_result_that_was_not_screened_is_shown_and_exported(tune: Run, folder: Path) -> None:
     assert tune("--no-screen", "--max-steps", "3", "--name", "x").returncode == 0
     for name in ("mine@x", "x"):
-        shown = call(folder, [sys.executable, "-m", "dsum_bench", "show", name])
+        shown = dsum(folder, "show", name)
         assert shown.returncode == 0 and "lora (lora)" in shown.stdout and "at step 3" in shown.stdout, shown.stderr
-    found = json.loads(call(folder, [sys.executable, "-m", "dsum_bench", "show", "x", "--json"]).stdout)
+    found = json.loads(dsum(folder, "show", "x", "--json").stdout)
     assert [step for step, _ in found["curve"]["loss"]] == [1, 2, 3] and found["status"] == "done"
-    unknown = call(folder, [sys.executable, "-m", "dsum_bench", "show", "y"])
+    unknown = dsum(folder, "show", "y")
     assert unknown.returncode == 2 and "there are no results" in unknown.stderr
-    done = call(folder, [sys.executable, "-m", "dsum_bench", "export", "mine@x", "-o", "out"])
+    done = dsum(folder, "export", "mine@x", "-o", "out")
     assert done.returncode == 0 and (folder / "out/adapter_config.json").is_file(), done.stderr
     (folder / "results/dsum.db").unlink()  # the weights are all that an export needs
-    done = call(folder, [sys.executable, "-m", "dsum_bench", "export", "mine@x", "-o", "again"])
+    done = dsum(folder, "export", "mine@x", "-o", "again")
     assert done.returncode == 0 and (folder / "again/README.md").is_file(), done.stderr
 
 
@@ -402,7 +396,7 @@ def test_an_adapter_is_not_put_on_another_base(tune: Run, folder: Path) -> None:
     with torch.no_grad():
         network.lm_head.weight.add_(1.0)
     network.save_pretrained(folder / "mine")
-    done = call(folder, [sys.executable, "-m", "dsum_bench", "screen", "--no-controls", "mine@e", "--dataset", "rows"])
+    done = dsum(folder, "screen", "--no-controls", "mine@e", "--dataset", "rows")
     assert done.returncode != 0 and "adapter for another base model" in done.stdout + done.stderr
 
 
