@@ -19,6 +19,8 @@ from store_runs import make_run, open_store, store_run
 from dsum_bench import __version__
 from dsum_bench.cli import COMMANDS, main
 
+pytestmark = pytest.mark.fresh
+
 ROOT = Path(__file__).parents[2]
 HEAVY = {"rich", "torch", "pandas", "numpy", "transformers", "sqlite_utils", "peft", "MeCab", "psutil", "filelock"}
 

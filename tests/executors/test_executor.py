@@ -12,6 +12,8 @@ from dsum_bench.machine import Gpu, Machine
 from dsum_bench.screening.job import BatchDone, ScreeningJob
 from dsum_bench.spec import ModelSpec, Placement, PluginSettings, RunSpec, Sample
 
+pytestmark = pytest.mark.fresh
+
 GB = 10**9
 PLUGIN = """
 import os

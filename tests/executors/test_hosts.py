@@ -16,6 +16,8 @@ import tiny
 from commands import patience
 from making import small
 
+pytestmark = pytest.mark.fresh
+
 SCRIPT = """
 from dsum_bench.cli import main
 print("SCRIPT BEGINS")

@@ -33,6 +33,8 @@ from dsum_bench.spec import PluginSettings
 from dsum_bench.store.lock import gone, show_interrupted
 from dsum_bench.store.reader import reading
 
+pytestmark = pytest.mark.fresh
+
 Run = Callable[..., tuple[str, str]]
 SUPPORT = Path(faulty_runs.__file__).parent
 BROKEN = "raise ImportError('half of the package is missing')\n"

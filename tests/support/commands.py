@@ -42,9 +42,7 @@ class Dsum:
 
     def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. No command may end in a traceback, whatever it is given."""
-        done = forked.run(
-            "dsum_bench", arguments, self.folder, os.environ | self.settings | environment, patience()
-        )
+        done = forked.run("dsum_bench", arguments, self.folder, os.environ | self.settings | environment, patience())
         assert "Traceback (most recent call last)" not in done.stdout + done.stderr, done.stdout + done.stderr
         return done
 

@@ -1,6 +1,6 @@
 """Commands and workers that begin as a copy of a process in which torch and transformers are loaded already.
 
-``python -m dsum_bench`` and a worker of it spend seconds on imports, and the tests start hundreds of them. Here a server
+``python -m dsum_bench`` and its workers spend seconds on imports, and the tests start hundreds of them. Here a server
 imports once and forks: what runs is the same code in a process of its own, with its own arguments, environment, folder,
 streams, signals and exit code. What is about the start itself (what a process imports, how a worker that cannot start
 is explained, how one ends with its parent) is marked ``fresh`` and starts every process anew; DSUM_TESTS_FRESH=1 does
@@ -36,12 +36,12 @@ from types import SimpleNamespace
 from typing import Any
 
 FIXED = (
-    "PYTHON", "LD_", "LC_", "LANG", "HOME", "TMPDIR", "TZ", "XDG_", "MALLOC_", "GLIBC_", "OMP_", "MKL_", "TORCH", "PYTORCH",
-    "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "ACCELERATE_", "BITSANDBYTES_", "BNB_", "GPT_",
+    "PYTHON", "LD_", "LC_", "LANG", "HOME", "TMPDIR", "TZ", "XDG_", "MALLOC_", "GLIBC_", "OMP_", "MKL_", "TORCH",
+    "PYTORCH", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "ACCELERATE_", "BITSANDBYTES_", "BNB_",
 )  # fmt: skip
-"""How the names of variables begin that Python or a package may read while it is imported. Where one of them differs from
-the server's, a process starts anew."""
-COMMAND, WORKER = "dsum_bench", "dsum_bench.executors.child"
+"""How the names of variables begin that Python or a package may read while it is imported. Where one of them is not as
+the server has it, a process starts anew."""
+WORKER = "dsum_bench.executors.child"
 PACKAGES = (
     "torch", "numpy", "pandas", "peft", "safetensors.torch", "sqlite_utils", "huggingface_hub", "jinja2", "rich.live",
     "cloudpickle", "tokenizers", "transformers.trainer", "transformers.models.auto.tokenization_auto",
@@ -183,6 +183,10 @@ def _server() -> Path:
     return address
 
 
+_kept: list[subprocess.Popen[bytes]] = []
+"""The server, which ends when its standard input is closed."""
+
+
 def _fixed(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name.startswith(FIXED) and value}
 
@@ -272,9 +276,9 @@ def _become(request: Request, descriptors: Sequence[int]) -> None:
     os.environ.update(request.environment)
     sys.path[0] = request.folder
     sys.argv = [request.module, *request.arguments]
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: PTH123, SIM115
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: PTH123, SIM115
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     code = _exit_code(request.module)
     with suppress(Exception):
         threading._shutdown()  # type: ignore[attr-defined]

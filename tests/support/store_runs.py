@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import struct
 from collections.abc import Mapping
@@ -18,6 +19,10 @@ from dsum_bench.store.writer import Kind, Status, Store
 SIGNATURE = "rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100"
 METRIC = "rouge@mecab"
 MEASURES = ("rouge1", "rouge2", "rougeL", "sum", "mean")
+
+ROOT = Path(__file__).parents[2]
+WITH_SUPPORT = os.environ | {"PYTHONPATH": f"{ROOT / 'tests' / 'support'}{os.pathsep}{ROOT}"}
+"""The environment of a process that imports these modules."""
 
 GREEDY = DecodingSpec("greedy", "greedy", {"max_new_tokens": 128})
 
@@ -110,3 +115,9 @@ def parts(path: Path) -> int:
     """In how many parts the scores of all runs are stored."""
     with closing(sqlite3.connect(path)) as db:
         return int(db.execute("select count(*) from score_parts").fetchone()[0])
+
+
+def rows(path: Path, sql: str, *values: object) -> list[Any]:
+    """Read the file with a connection of our own, not through the code under test."""
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(sql, values).fetchall()
