@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scripted_engine
 import tiny
 from commands import Dsum
 
@@ -23,43 +24,11 @@ from dsum_bench.store.reader import run
 
 # One test process makes the sweep that most tests here look at; the other goes on with other tests.
 pytestmark = pytest.mark.xdist_group("faults")
-PLUGIN = '''
-import json
-from pathlib import Path
-
+PLUGIN = """
 import dsum_bench
 from dsum_bench.adapters.chat import ChatAdapter
 from dsum_bench.adapters.llama3 import Llama3Adapter
-from dsum_bench.engines.huggingface import HuggingFace
-from dsum_bench.spec import Generation, Prompt
-
-HERE = Path(__file__).parent
-
-
-class Scripted(HuggingFace):
-    """Everything real but the writing: what is written stands in a file."""
-
-    name = "scripted"
-
-    def load(self, tell):
-        return
-
-    def peak_memory(self):
-        return 0
-
-    def generate(self, prompts, adapter, decoding, tell):
-        answers = json.loads((HERE / "answers.json").read_text(encoding="utf-8"))
-        mine = answers.get(self.model.name, answers["clean"])
-        for p in prompts:
-            text, finish = mine[p.sample_id]
-            yield [Generation(p.sample_id, text, len(p.token_ids), 5, finish, 0.0)]
-
-
-class PadsRight(Scripted):
-    name = "pads-right"
-
-    def padding_side(self, architecture):
-        return "right"
+from dsum_bench.spec import Prompt
 
 
 class CutsRight(Llama3Adapter):
@@ -169,12 +138,6 @@ class FallsBack(dsum_bench.MetricTokenizer):
 
 
 @dsum_bench.hookimpl
-def dsum_register_engines(register):
-    register(Scripted)
-    register(PadsRight)
-
-
-@dsum_bench.hookimpl
 def dsum_register_adapters(register):
     for adapter in (CutsRight, TokenisesAgain, WithoutBos, SkipsSpecial, WithoutEnd, Bans, KeepsThoughts):
         register(adapter)
@@ -194,7 +157,7 @@ def dsum_register_metrics(register):
 @dsum_bench.hookimpl
 def dsum_register_tokenizers(register):
     register(FallsBack)
-'''
+"""
 
 MODELS: dict[str, str] = {
     "clean": "",
@@ -234,7 +197,8 @@ BY_NATURE = {
 
 
 def registry(folder: Path) -> None:
-    tables = ['plugins = ["faults.py"]\n[decodings.long]\nstrategy = "greedy"\nmax_new_tokens = 256']
+    tables = [f'plugins = ["faults.py", "{scripted_engine.FILE}"]']
+    tables.append('[decodings.long]\nstrategy = "greedy"\nmax_new_tokens = 256')
     tables.append('[decodings.short]\nstrategy = "greedy"\nmax_new_tokens = 16')
     for name, keys in MODELS.items():
         given = {line.partition(" =")[0] for line in keys.split("\n")}
@@ -312,7 +276,7 @@ def sweep(folder: Path, tokenizer: Callable[[str], Any]) -> None:
     samples = dev()
     checkpoints(folder, tokenizer, samples)
     registry(folder)
-    (folder / "answers.json").write_text(json.dumps(answers(samples)), encoding="utf-8")
+    scripted_engine.write_answers(folder, answers(samples))
     done = Dsum(folder)("screen", "--no-controls", "constant-ko", *MODELS, "--metric", "rouge@mecab")
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scripted_engine
 import tiny
 from commands import Dsum
 from making import builtins
@@ -22,35 +23,6 @@ DECODERS = {"llama3": "llama", "llama3_1": "llama", "qwen3": "qwen3", "gemma3": 
 """Published tokenizer -> architecture of the random weights under it."""
 ADAPTERS = {"llama3": "llama3", "llama3_1": "llama3", "qwen3": "qwen", "gemma3": "gemma", "bart": "encoder_decoder"}
 CONTROLS = ("constant-ko", "constant-fit", "lead-3", "longest-3")
-ENGINE = '''
-import json
-from pathlib import Path
-
-import dsum_bench
-from dsum_bench.engines.huggingface import HuggingFace
-
-
-class Scripted(HuggingFace):
-    """Everything real but the writing: what is written stands in a file."""
-
-    name = "scripted"
-
-    def load(self, tell):
-        return
-
-    def peak_memory(self):
-        return 0
-
-    def generate(self, prompts, adapter, decoding, tell):
-        summaries = json.loads((Path(__file__).parent / "summaries.json").read_text(encoding="utf-8"))
-        for p in prompts:
-            yield [dsum_bench.Generation(p.sample_id, summaries[p.sample_id], len(p.token_ids), 5, "stop", 0.0)]
-
-
-@dsum_bench.hookimpl
-def dsum_register_engines(register):
-    register(Scripted)
-'''
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +32,13 @@ def swept(tmp_path_factory: pytest.TempPathFactory, tokenizer: Callable[[str], A
     samples = load(registry(plugins=plugins, working_directory=Path("/")).dataset("samples-ko"), plugins, "dev")
     # Every second word of a reference: better than a constant, and not the reference.
     summaries = {s.id: " ".join([*s.references[0].split()[::2], "합니다."]) for s in samples}
-    (folder / "summaries.json").write_text(json.dumps(summaries), encoding="utf-8")
+    scripted_engine.write_answers(folder, {"clean": {key: (text, "stop") for key, text in summaries.items()}})
     rows = [json.dumps({"id": key, "summary": text}, ensure_ascii=False) for key, text in summaries.items()]
     (folder / "file.jsonl").write_text("\n".join(rows), encoding="utf-8")
-    (folder / "engine.py").write_text(ENGINE, encoding="utf-8")
     for name, family in DECODERS.items():
         tiny.decoder(folder / name, family, tokenizer(name))
     tiny.bart(folder / "bart", bart_tokenizer, positions=1024)
-    tables = ['plugins = ["engine.py"]\n[decodings.long]\nstrategy = "greedy"\nmax_new_tokens = 256']
+    tables = [f'plugins = ["{scripted_engine.FILE}"]\n[decodings.long]\nstrategy = "greedy"\nmax_new_tokens = 256']
     tables += [
         f'[models.{name}]\nsource = "./{name}"\nadapter = "{adapter}"\nengine = "scripted"\ndecoding = "long"'
         for name, adapter in ADAPTERS.items()
