@@ -36,11 +36,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.network)
         if fixtures & READING:
             item.add_marker(pytest.mark.data)
+    # Long tests go first: one that begins last would be waited for while the other processes have nothing to do.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     forked.fresh = forked.ALWAYS_FRESH or item.get_closest_marker("fresh") is not None
+
+
+def pytest_unconfigure() -> None:
+    forked.close()
 
 
 @pytest.fixture(scope="session")

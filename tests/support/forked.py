@@ -156,6 +156,12 @@ def prepare() -> None:
     _workers_too()
 
 
+def close() -> None:
+    """End the server."""
+    for process in _kept:
+        process.communicate()
+
+
 def _workers_too() -> None:
     from dsum_bench.executors import supervisor
 
@@ -210,7 +216,6 @@ def serve(address: Path) -> None:
     _workers_too()
     globals()["_server"] = lambda: address  # workers of a command come from here too
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.collect()
     gc.freeze()  # or the first collection of each copy would copy its pages
     assert threading.active_count() == 1, threading.enumerate()
@@ -224,8 +229,17 @@ def serve(address: Path) -> None:
                 listener.close()
                 _keep(connection)
             connection.close()
+            _bury()
+    _bury()
     address.unlink()
     address.parent.rmdir()
+
+
+def _bury() -> None:
+    """Take note of the processes that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _load() -> None:
@@ -241,7 +255,6 @@ def _load() -> None:
 
 def _keep(connection: socket.socket) -> None:
     """Make the process that is asked for, and tell its end."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     header, descriptors, _, _ = socket.recv_fds(connection, 8, 16)
     request = Request(**json.loads(_exactly(connection, *struct.unpack("q", header))))
     pid = os.fork()
