@@ -1,7 +1,8 @@
-"""Screening a served model as a user does: a registry, a dataset, the command in a process of its own."""
+"""Screening a served model as a user does: a registry, a dataset, the command, its worker in a process of its own."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -9,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from click.testing import CliRunner
+
+from dsum_bench.cli import main
 
 KEY = "sk-secret-7f3a91"
 Done = subprocess.CompletedProcess[str]
@@ -42,9 +47,9 @@ def environment(**more: str) -> dict[str, str]:
 
 def screen(folder: Path, *more: str, key: str | None = None, **speed: str) -> Done:
     env = environment(**speed) | ({"THE_KEY": key} if key is not None else {})
-    return subprocess.run(
-        command(*more), cwd=folder, env=env, capture_output=True, text=True, timeout=1800, check=False
-    )
+    with contextlib.chdir(folder):
+        done = CliRunner(env=env).invoke(main, command(*more)[3:], catch_exceptions=False)
+    return Done(command(*more), done.exit_code, done.stdout, done.stderr)
 
 
 def rows(folder: Path, sql: str) -> list[Any]:
