@@ -220,7 +220,7 @@ def leaky(words: Any) -> list[int]:
 
 @pytest.mark.slow
 def test_wild_samples_hold_no_foreign_character_and_a_token_ban_leaks(words: Any, tmp_path: Path) -> None:
-    count = 500 if len(words) < 200_000 else 100  # each step takes as long as the vocabulary is large
+    count = 500 if len(words) < 100_000 else 100  # each step takes as long as the vocabulary is large
     model, prompts = network(tmp_path, words), rows(count)
     params = {"temperature": 2.0, "top_p": 1.0, "max_new_tokens": 12}
     kept, let, ban = {}, {}, leaky(words)

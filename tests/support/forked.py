@@ -36,8 +36,8 @@ from types import SimpleNamespace
 from typing import Any
 
 FIXED = (
-    "PYTHON", "LD_", "LC_", "LANG", "HOME", "TMPDIR", "TZ", "XDG_", "MALLOC_", "GLIBC_", "OMP_", "MKL_", "TORCH",
-    "PYTORCH", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "ACCELERATE_", "BITSANDBYTES_", "BNB_",
+    "PYTHON", "LD_", "LC_", "LANG", "HOME", "TMPDIR", "TZ", "XDG_", "MALLOC_", "GLIBC_", "OMP_", "MKL_", "TORCH_",
+    "PYTORCH", "HF_", "HUGGINGFACE_", "TRANSFORMERS_", "TOKENIZERS_", "BITSANDBYTES_", "BNB_",
 )  # fmt: skip
 """How the names of variables begin that Python or a package may read while it is imported. Where one of them is not as
 the server has it, a process starts anew."""

@@ -217,17 +217,6 @@ LAUNCH = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes",
           "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_model_and_one_of_them_writes(folder: Path) -> None:
-    # accelerate's --cpu starts one process unless MPI does it; --multi_gpu starts two, with gloo where no GPU is.
-    few = ("--no-screen", "--name", "two", "--set", "epochs=1")
-    done = call(folder, [*LAUNCH, "--multi_gpu", *arguments(*few)[1:]])
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 of 4 rows" in done.stdout  # 24 rows, two processes of two rows each
-    assert done.stdout.count("trained; the model is called mine@two") == 1
-    assert [step for step, _ in curve(folder, "mine@two")] == list(range(1, 7))
-
-
 SHARDED = [*LAUNCH[:3], "--config_file", str(Path(dsum_bench.training.__file__).with_name("fsdp.yaml")),
            "--main_process_port", "0"]  # fmt: skip
 # accelerate shards on accelerators alone. This plugin makes it take two processes on a CPU for such.
@@ -249,13 +238,17 @@ if "LOCAL_RANK" in os.environ:
 
 
 @pytest.mark.slow
-def test_sharded_4_bit_weights_learn_what_whole_ones_do_and_a_run_resumes(
+def test_two_processes_train_one_model_and_sharded_4_bit_weights_learn_the_same_and_resume(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ("--no-screen", "--recipe", "qlora", "--set", "optimizer=adamw_torch", "--set", "dropout=0.0")
     often = (*few, "--set", "epochs=2", "--set", "save_steps=4")
+    # accelerate's --cpu starts one process unless MPI does it; --multi_gpu starts two, with gloo where no GPU is.
     done = call(folder, [*LAUNCH, "--multi_gpu", *arguments("--name", "whole", *often)[1:]])
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "12 of 4 rows" in done.stdout  # 24 rows twice, two processes of two rows each
+    assert done.stdout.count("trained; the model is called mine@whole") == 1  # one of them writes
+    assert [step for step, _ in curve(folder, "mine@whole")] == list(range(1, 13))
     installed(folder / "site", "pretend", PRETEND)
     monkeypatch.setenv("PYTHONPATH", str(folder / "site"))
     monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", "cpu")
