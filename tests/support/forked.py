@@ -49,8 +49,8 @@ PACKAGES = (
 )  # fmt: skip
 NOT_LOADED = ("dsum_bench.__main__", "dsum_bench.cli", "dsum_bench.scaffold", "dsum_bench.testing")
 ROOT = Path(__file__).parents[2]
-STANDARD = dict(os.environ)
-"""The environment of the server; ``prepare`` completes it."""
+STANDARD: dict[str, str] = {}
+"""The environment of the server."""
 HIGH = 500
 """File descriptors on their way to their place are kept above this."""
 
@@ -152,6 +152,7 @@ def prepare() -> None:
     path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(ROOT), *filter(None, path)]))
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    STANDARD.clear()
     STANDARD.update(os.environ)
     _workers_too()
 
@@ -212,6 +213,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 def serve(address: Path) -> None:
     """Import what commands and workers import, then fork for each connection until standard input is closed."""
+    STANDARD.update(os.environ)
     _load()
     _workers_too()
     globals()["_server"] = lambda: address  # workers of a command come from here too
