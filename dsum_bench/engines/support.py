@@ -67,4 +67,5 @@ def _known(kind: str) -> bool:
 def _table() -> Container[str]:
     package = find_spec("transformers")
     file = Path(package.origin or "").parent / "models" / "auto" / "auto_mappings.py" if package else Path()
-    return run_path(str(file)).get("CONFIG_MAPPING_NAMES", {}) if file.is_file() else {}
+    names: Container[str] = run_path(str(file)).get("CONFIG_MAPPING_NAMES", {}) if file.is_file() else {}
+    return names
