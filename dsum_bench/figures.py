@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 
 GIB = 2**30
@@ -18,6 +19,12 @@ def params(count: int | None) -> str:
         if count >= size * 0.9995:
             return f"{count / size:#.3g}".rstrip(".") + unit
     return str(count)
+
+
+def members(weights: Mapping[str, float]) -> str:
+    """Members of an ensemble with their shares, such as ``0.60 a + 0.40 b``; nothing without any."""
+    total = sum(weights.values())
+    return " + ".join(f"{weight / total:.2f} {name}" for name, weight in weights.items())
 
 
 def score(value: float | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dsum_bench.figures import gibibytes, interval, moment, params, score, seconds
+from dsum_bench.figures import gibibytes, interval, members, moment, params, score, seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,6 +22,7 @@ __all__ = [
     "gibibytes",
     "interval",
     "literal",
+    "members",
     "moment",
     "params",
     "print_file",

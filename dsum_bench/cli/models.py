@@ -53,7 +53,10 @@ def models(
     from rich.table import Table
 
     console = formatting.console()
-    names, adapters = max(len(m.name) for m in zoo), max(len("adapter"), *(len(m.adapter) for m in zoo))
+    names, adapters = (
+        max(len("model"), *(len(m.name) for m in zoo)),
+        max(len("adapter"), *(len(m.adapter) for m in zoo)),
+    )
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("model", no_wrap=True, width=names)
     table.add_column("params", justify="right", no_wrap=True, width=6)
@@ -61,7 +64,8 @@ def models(
     rest = max(console.width - names - adapters - 14, 20)  # Rich would leave out a column that is not given its width
     table.add_column("source", overflow="fold" if notes else "ellipsis", no_wrap=not notes, width=rest)
     for m in zoo:
-        source = m.source[0] + (f" + {len(m.source) - 1} more" if len(m.source) > 1 else "") if m.source else ""
+        more = f" + {len(m.source) - 1} more" if len(m.source) > 1 else ""
+        source = m.source[0] + more if m.source else formatting.members(m.members)
         lines = [source, m.license, m.note, f"from {_short(m.origin)}"] if notes else [source]
         about = formatting.literal("\n".join(filter(None, lines)))
         table.add_row(formatting.literal(m.name), formatting.params(m.params), formatting.literal(m.adapter), about)

@@ -121,6 +121,7 @@ def _facts(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "model", " ".join(filter(None, [row.model, formatting.params(row.params)]))
     yield "made from", lineage(record)
     yield "source", "" if record.spec.get("derived") else " ".join(model["source"])
+    yield "members", formatting.members(model.get("members", {}))
     yield "weights", spec["weights"]
     yield "how", f"{row.treatment}, adapter {model['adapter']}, engine {model['engine']}"
     yield "decoding", f"{decoding['name']}: {decoding['strategy']} {_settings(decoding['params'])}" if decoding else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dsum_bench.figures import gibibytes, moment, params, seconds
+from dsum_bench.figures import gibibytes, members, moment, params, seconds
 from dsum_bench.report.words import say
 from dsum_bench.store.records import RunRecord
 
@@ -18,7 +18,9 @@ def facts(record: RunRecord) -> Iterator[tuple[str, str]]:
         "fact.key": row.run_id,
         "fact.how": f"{row.treatment}; adapter {model['adapter']}, engine {model['engine']}",
         "fact.made": lineage(record),
-        "fact.source": " ".join(model["source"]) + (f" @ {model['revision']}" if model["revision"] else ""),
+        "fact.source": " ".join(model["source"])
+        + (f" @ {model['revision']}" if model["revision"] else "")
+        + members(model.get("members", {})),
         "col.params": params(row.params),
         "fact.weights": spec["weights"],
         "fact.decoding": f"{decoding['name']}: {decoding['strategy']} {_settings(decoding['params'])}"

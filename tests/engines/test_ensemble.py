@@ -277,7 +277,8 @@ def test_an_ensemble_screens_like_a_model(dsum: Dsum, tmp_path: Path, bart_token
     assert done.returncode == 1, done.stderr
     text = " ".join((done.stdout + done.stderr).split())
     assert "member 'nobody' is no model of the registry" in text
-    shown = dsum("show", "both", "--json")
-    assert shown.returncode == 0 and "0.6*" in shown.stdout
+    shown = dsum("show", "both")
+    assert shown.returncode == 0 and "0.60 a + 0.40 b" in shown.stdout and "0.6*" in shown.stdout
+    assert "0.60 a + 0.40 b" in dsum("models", "--family", "both").stdout
     spec = with_parts(load([tmp_path / "registry.toml"])).model("both")
     assert [part.name for part in spec.parts] == ["a", "b"] and spec.params is None
