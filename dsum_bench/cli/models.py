@@ -53,10 +53,8 @@ def models(
     from rich.table import Table
 
     console = formatting.console()
-    names, adapters = (
-        max(len("model"), *(len(m.name) for m in zoo)),
-        max(len("adapter"), *(len(m.adapter) for m in zoo)),
-    )
+    names = max(len("model"), *(len(m.name) for m in zoo))
+    adapters = max(len("adapter"), *(len(m.adapter) for m in zoo))
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("model", no_wrap=True, width=names)
     table.add_column("params", justify="right", no_wrap=True, width=6)
