@@ -167,11 +167,11 @@ def _others(rows: Sequence[BoardRow], width: int) -> Table:
 
 def _legend(rows: Sequence[BoardRow]) -> Iterator[RenderableType]:
     if any(row.kind == "control" for row in rows):
-        yield literal(f"{CONTROL} control: no model at work; a model below it does worse than that", "dim")
+        yield literal(f"{CONTROL} control: runs no model; a model below it does worse than no model", "dim")
     used = {f.mark: f for row in rows for f in reversed(row.findings) if f.level != "note"}
     if used:
         told = ", ".join(f"{mark} {f.check}" for mark, f in sorted(used.items()))
-        yield literal(f"! found by checks (dsum-bench show RUN tells more): {told}", "dim")
+        yield literal(f"! check findings (details: dsum-bench show RUN): {told}", "dim")
 
 
 def _table(columns: Sequence[Column], width: int, styles: Sequence[str], breaks: Sequence[bool] = ()) -> Table:

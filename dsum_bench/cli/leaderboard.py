@@ -99,7 +99,7 @@ def _markdown_parts(found: RankedBoard) -> Iterator[str]:
     for line in tested(found.significance, lines=False) if found.significance else ():
         yield _markdown(line)
     if any(row.kind == "control" for row in board.rows):
-        yield f"{_markdown(CONTROL)} control: no model at work"
+        yield f"{_markdown(CONTROL)} control: runs no model"
     if board.others:
         yield _markdown_table(list(_other_cells(board.others)))
 

@@ -24,7 +24,7 @@ def _board(content: BoardContent) -> Iterator[str]:
         yield from _table(content)
         yield f"\nMetric: `{visible(content.board.signature, 400).replace('`', '')}`"
         if content.control is not None:
-            yield "\n\\* control: no model at work"
+            yield "\n\\* control: runs no model"
         found = [(run, f) for run in content.runs for f in run.row.findings if f.level != "note"]
         if found:
             yield "\nFindings:\n"

@@ -74,7 +74,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ("col.why", "Why", "이유"),
     ("sort.by", "Sort by {0}", "{0} 기준 정렬"),
     ("control", "control", "대조군"),
-    ("control.legend", "control: no model at work. A model below a control does worse than that.",
+    ("control.legend", "control: runs no model. A model below a control does worse than no model.",
      "대조군: 모델이 없는 기준선입니다. 대조군보다 낮은 모델은 그보다 못한 것입니다."),
     ("groups.legend",
      "A thick line: every run below it is told apart from the first run above it (all pairs tested at once, 5 %).",

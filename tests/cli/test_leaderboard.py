@@ -85,7 +85,7 @@ talks dev, all, 4 dialogues
                          raw
 rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
 4 dialogues cannot tell runs apart at 5 %, whatever they score; 6 can
-* control: no model at work; a model below it does worse than that
+* control: runs no model; a model below it does worse than no model
 
 not ranked:
 model       how       status          why
@@ -107,7 +107,7 @@ talks dev, all, 4 dialogues
  5  smollm2-135m-instruct       135M  zero-shot raw   3.50   0.88   2.62   7.00   2.33    1.0-3.7  4    0.50
 rouge@mecab: rouge:v1|tok:mecab|dic:ko-2.1.1|refs:mean|x100
 4 dialogues cannot tell runs apart at 5 %, whatever they score; 6 can
-* control: no model at work; a model below it does worse than that
+* control: runs no model; a model below it does worse than no model
 
 not ranked:
 model        how        status           why
@@ -239,7 +239,7 @@ def test_samples_that_went_wrong_are_marked(tmp_path: Path) -> None:
         grave = Finding("empty", "error", "one is empty", 1, 2, "E")
         store.keep_findings(key, "after", [Finding("cut", "warning", "one was cut", 1, 2, "C"), grave])
     text = run_command("leaderboard", "--results", str(tmp_path))
-    assert "! found by checks (dsum-bench show RUN tells more): C cut, E empty\n" in text
+    assert "! check findings (details: dsum-bench show RUN): C cut, E empty\n" in text
     assert lines(text)[3].endswith(" EC")  # the gravest first; notes stand in `show` only
     shown = run_command("show", "m", "--results", str(tmp_path))
     assert [line.split()[:2] for line in lines(shown) if "[" in line and "]" in line][-3:] == [
