@@ -1,12 +1,13 @@
 """From prompts to new tokens with transformers' ``generate``, without reading anything twice.
 
-Five things are done around it, and each leaves every text as it is:
+Six things are done around it, and each leaves every text as it is:
 
 - what all prompts begin with (system text, instruction, examples) is read once for all of them;
 - prompts are read in small groups of like length, so that little is filled up, and answered in large ones;
 - a prompt is read once however many beams it is answered with: ``generate`` alone reads it once for each;
 - prompts of the same tokens, as those of several sampled outputs are, are read once;
-- rows that have ended leave the batch once they are half of it.
+- rows that have ended leave the batch once they are half of it;
+- on a CPU, keys and values lie in pieces, each of which is there, and read, once (``pieces``).
 
 Imports torch: import this module inside methods only.
 """
@@ -24,6 +25,7 @@ from transformers import StoppingCriteria
 
 from dsum_bench.decoding.base import Batch, Decoding
 from dsum_bench.engines import cache as caches
+from dsum_bench.engines import reading
 from dsum_bench.engines.cache import Cache
 from dsum_bench.spec import Prompt
 
@@ -51,10 +53,17 @@ class Writer:
         prompts: all prompts of the run; only what they share is kept of them.
         left: whether rows are filled up on the left, as a decoder's must be.
         group: tokens that are read at once.
+        steady: let no row depend on the others by as much as a bit. False afterwards where that cannot be had.
     """
 
     def __init__(
-        self, network: Any, vocabulary: OutputTokens, prompts: Sequence[Prompt], left: bool, group: int = 2048
+        self,
+        network: Any,
+        vocabulary: OutputTokens,
+        prompts: Sequence[Prompt],
+        left: bool,
+        group: int = 2048,
+        steady: bool = False,
     ) -> None:
         self.network = network
         self.vocabulary = vocabulary
@@ -66,6 +75,10 @@ class Writer:
         self.kept = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self.shared: tuple[int, ...] = shared_start(prompts) if self.window is not None else ()
         self._read: Cache | None = None
+        possible = self.window is not None and bool(self.kept)
+        self.in_pieces = possible and reading.works(network, vocabulary.ends[0], steady)
+        self.steady = steady and (self.in_pieces or network.config._attn_implementation == reading.STEADY)
+        self._readers: dict[tuple[int, ...], reading.Reader] = {}
 
     @torch.inference_mode()
     def write(
@@ -88,6 +101,11 @@ class Writer:
         sees = self.window == 0 or width + new <= self.window
         start = self.shared if sees and len(self.shared) >= SHORTEST else ()
         once, rows = _distinct(batch)
+        if self.in_pieces:
+            order = sorted(range(len(batch)), key=rows.__getitem__)
+            batch, rows = [batch[i] for i in order], sorted(rows)
+            found = self._write_in_pieces(batch, once, rows, start, decoding, arguments, pulse)
+            return [row for _, row in sorted(zip(order, found, strict=True))]
         parts = [self._read_group(group, start) for group in _groups(once, len(start), self.group)]
         ids, mask = (torch.cat([self._widened(part[i], width) for part in parts]) for i in (0, 1))
         cache = caches.joined([part[2] for part in parts], width - 1, new, decoding.beams, self.network.config)
@@ -99,6 +117,26 @@ class Writer:
             cache.batch_select_indices((index[:, None] * decoding.beams + beams).flatten())
         return self._shrinking(ids, mask, cache, self._info(batch, width), decoding, arguments, pulse)
 
+    def _write_in_pieces(
+        self,
+        batch: Sequence[Prompt],
+        once: Sequence[Prompt],
+        rows: Sequence[int],
+        start: tuple[int, ...],
+        decoding: Decoding,
+        arguments: Mapping[str, Any],
+        pulse: StoppingCriteria,
+    ) -> list[list[int]]:
+        """As ``write``. once: the prompts that differ. rows: which of them each prompt of the batch is, ascending."""
+        ids, mask = self._tensors(batch)
+        reader = self._readers.setdefault(start, reading.Reader(self.network, start, self.steady))
+        with reading.in_pieces(self.network):
+            groups = [reader.read([p.token_ids[:-1] for p in group]) for group in _groups(once, len(start), self.group)]
+            room = int(arguments["max_new_tokens"])
+            cache = reader.cache(groups, ids.shape[1] - 1, room, rows, decoding.beams)
+            del groups
+            return self._shrinking(ids, mask, cache, self._info(batch, ids.shape[1]), decoding, arguments, pulse)
+
     def _info(self, batch: Sequence[Prompt], width: int) -> Batch:
         words = self.vocabulary
         names, dialogues = tuple(p.sample_id for p in batch), tuple(p.dialogue for p in batch)
@@ -107,6 +145,8 @@ class Writer:
     @torch.inference_mode()
     def step_seconds(self, rows: int, width: int) -> float:
         """Seconds of one new token for a batch of so many rows of ``width`` tokens; the better of two tries."""
+        if self.in_pieces:
+            return self._step_in_pieces(rows, width)
         one = Cache(config=self.network.config)
         ids = torch.full((1, 1), self.vocabulary.ends[0], device=self.network.device)
         self._forward(ids, torch.ones_like(ids), one)
@@ -118,6 +158,19 @@ class Writer:
             if self.network.device.type == "cuda":
                 torch.cuda.synchronize()
             found.append(perf_counter() - start)
+        return min(found)
+
+    def _step_in_pieces(self, rows: int, width: int) -> float:
+        reader = reading.Reader(self.network, (), self.steady)
+        found = []
+        with reading.in_pieces(self.network):
+            wide = [piece.widened(rows, width) for piece in reader.read([self.vocabulary.ends[:1]])]
+            cache = reader.cache([wide], width, 2, range(rows), 1)
+            for step in (0, 1):
+                start = perf_counter()
+                ids = torch.full((rows, 1), self.vocabulary.ends[0])
+                reading.forward(self.network, ids, torch.full_like(ids, width + step), cache)
+                found.append(perf_counter() - start)
         return min(found)
 
     def _shrinking(

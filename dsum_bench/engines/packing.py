@@ -43,19 +43,27 @@ def pack(network: Any) -> None:
     shared = network.get_input_embeddings().weight
     free = detect().free_bytes
 
-    def packed(layer: nn.Linear) -> nn.Module:
+    def packed(layer: nn.Linear, parent: nn.Module) -> nn.Module:
         copies = layer.weight is shared and ROOM * layer.weight.nbytes > free
         return layer if copies or layer.weight.dtype != torch.float32 else PackedLinear(layer)
 
     replace_linear(network, packed)
+    unmapped(network)
 
 
-def replace_linear(network: nn.Module, made: Callable[[nn.Linear], nn.Module]) -> None:
-    """Put what ``made`` returns in place of every plain linear layer; one that is used twice is replaced once."""
+def unmapped(network: nn.Module) -> None:
+    """Copy what is left into memory, in float32: a single tensor in the checkpoint's file keeps all of it mapped."""
+    for parameter in network.parameters():
+        parameter.data = parameter.data.to(torch.float32, copy=True)
+
+
+def replace_linear(network: nn.Module, made: Callable[[nn.Linear, nn.Module], nn.Module]) -> None:
+    """Put what ``made`` returns, for a layer and what it is part of, in place of every plain linear layer; one that is
+    used twice is replaced once. The small layers of a LoRA adapter, which lie in dictionaries, stay."""
     found: dict[nn.Module, nn.Module] = {}
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
+            if type(child) is nn.Linear and not isinstance(module, nn.ModuleDict):
                 if child not in found:
-                    found[child] = made(child)
+                    found[child] = made(child, module)
                 setattr(module, name, found[child])

@@ -32,8 +32,19 @@ def written(model: Any, rows: list[Prompt], decoding: Any, group: int = 80) -> d
     return {p.sample_id: cut(row) for p, row in zip(rows, out, strict=True)}
 
 
+@pytest.fixture(params=[True, False], ids=["pieces", "whole"])
+def pieces(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Attention over pieces, as on a CPU, and as on other devices."""
+    from dsum_bench.engines import reading
+
+    if not request.param:
+        monkeypatch.setattr(reading, "works", lambda *asked: False)
+    return bool(request.param)
+
+
 @pytest.mark.parametrize("shared", [0, 18])
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.usefixtures("pieces")
 def test_greedy_and_beams_write_what_transformers_writes(family: str, shared: int) -> None:
     model, rows = FAMILIES[family](), prompts(shared)
     greedy = alone(model, rows, do_sample=False)
@@ -83,7 +94,7 @@ def test_dropping_rows_changes_no_strategy(params: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_prompts_of_the_same_tokens_are_read_once_and_answered_as_if_each_were_alone(
-    family: str, monkeypatch: pytest.MonkeyPatch
+    family: str, pieces: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, rows = FAMILIES[family](), prompts(0)
     copies = [replace(p, sample_id=f"{p.sample_id}/{i}") for p in rows for i in range(3)]
@@ -93,18 +104,21 @@ def test_prompts_of_the_same_tokens_are_read_once_and_answered_as_if_each_were_a
     ):
         one_by_one = {k: v for p in copies for k, v in written(model, [p], decoding).items()}
         assert written(model, copies[::-1], decoding) == one_by_one
+        assert written(model, copies[::2] + copies[1::2], decoding) == one_by_one
     from dsum_bench.engines.generation import Writer
+    from dsum_bench.engines.reading import Reader
 
     read: list[int] = []
-    read_group = Writer._read_group
+    where, name = (Reader, "read") if pieces else (Writer, "_read_group")
+    read_group: Any = getattr(where, name)
 
-    def counted(self: Any, group: Any, start: Any) -> Any:
+    def counted(self: Any, group: Any, *others: Any) -> Any:
         read.append(len(group))
-        return read_group(self, group, start)
+        return read_group(self, group, *others)
 
-    monkeypatch.setattr(Writer, "_read_group", counted)
+    monkeypatch.setattr(where, name, counted)
     written(model, copies, Greedy(GreedyParams(max_new_tokens=NEW)))
-    assert sum(read) == len(rows)
+    assert sum(read) == len(rows) + (2 if pieces else 0)  # two are read to see whether pieces work
 
 
 def test_a_strategy_that_cannot_continue_is_not_interrupted() -> None:

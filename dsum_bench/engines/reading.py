@@ -1,0 +1,147 @@
+"""A decoder that reads prompts, and writes, over keys and values in pieces. Imports torch: import this module inside
+methods only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from typing import Any
+
+import torch
+from transformers import AttentionInterface
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from dsum_bench.engines.cache import Cache
+from dsum_bench.engines.pieces import Marks, Pair, Piece, Reading, Writing
+
+NAME, STEADY = "dsum-bench-pieces", "dsum-bench-steady"
+CLOSE, CLOSE_IN_INT8 = 1e-3, 0.2
+"""Largest difference of scores, relative to their size, that is rounding."""
+
+
+def _attention(
+    module: Any, query: torch.Tensor, key: Any, value: Any, mask: Any, scaling: float | None = None, **kwargs: Any
+) -> tuple[torch.Tensor, None]:
+    if kwargs.get("softcap") or kwargs.get("position_bias") is not None:
+        raise TypeError("this layer computes attention in a way of its own")
+    return key.attend(query, scaling), None  # what update() of Reading and Writing has returned
+
+
+AttentionInterface.register(NAME, _attention)
+
+
+class Reader:
+    """Reads prompts in groups, what they begin with only once.
+
+    Args:
+        network: a decoder with attention as ``works`` has found it.
+        start: ids that all prompts begin with; none where that is not to be made use of.
+    """
+
+    def __init__(self, network: Any, start: Sequence[int], steady: bool = False) -> None:
+        self.network = network
+        self.windows = _windows(network)
+        self.start, self.steady = start, steady
+        self._read: list[Pair] = []
+
+    def read(self, rows: Sequence[Sequence[int]]) -> list[Piece]:
+        """Keys and values of all tokens of each row, for each layer; without those of the start, unless ``steady``."""
+        if self.start and not self._read:
+            self._read = [(layer.keys, layer.values) for layer in self._pass([self.start])]
+        marks = Marks(torch.tensor([len(row) - (0 if self.steady else len(self.start)) for row in rows]), self.steady)
+        layers = self._pass([row[len(self.start) :] for row in rows])
+        return [layer.pieces(marks, self.steady) for layer in layers]
+
+    def _pass(self, rows: Sequence[Sequence[int]]) -> list[Reading]:
+        ends = list(accumulate(len(row) for row in rows))
+        spans = [slice(end - len(row), end) for end, row in zip(ends, rows, strict=True)]
+        starts: Sequence[Pair | None] = self._read or [None] * len(self.windows)
+        masks: dict[Any, torch.Tensor] = {}
+        layers = [
+            Reading(start, spans, window, self.steady, masks)
+            for start, window in zip(starts, self.windows, strict=True)
+        ]
+        ids = torch.tensor([[token for row in rows for token in row] or [0]])
+        places = torch.cat([torch.arange(len(row)) for row in rows] if ends[-1] else [torch.zeros(1, dtype=torch.long)])
+        forward(self.network, ids, places[None] + layers[0].length, _cache(layers))
+        return layers
+
+    def cache(self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], beams: int) -> Cache:
+        """A cache to write with.
+
+        Args:
+            groups: what was read. rows: which of their rows each prompt of the batch is, ascending.
+            width: tokens of the widest row, with the start. room: new tokens that there may be.
+        """
+        starts: Sequence[Pair | None] = [] if self.steady else self._read
+        starts = starts or [None] * len(self.windows)
+        groups = _chosen(groups, rows)
+        layers = [
+            Writing(starts[place], [group[place] for group in groups], width, room, beams, window, self.steady)
+            for place, window in enumerate(self.windows)
+        ]
+        return _cache(layers)
+
+
+def _chosen(groups: Sequence[list[Piece]], rows: Sequence[int]) -> Sequence[list[Piece]]:
+    """These rows of the groups; a prompt that is asked for several outputs has as many."""
+    if list(rows) == list(range(sum(len(group[0].keys) for group in groups))):
+        return groups
+    made, at = [], 0
+    for group in groups:
+        end = at + len(group[0].keys)
+        here = torch.tensor([row - at for row in rows if at <= row < end])
+        made.append([piece.rows(here) for piece in group])
+        at = end
+    return made
+
+
+def forward(network: Any, ids: torch.Tensor, places: torch.Tensor, cache: Cache) -> Any:
+    """One pass of the network over tokens at these places."""
+    return network(input_ids=ids, position_ids=places, past_key_values=cache, use_cache=True, logits_to_keep=1)
+
+
+@contextmanager
+def in_pieces(network: Any) -> Iterator[None]:
+    """Let the network compute attention over pieces, without masks of its own."""
+    base = network.get_base_model() if hasattr(network, "get_base_model") else network
+    before = base.config._attn_implementation
+    base.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        base.set_attn_implementation(before)
+
+
+@torch.inference_mode()
+def works(network: Any, end: int, steady: bool) -> bool:
+    """Whether this network, on a CPU, scores a token over pieces as it does by itself. Tried out on two short rows: a
+    model may do with its keys and values what nobody has foreseen."""
+    if network.device.type != "cpu" or network.dtype != torch.float32 or network.config._attn_implementation != "sdpa":
+        return False
+    rows = [(end, 1, 2, 3, 5, 4), (end, 1, 4, 2)]
+    alone = torch.cat([network(input_ids=torch.tensor([row]), logits_to_keep=1).logits[:, -1] for row in rows])
+    seen = min((window for window in _windows(network) if window), default=len(rows[0]))
+    reader = Reader(network, rows[0][:2] if seen >= len(rows[0]) else (), steady)
+    try:
+        with in_pieces(network):
+            cache = reader.cache([reader.read([row[:-1] for row in rows])], 5, 1, (0, 1), 1)
+            last, places = (torch.tensor([[f(row)] for row in rows]) for f in (lambda r: r[-1], lambda r: len(r) - 1))
+            found = forward(network, last, places, cache).logits[:, -1]
+    except (TypeError, AttributeError, ValueError, RuntimeError, KeyError, IndexError):
+        return False
+    return float((found - alone).norm()) <= (CLOSE_IN_INT8 if steady else CLOSE) * float(alone.norm())
+
+
+def _cache(layers: Sequence[DynamicLayer]) -> Cache:
+    made = Cache()
+    made.layers = list(layers)
+    return made
+
+
+def _windows(network: Any) -> list[int]:
+    """Tokens that each layer looks back, 0 for all."""
+    layers = Cache(config=network.config).layers
+    return [layer.sliding_window if type(layer) is DynamicSlidingWindowLayer else 0 for layer in layers]
