@@ -142,9 +142,11 @@ class HuggingFace(TrainableEngine):
         }
         if "pickle" not in self.model.allow:
             arguments["use_safetensors"] = True
-        if self.placement.quantization != "none":
+        if self._in_int8:
+            arguments["dtype"] = "auto"  # as they lie in the file, which need not be read as a whole
+        elif self.placement.quantization != "none":
             arguments["quantization_config"] = _quantization(self.placement, self.sharded)
-        if self.placement.device != "cpu" or self.placement.quantization != "none":
+        if self.placement.device != "cpu" or "quantization_config" in arguments:
             arguments["device_map"] = {"": self.placement.device}
         try:
             auto_class = self._auto_class(self._transformers_config())
@@ -159,9 +161,19 @@ class HuggingFace(TrainableEngine):
             self.network.dequantize()
         if self.model.peft is not None:
             self.network = tuned.put_on(self.network, Path(self.model.peft))
+        if self._in_int8:
+            from dsum_bench.engines import int8
+
+            tell("quantising weights")
+            int8.quantise_network(self.network)
         # A checkpoint's own sampling settings must not leak into the decoding that the registry names.
         keep = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id")
         self.network.generation_config = GenerationConfig(**{k: getattr(own, k, None) for k in keep})
+
+    @property
+    def _in_int8(self) -> bool:
+        """Whether products are in 8 bits by our own layers, which cannot be trained."""
+        return self.placement.quantization == "int8" and self.placement.device == "cpu" and not self.packed
 
     def skeleton(self) -> Any:
         import torch
@@ -221,7 +233,8 @@ class HuggingFace(TrainableEngine):
             prompts = [p for p in prompts if p.sample_id not in written]
             if not prompts:
                 return
-        writer = Writer(self.network, vocabulary, prompts, self.padding_side(adapter.architecture) == "left")
+        left = self.padding_side(adapter.architecture) == "left"
+        writer = Writer(self.network, vocabulary, prompts, left, steady=self._in_int8)
         budget = self._budget(writer, prompts, decoding.beams, new)
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
         done = 0
@@ -289,6 +302,8 @@ class HuggingFace(TrainableEngine):
         # Elsewhere other programs need memory too.
         free = torch.cuda.mem_get_info()[0] if on_gpu else detect().free_bytes // 4
         budget = token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
+        if self._in_int8 and not writer.steady:
+            return 1  # rows of a batch would change each other's last bits, and with them their texts
         if writer.window is None:
             return budget if on_gpu else min(budget, 8192)
         longest = max((len(p.token_ids) for p in prompts), default=0) + new
@@ -376,7 +391,7 @@ def _plan_folder(model: ModelSpec, folder: Path, machine: Machine, beams: int, w
 
 
 def _quantization(placement: Placement, sharded: bool) -> Any:
-    """NF4 with double quantisation as in QLoRA (Dettmers et al. 2023), or LLM.int8()."""
+    """NF4 with double quantisation as in QLoRA (Dettmers et al. 2023), or, on a GPU, LLM.int8()."""
     import torch
     from transformers import BitsAndBytesConfig
 

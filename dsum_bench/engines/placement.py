@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dsum_bench.engines.processor import multiplies_bytes
 from dsum_bench.errors import ModelSkipped
 from dsum_bench.figures import size
 from dsum_bench.machine import Gpu, Machine
@@ -12,7 +13,8 @@ GIB = 2**30
 BYTES_PER_WEIGHT = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}
 QUANTIZED_BYTES_PER_WEIGHT = {"nf4": 0.7, "int8": 1.2}
 """Embeddings and the output layer stay in 16 bits, so a 4-bit model takes more than half a byte a weight:
-Llama-3.2-3B in NF4 with double quantisation is 0.394e9 x 2 + 2.82e9 x 0.52 = 2.25e9 bytes, 0.70 a weight."""
+Llama-3.2-3B in NF4 with double quantisation is 0.394e9 x 2 + 2.82e9 x 0.52 = 2.25e9 bytes, 0.70 a weight. In int8 on a
+CPU a weight is a byte, an embedding that the output layer shares two: SmolLM2-135M is 106e6 + 2 x 28e6, 1.21 each."""
 
 SHARE = 0.9
 """Of the free memory; the rest is left to the allocator and to others."""
@@ -35,7 +37,7 @@ def place(
     """Choose device, dtype and quantisation. working: as for ``needs_bytes``.
 
     On a GPU: 16 bits where they fit (that screens faster than 4 bits), else NF4. On the CPU: float32 where it
-    fits, else bfloat16; quantised only when asked for. A model of unknown size is taken to fit.
+    fits, else int8, or bfloat16 where the processor does not multiply bytes. A model of unknown size is taken to fit.
 
     Raises:
         ModelSkipped: when it does not fit, with the figures.
@@ -55,12 +57,18 @@ def _on_gpu(params: int | None, dtype: Dtype, quantization: Quantization, gpu: G
 
 
 def _on_cpu(params: int | None, dtype: Dtype, quantization: Quantization, machine: Machine, working: int) -> Placement:
-    dtypes = ["float32", "bfloat16"] if dtype == "auto" else [dtype]
-    chosen = "none" if quantization == "auto" else quantization
     free = int(machine.free_bytes * SHARE)
-    return _first_fit(
-        params, [(d, chosen) for d in dtypes], free, "cpu", f"CPU, {size(machine.free_bytes)} free", working
-    )
+    what = f"CPU, {size(machine.free_bytes)} free"
+    return _first_fit(params, _choices_on_cpu(dtype, quantization), free, "cpu", what, working)
+
+
+def _choices_on_cpu(dtype: Dtype, quantization: Quantization) -> list[tuple[str, str]]:
+    if quantization == "int8":
+        return [("float32", "int8")]  # what is not a product is in float32
+    dtypes = ["float32", "bfloat16"] if dtype == "auto" else [dtype]
+    if quantization == dtype == "auto" and multiplies_bytes():
+        return [("float32", "none"), ("float32", "int8")]
+    return [(d, "none" if quantization == "auto" else quantization) for d in dtypes]
 
 
 def _first_fit(

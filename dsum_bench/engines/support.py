@@ -9,6 +9,7 @@ from pathlib import Path
 from runpy import run_path
 from typing import Any
 
+from dsum_bench.engines.processor import multiplies_bytes
 from dsum_bench.errors import ModelError, ModelSkipped
 from dsum_bench.spec import ModelSpec, Placement
 
@@ -21,7 +22,13 @@ def check(model: ModelSpec, config: Mapping[str, Any], placement: Placement) -> 
     Raises:
         ModelSkipped: a package is missing here. ModelError: transformers does not know its architecture.
     """
-    if placement.quantization != "none" and find_spec("bitsandbytes") is None:
+    if placement.device == "cpu" and placement.quantization == "int8":
+        if not multiplies_bytes():
+            raise ModelSkipped(
+                "int8 on a CPU needs a processor with VNNI (avx512_vnni or avx_vnni among the flags in /proc/cpuinfo), "
+                'which this one is not: use quantization = "none"'
+            )
+    elif placement.quantization != "none" and find_spec("bitsandbytes") is None:
         raise ModelSkipped(
             f"{placement.quantization} needs the package bitsandbytes, which is not installed: pip install "
             'bitsandbytes, or use quantization = "none"'

@@ -15,6 +15,7 @@ import tiny
 from commands import patience
 from making import small
 
+from dsum_bench.engines import support
 from dsum_bench.engines.checkpoint import has_template, working_bytes
 from dsum_bench.engines.support import check, check_code
 from dsum_bench.errors import ModelSkipped
@@ -104,3 +105,13 @@ def test_packages_that_a_checkpoint_asks_for_are_named_before_it_is_loaded(tmp_p
     (tmp_path / "modeling.py").write_text(code, encoding="utf-8")
     with pytest.raises(ModelSkipped, match=r"needs packages that are not installed: nothing_needed$"):
         check_code(tmp_path)
+
+
+def test_int8_on_a_cpu_needs_instructions_and_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    placement = Placement("cpu", "float32", "int8", "")
+    monkeypatch.setattr(support, "find_spec", lambda name: None)
+    monkeypatch.setattr(support, "multiplies_bytes", lambda: True)
+    check(ModelSpec("m", "chat"), {}, placement)
+    monkeypatch.setattr(support, "multiplies_bytes", lambda: False)
+    with pytest.raises(ModelSkipped, match="needs a processor with VNNI"):
+        check(ModelSpec("m", "chat"), {}, placement)

@@ -12,6 +12,8 @@ import pytest
 import tiny
 from commands import Dsum
 
+from dsum_bench.engines.processor import multiplies_bytes
+
 
 def rows(folder: Path, sql: str) -> list[Any]:
     with sqlite3.connect(folder / "results" / "dsum.db") as db:
@@ -293,13 +295,18 @@ def test_a_real_model_reads_and_writes(dsum: Dsum, tmp_path: Path, model: str) -
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.xdist_group("models")
-def test_nf4_loads_and_generates_on_the_cpu(dsum: Dsum, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_a_quantised_model_generates_on_the_cpu_and_its_run_says_so(
+    quantization: str, dsum: Dsum, tmp_path: Path
+) -> None:
+    if quantization == "int8" and not multiplies_bytes():
+        pytest.skip("this processor does not multiply bytes")
     done = dsum(
-        "screen", "--no-controls", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8", "--quantization", "nf4"
-    )
+        "screen", "--no-controls", "smollm2-135m", "--limit", "1", "--set", "max_new_tokens=8", "--quantization",
+        quantization,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    ((quantization, status),) = rows(tmp_path, "select quantization, status from runs")
-    assert (quantization, status) == ("nf4", "done")
+    assert rows(tmp_path, "select quantization, status from runs") == [(quantization, "done")]
     assert rows(tmp_path, "select length(summary) > 0, new_tokens > 0 from outputs") == [(1, 1)]
 
 

@@ -1,0 +1,157 @@
+"""Products in 8 bits on a CPU. Imports torch: import this module inside methods only.
+
+Weights have a scale for each output channel, activations one for each row, found anew in every product: the largest
+value of the row becomes 127. So a row's result does not depend on what else is in the batch, and the sums, of integers,
+are exact. The product itself is oneDNN's; as it knows one scale of activations only, it is given 1, and the scales of
+the rows are applied to its result. It takes activations as unsigned bytes with 128 for zero, as the instructions do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import sdpa_mask
+
+from dsum_bench.engines.packing import replace_linear, unmapped
+from dsum_bench.engines.pieces import HIDDEN, PLACES, QUERIES, blocks, together, widened
+from dsum_bench.engines.reading import STEADY
+
+LARGEST, ZERO = 127, 128
+SMALLEST = 1e-30
+"""A row of zeros has this as its largest value."""
+CHANNELS = 4096
+"""Quantised at once: the weights of a large vocabulary should not lie in memory in float32."""
+
+
+class Rows:
+    """The rows that were quantised last: layers that stand side by side, as those of queries, keys and values, take the
+    same ones."""
+
+    def __init__(self) -> None:
+        self.last: tuple[torch.Tensor, nn.Module, torch.Tensor, torch.Tensor] | None = None
+        self.room = torch.empty(0)  # new memory for each product would cost more than the product of small layers
+
+    def quantised(self, x: torch.Tensor, parent: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        """Bytes of shape (rows, inputs), and the scales, (rows, 1)."""
+        if self.last is None or self.last[0] is not x or self.last[1] is not parent:
+            if self.room.numel() < x.numel():
+                self.room = torch.empty(x.numel())
+            rows = x.reshape(-1, x.shape[-1])
+            self.last = x, parent, *quantise(rows, self.room[: x.numel()].view_as(rows))
+        return self.last[2:]
+
+
+def quantise(x: torch.Tensor, room: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows as bytes with 128 for zero, and the scale of each: ``x = (bytes - 128) * scale``, within half a scale.
+
+    room: memory of the same shape. These are the operations of torch that are fast on a CPU: a norm takes forty times
+    as long as the two extremes, and a conversion to unsigned bytes eight times as long as one to signed bytes.
+    """
+    scales = torch.maximum(x.amax(dim=1, keepdim=True), -x.amin(dim=1, keepdim=True)).clamp_(min=SMALLEST) / LARGEST
+    signed = torch.mul(x, 1 / scales, out=room).round_().to(torch.int8)
+    return signed.view(torch.uint8).bitwise_xor_(ZERO), scales
+
+
+def channels(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights in 8 bits, and the scale of each row, (rows,)."""
+    made = torch.empty(weight.shape, dtype=torch.int8)
+    scales = torch.empty(len(weight))
+    for at in range(0, len(weight), CHANNELS):
+        part = weight[at : at + CHANNELS].detach().float()
+        found = part.abs().amax(dim=1).clamp_(min=SMALLEST) / LARGEST
+        scales[at : at + CHANNELS] = found
+        made[at : at + CHANNELS] = (part / found[:, None]).round_()
+    return made, scales
+
+
+class Int8Linear(nn.Module):
+    """A linear layer. weight: packed. scales: of the output channels. parent: the module that it is part of."""
+
+    def __init__(self, layer: nn.Linear, rows: Rows, parent: nn.Module) -> None:
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        weight, self.scales = channels(layer.weight)
+        self.weight = torch.ops.onednn.qlinear_prepack(weight, None)
+        self.zeros = torch.zeros(self.out_features, dtype=torch.long)
+        self.bias = None if layer.bias is None else layer.bias.detach().float()
+        self.quantised: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] = partial(
+            rows.quantised, parent=parent
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        values, scales = self.quantised(x)
+        made: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            values, 1.0, ZERO, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
+        )
+        made *= scales
+        if self.bias is not None:
+            made += self.bias
+        return made.view(*x.shape[:-1], self.out_features)
+
+
+class Int8Embedding(nn.Module):
+    """An embedding in 8 bits with a scale for each token. factor: what all embeddings are multiplied with."""
+
+    def __init__(self, weight: torch.Tensor, scales: torch.Tensor, factor: float | torch.Tensor) -> None:
+        super().__init__()
+        self.weight, self.scales, self.factor = weight, scales, factor
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.weight[ids].float() * self.scales[ids].unsqueeze(-1) * self.factor
+
+
+def quantise_network(network: Any) -> None:
+    """Put all linear layers and the embedding in 8 bits, one after the other; the rest, which is little, in float32.
+
+    The layers of a trained LoRA adapter stay as they are: they are small. What was a parameter is one no longer.
+    """
+    rows = Rows()
+    shared = network.get_input_embeddings().weight
+    replace_linear(network, lambda layer, parent: Int8Linear(layer, rows, parent))
+    weight, scales = channels(shared)
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.Embedding) and child.weight is shared:
+                setattr(module, name, Int8Embedding(weight, scales, getattr(child, "embed_scale", 1.0)))
+    unmapped(network)
+    base = network.get_base_model() if hasattr(network, "get_base_model") else network
+    base.config.dtype = torch.float32
+    if base.config.is_encoder_decoder and base.config._attn_implementation == "sdpa":
+        base.set_attn_implementation(STEADY)
+
+
+def _steady_attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float | None = None,
+    is_causal: bool | None = None,
+    position_bias: torch.Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention whose outputs have the same bits in any batch: those of rows that are filled up on the right."""
+    queries, width = query.shape[2], key.shape[2]
+    added = query.new_zeros(1, 1, queries, width)
+    if mask is not None:
+        added = torch.zeros(mask.shape).masked_fill_(~mask, HIDDEN) if mask.dtype == torch.bool else mask
+    elif queries > 1 and (getattr(module, "is_causal", True) if is_causal is None else is_causal):
+        added = added.masked_fill_(torch.ones(queries, width, dtype=torch.bool).triu(width - queries + 1), HIDDEN)
+    if position_bias is not None:
+        added = added + position_bias
+    missing = -queries % QUERIES if queries > 1 else 0
+    added = nn.functional.pad(added, (0, -width % PLACES), value=HIDDEN)
+    added = nn.functional.pad(added, (0, 0, 0, missing))
+    asked = nn.functional.pad(query, (0, 0, 0, missing))
+    found = together(blocks(asked, widened(key, PLACES), widened(value, PLACES), added, scaling, True))
+    return found[:, :, :queries].transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(STEADY, _steady_attention)
+AttentionMaskInterface.register(STEADY, sdpa_mask)

@@ -1,0 +1,212 @@
+"""Products in 8 bits: against the arithmetic by hand, and the same outputs in any batch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+from loaded_engine import NEW, SAMPLES, LoadedEngine
+from networks import END, cut
+
+from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
+from dsum_bench.engines import huggingface
+from dsum_bench.engines.processor import multiplies_bytes
+from dsum_bench.spec import Placement, Prompt
+
+pytestmark = pytest.mark.skipif(not multiplies_bytes(), reason="this processor does not multiply bytes")
+INT8 = Placement("cpu", "float32", "int8", "")
+DECODINGS = [
+    Greedy(GreedyParams(max_new_tokens=30)),
+    Beam(BeamParams(max_new_tokens=12, beams=3)),
+    Sampling(SamplingParams(max_new_tokens=20, temperature=1.0), seed=5),
+]
+
+
+def by_hand(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The product of rows and channels, each rounded to 127 steps of its largest value, in double precision."""
+    largest = (np.abs(t).max(1, keepdims=True).astype(np.float64) for t in (x, weight))
+    steps_x, steps_w = (np.where(value > 0, value, 1) / 127 for value in largest)
+    return np.asarray((np.rint(x / steps_x) @ np.rint(weight / steps_w).T) * steps_x * steps_w.T)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 3, 40])
+def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, bias: bool) -> None:
+    import torch
+
+    from dsum_bench.engines.int8 import Int8Linear, Rows
+
+    torch.manual_seed(rows)
+    layer = torch.nn.Linear(70, 130, bias=bias)
+    x = torch.randn(2, rows, 70) * torch.tensor([0.01, 50.0])[:, None, None]
+    x[0, 0] = 0.0
+    expected = by_hand(x.flatten(0, 1).numpy(), layer.weight.detach().numpy())
+    added = layer.bias.detach().double().numpy() if bias else 0.0
+    with torch.inference_mode():
+        found = Int8Linear(layer, Rows(), layer)(x)
+        exact = torch.nn.functional.linear(x, layer.weight, layer.bias)
+    assert found.shape == exact.shape
+    np.testing.assert_allclose(found.flatten(0, 1).double().numpy(), expected + added, rtol=2e-5, atol=1e-6)
+    assert float((found - exact)[1].norm()) < 0.02 * float(exact[1].norm())
+
+
+def test_a_row_has_the_same_bits_in_any_batch() -> None:
+    import torch
+
+    from dsum_bench.engines.int8 import Int8Linear, Rows
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(576, 200)
+    x = torch.randn(65, 576) * torch.rand(65, 1) * 100
+    with torch.inference_mode():
+        made = Int8Linear(layer, Rows(), layer)
+        together = made(x)
+        for rows in ([0], [64, 3], list(range(1, 50, 7))):
+            assert torch.equal(made(x[rows]), together[rows])
+
+
+def test_layers_side_by_side_quantise_a_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+    from networks import network
+
+    from dsum_bench.engines import int8
+
+    model, seen, quantise = network("Llama"), [], int8.quantise
+
+    def counted(*arguments: Any) -> Any:
+        seen.append(1)
+        return quantise(*arguments)
+
+    int8.quantise_network(model)
+    monkeypatch.setattr(int8, "quantise", counted)
+    with torch.inference_mode():
+        model(input_ids=torch.tensor([[1, 2, 3]]))
+    # Of each of four layers the inputs of queries, keys and values, of the output, of gate and up, and of down.
+    assert len(seen) == 4 * 4 + 1
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "bart", "t5"])
+def test_weights_take_a_quarter_of_the_memory(family: str, tmp_path: Path, bart_tokenizer: Any) -> None:
+    from dsum_bench.engines.int8 import Int8Embedding, Int8Linear
+
+    if family in ("bart", "t5"):
+        folder = getattr(tiny, family)(tmp_path, bart_tokenizer)
+    else:
+        folder = tiny.decoder(tmp_path, family, bart_tokenizer)
+    adapter, options = ("completion", {}) if family in ("llama", "gemma3") else ("encoder_decoder", {"wrap": True})
+    model = LoadedEngine(folder, adapter, options, INT8).engine.network
+    kept = {id(m.weight): m.weight.numel() for m in model.modules() if isinstance(m, (Int8Linear, Int8Embedding))}
+    left = sum(p.numel() for p in model.parameters())  # norms, biases, places
+    assert left < 0.2 * sum(kept.values())
+    assert not [m for m in model.modules() if type(m).__name__ == "Linear"]
+
+
+def decoder(family: str, **changes: Any) -> Any:
+    """A small random decoder whose sizes are multiples of what a processor takes at once, as those of real ones are."""
+    import torch
+    import transformers
+
+    from dsum_bench.engines.int8 import quantise_network
+
+    config = getattr(transformers, f"{family}Config")(
+        vocab_size=608, hidden_size=128, intermediate_size=256, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=32, initializer_range=0.08, **changes,
+    )  # fmt: skip
+    torch.manual_seed(1)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    quantise_network(model)
+    return model
+
+
+@pytest.mark.parametrize("decoding", DECODINGS, ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [("Llama", {}), ("Qwen3", {}), ("Gemma3Text", {"sliding_window": 100})],
+    ids=["llama", "qwen3", "gemma3"],
+)
+def test_outputs_are_the_same_in_any_batch(family: str, changes: dict[str, Any], decoding: Any) -> None:
+    from dsum_bench.engines.generation import OutputTokens, Writer
+    from dsum_bench.engines.heartbeat import Heartbeat
+
+    rng, model = random.Random(0), decoder(family, **changes)
+    start = [rng.randrange(600) for _ in range(40)]
+    lengths = (290, 288, 150, 149, 33, 20, 2, 1)
+    rows = [Prompt(f"s{n}", "", (*start, *(rng.randrange(600) for _ in range(n)))) for n in lengths]
+
+    def written(batches: list[list[Prompt]], group: int = 2048) -> dict[str, list[int]]:
+        asked = [p for batch in batches for p in batch]
+        writer = Writer(model, OutputTokens((END,), 0, frozenset()), asked, left=True, group=group, steady=True)
+        assert writer.steady and writer.in_pieces
+        found = {}
+        for batch in batches:
+            out = writer.write(batch, decoding, decoding.config(), Heartbeat(lambda text: None, len(batch)))
+            found |= {p.sample_id: cut(row) for p, row in zip(batch, out, strict=True)}
+        return found
+
+    together = written([rows])
+    assert len({tuple(row) for row in together.values()}) == len(rows)
+    assert written([rows[i : i + 3] for i in (0, 3, 6)]) == together
+    assert written([rows[::3], rows[1::3], rows[2::3]], group=200) == together
+    alone: dict[str, list[int]] = {}
+    for row in rows:  # without a shared start, too
+        alone |= written([[row]])
+    assert alone == together
+
+
+@pytest.mark.parametrize("decoding", DECODINGS, ids=lambda d: d.name)
+@pytest.mark.parametrize("family", ["bart", "t5"])
+def test_an_encoder_decoder_writes_the_same_in_any_batch(
+    family: str, decoding: Any, tmp_path: Path, bart_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = getattr(tiny, family)(tmp_path, bart_tokenizer)
+    opened = LoadedEngine(folder, "encoder_decoder", {"wrap": True}, INT8)
+    together = opened.texts(decoding)
+    assert len(opened.batches(decoding)) == 1
+    for size in (1, 3):
+        monkeypatch.setattr(huggingface, "plan_batches", cuts(size))
+        assert len(opened.batches(decoding)) > 2
+        assert opened.texts(decoding) == together
+    assert len({v[0] for v in together.values()}) > 1
+
+
+def cuts(size: int) -> Callable[..., list[list[Prompt]]]:
+    return lambda prompts, *limits: [list(prompts[i : i + size]) for i in range(0, len(prompts), size)]
+
+
+def test_an_unsteady_network_gets_batches_of_one(
+    tmp_path: Path, bart_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dsum_bench.engines import reading
+
+    opened = LoadedEngine(tiny.decoder(tmp_path, "llama", bart_tokenizer), "completion", {}, INT8)
+    decoding = Greedy(GreedyParams(max_new_tokens=NEW))
+    assert len(opened.batches(decoding)) == 1
+    monkeypatch.setattr(reading, "works", lambda *asked: False)
+    assert len(opened.batches(decoding)) == len(SAMPLES)
+
+
+def test_a_lora_adapter_stays_in_float32() -> None:
+    import torch
+    from networks import network
+    from peft import LoraConfig, get_peft_model
+
+    from dsum_bench.engines.int8 import quantise_network
+
+    model = get_peft_model(network("Llama"), LoraConfig(r=4, target_modules=["q_proj", "down_proj"])).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6]])
+    with torch.inference_mode():
+        exact = model(input_ids=ids).logits
+        quantise_network(model)
+        found = model(input_ids=ids).logits
+        with model.disable_adapter():
+            without = model(input_ids=ids).logits
+    assert float((found - exact).norm()) < 0.25 * float(exact.norm())
+    assert float((without - exact).norm()) > 0.5 * float(exact.norm())
