@@ -6,10 +6,11 @@ import glob
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 from dsum_bench.datasets.arrow import parquet_records
 from dsum_bench.datasets.base import DatasetReader, Row
@@ -17,20 +18,34 @@ from dsum_bench.datasets.formats import BY_SUFFIX, Records, csv_records, jsonl_r
 from dsum_bench.errors import UserError, did_you_mean
 from dsum_bench.spec import DatasetSpec
 
+T = TypeVar("T")
+
 SPLIT = "{split}"
 
 
 def split_pattern(pattern: str) -> re.Pattern[str]:
-    """What a path pattern fits. The group ``split`` is the split's name, which holds no separator."""
-    first, *others = (re.escape(part) for part in pattern.split(SPLIT))
+    """What a path pattern fits. The group ``split`` is the split's name, which holds no separator; ``*`` is anything
+    that holds none."""
+    first, *others = (r"[^/\\]*".join(map(re.escape, part.split("*"))) for part in pattern.split(SPLIT))
     if not others:
         return re.compile(first)
     again = r"(?P=split)".join(others)
-    return re.compile(rf"{first}(?P<split>[^/\\]+){again}")
+    shortest = "?" if "*" in pattern else ""  # what is left to the star is more than nothing
+    return re.compile(rf"{first}(?P<split>[^/\\]+{shortest}){again}")
 
 
-class _OneFileASplit(DatasetReader):
-    """A dataset whose path names one file for each split, or one file that is the default split."""
+def _by_split(fits: Iterable[tuple[re.Match[str] | None, T]], default: str) -> dict[str, list[T]]:
+    """Files that fit a pattern, by the split that it found in their names."""
+    found: dict[str, list[T]] = {}
+    for match, file in fits:
+        if match is not None:
+            found.setdefault(match.groupdict().get("split") or default, []).append(file)
+    return found
+
+
+class _FilesOfSplits(DatasetReader):
+    """A dataset whose path names the file of each split, or one file that is the default split. With ``*`` several
+    files are one split."""
 
     def splits(self) -> tuple[str, ...]:
         found = self._files()
@@ -45,17 +60,17 @@ class _OneFileASplit(DatasetReader):
                 f"dataset '{self.spec.name}' has no split '{split}'; there are {', '.join(known)}"
                 f"{did_you_mean(split, known)}"
             )
-        file = self._files()[split]
-        name = str(file)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise UserError(f"{name} cannot be read: {error.strerror or error}") from None
-        yield from self._records(name)(data, name, self.spec.encoding)
+        for file in self._files()[split]:
+            name = str(file)
+            try:
+                data = file.read_bytes()
+            except OSError as error:
+                raise UserError(f"{name} cannot be read: {error.strerror or error}") from None
+            yield from self._records(name)(data, name, self.spec.encoding)
 
     @abstractmethod
-    def _files(self) -> dict[str, Path] | dict[str, Traversable]:
-        """The file of each split there is."""
+    def _files(self) -> dict[str, list[Path]] | dict[str, list[Traversable]]:
+        """The files of each split there is, in the order of their names; several where a path holds ``*``."""
 
     @abstractmethod
     def _nothing(self) -> str:
@@ -66,17 +81,15 @@ class _OneFileASplit(DatasetReader):
         """How such a file is cut into records."""
 
 
-class LocalFiles(_OneFileASplit):
+class LocalFiles(_FilesOfSplits):
     """Files of this machine."""
 
-    def _files(self) -> dict[str, Path]:
+    def _files(self) -> dict[str, list[Path]]:
         path = os.path.normpath(self.spec.path)
         pattern = split_pattern(path)
-        anywhere = "*".join(glob.escape(part) for part in path.split(SPLIT))
-        fits = [(pattern.fullmatch(p), Path(p)) for p in glob.glob(anywhere)]  # noqa: PTH207  # it is absolute
-        return {
-            m.groupdict().get("split") or self.spec.default_split: p for m, p in fits if m is not None and p.is_file()
-        }
+        anywhere = "*".join(glob.escape(part) for part in path.replace(SPLIT, "*").split("*"))
+        fits = [(pattern.fullmatch(p), Path(p)) for p in sorted(glob.glob(anywhere))]  # noqa: PTH207  # it is absolute
+        return _by_split([(m, p) for m, p in fits if p.is_file()], self.spec.default_split)
 
     def _nothing(self) -> str:
         before = self.spec.path.partition(SPLIT)[0]
@@ -113,7 +126,7 @@ class ParquetReader(LocalFiles):
         return parquet_records
 
 
-class EmbeddedReader(_OneFileASplit):
+class EmbeddedReader(_FilesOfSplits):
     """Files inside an installed package: the path is ``PACKAGE:inner/{split}.jsonl``, or ``.csv``, ``.tsv``.
 
     The package is imported, as a plugin's is.
@@ -127,14 +140,14 @@ class EmbeddedReader(_OneFileASplit):
         if not (colon and self.package and self.inner):
             raise UserError(f"dataset '{spec.name}': path '{spec.path}' must be PACKAGE:inner/{SPLIT}.jsonl")
 
-    def _files(self) -> dict[str, Traversable]:
+    def _files(self) -> dict[str, list[Traversable]]:
         try:
             root = files(self.package)
         except (ImportError, TypeError):
             raise UserError(f"dataset '{self.spec.name}': package '{self.package}' is not installed") from None
         pattern = split_pattern(self.inner)
         fits = [(pattern.fullmatch(name), file) for name, file in _inside(root, PurePath(self.inner).parts)]
-        return {m.groupdict().get("split") or self.spec.default_split: f for m, f in fits if m is not None}
+        return _by_split(fits, self.spec.default_split)
 
     def _nothing(self) -> str:
         return f"package '{self.package}' has no file {self.inner}"
@@ -149,7 +162,7 @@ class EmbeddedReader(_OneFileASplit):
 def _inside(folder: Traversable, parts: tuple[str, ...], above: str = "") -> Iterator[tuple[str, Traversable]]:
     """Files below a folder of a package that may fit the parts of a pattern, with their names from the top."""
     part, rest = parts[0], parts[1:]
-    if SPLIT in part:
+    if SPLIT in part or "*" in part:
         children = sorted(folder.iterdir(), key=lambda child: child.name) if folder.is_dir() else []
     else:
         children = [folder.joinpath(part)]
