@@ -104,25 +104,40 @@ class State:
 
     @torch.inference_mode()
     def begin(self, written: torch.Tensor) -> torch.Tensor:
-        """Read the prompts and what is written already; scores of the next token, shape (rows, vocabulary).
+        """Read the prompts and what is written already; scores of the next token, shape (rows, vocabulary). Prompts of
+        the same tokens, as those of several sampled outputs are, are read once.
 
         written: shape (rows, tokens); of an encoder-decoder with the token that its output starts from.
         """
-        width = max(map(len, self.prompts))
-        ids = torch.zeros(len(self.prompts), width, dtype=torch.long)
+        once = list(dict.fromkeys(map(tuple, self.prompts)))
+        device = self.network.device
+        ids, mask = (t.to(device) for t in self._tensors(once))
+        places = {tokens: place for place, tokens in enumerate(once)}
+        found = torch.tensor([places[tuple(tokens)] for tokens in self.prompts], device=device)
+        rows, written = found.repeat_interleave(self.beams), written.to(device)
+        if self.encoder:
+            self.hidden = self.network.get_encoder()(input_ids=ids, attention_mask=mask)
+            self.hidden.last_hidden_state = self.hidden.last_hidden_state[rows]
+            self.mask = mask[rows]
+            return self._decode(written)
+        if written.shape[1]:  # an output is taken up in the middle
+            self.mask = torch.cat([mask[rows], mask.new_ones(written.shape)], dim=1)
+            return self._read(torch.cat([ids[rows], written], dim=1))
+        self.mask = mask
+        logits = self._read(ids)
+        self.cache.batch_select_indices(rows)
+        self.mask = mask[rows]
+        return logits[rows]
+
+    def _tensors(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and mask, shape (prompts, longest); a decoder's are filled up on the left."""
+        width = max(map(len, prompts))
+        ids = torch.zeros(len(prompts), width, dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for row, tokens in enumerate(self.prompts):
+        for row, tokens in enumerate(prompts):
             place = slice(0, len(tokens)) if self.encoder else slice(width - len(tokens), width)
             ids[row, place], mask[row, place] = torch.tensor(tokens), 1
-        device = self.network.device
-        ids, mask = (t.repeat_interleave(self.beams, dim=0).to(device) for t in (ids, mask))
-        written = written.to(device)
-        if self.encoder:
-            self.mask = mask
-            self.hidden = self.network.get_encoder()(input_ids=ids, attention_mask=mask)
-            return self._decode(written)
-        self.mask = torch.cat([mask, mask.new_ones(written.shape)], dim=1)
-        return self._read(torch.cat([ids, written], dim=1))
+        return ids, mask
 
     @torch.inference_mode()
     def step(self, tokens: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:

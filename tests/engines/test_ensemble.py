@@ -14,6 +14,7 @@ from loaded_engine import CPU, NEW, LoadedEngine
 
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
+from dsum_bench.engines.averaging import State
 from dsum_bench.engines.ensemble import Ensemble
 from dsum_bench.errors import ModelError, ModelSkipped, UserError
 from dsum_bench.machine import detect
@@ -170,6 +171,28 @@ def test_a_sampled_output_does_not_depend_on_the_batch(pair: Pair) -> None:
     for prompt in pair.prompts[:3]:
         (batch,) = engine.generate([prompt], pair.adapter, decoding, lambda text: None)
         assert batch[0].text == together[prompt.sample_id]
+
+
+def test_a_prompt_that_is_answered_several_times_is_read_once_and_answered_as_if_alone(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding = Sampling(SamplingParams(max_new_tokens=NEW, temperature=1.2), seed=5)
+    engine, adapter = pair.engine(), pair.adapter
+    copies = [replace(p, sample_id=f"{p.sample_id}/{i}") for p in pair.prompts[:3] for i in range(3)]
+    batches = engine.generate(copies, adapter, decoding, lambda text: None)
+    together = {g.sample_id: g.text for batch in batches for g in batch}
+    alone = {g.sample_id: g.text for p in copies for b in engine.generate([p], adapter, decoding, print) for g in b}
+    assert together == alone and len(set(together.values())) > 3
+    read: list[int] = []
+    tensors = State._tensors
+
+    def counted(self: State, prompts: Any) -> Any:
+        read.append(len(prompts))
+        return tensors(self, prompts)
+
+    monkeypatch.setattr(State, "_tensors", counted)
+    list(engine.generate(copies, adapter, Greedy(GreedyParams(max_new_tokens=1)), lambda text: None))
+    assert sum(read) == 3
 
 
 def test_min_new_tokens_holds_whatever_a_member_says(small: Pair) -> None:
