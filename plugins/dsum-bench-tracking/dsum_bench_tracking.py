@@ -1,4 +1,4 @@
-"""Screenings and trainings in Weights & Biases and TensorBoard, as a plugin that listens to events.
+"""Screenings and trainings in Weights & Biases, trackio, MLflow and TensorBoard, as a plugin that listens to events.
 
 Nothing is sent or written unless ``DSUM_BENCH_TRACK`` names a tracker. Settings, curves and scores go there; summaries
 only with ``DSUM_BENCH_TRACK_SAMPLES=1``, the report only with ``DSUM_BENCH_TRACK_REPORT=1``, without texts unless
@@ -8,11 +8,15 @@ summaries go too. A run that is resumed has the same id there.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -108,7 +112,110 @@ class TensorBoard(Tracker):
         writer.close()
 
 
-KNOWN: dict[str, type[Tracker]] = {tracker.name: tracker for tracker in (WandB, TensorBoard)}
+class Trackio(Tracker):
+    """trackio, in ``RESULTS/trackio`` or the folder that ``TRACKIO_DIR`` names. What it prints is dropped."""
+
+    name = "trackio"
+
+    def __init__(self) -> None:
+        self.runs: dict[str, Any] = {}
+
+    def begin(self, key: str, title: str, kind: str, config: Mapping[str, Any], results: Path) -> None:
+        # trackio reads the folder while it is imported.
+        os.environ.setdefault("TRACKIO_DIR", str((results / "trackio").resolve()))
+        with redirect_stdout(StringIO()):
+            import trackio
+
+            self.runs[key] = trackio.init(
+                project=os.environ.get(PROJECT, "dsum-bench"),
+                name=f"{title}-{key[:8]}",
+                group=kind,
+                config=dict(config),
+                resume="allow",
+                embed=False,
+                auto_log_gpu=False,
+                auto_log_cpu=False,
+            )
+
+    def log(self, key: str, step: int, values: Mapping[str, float]) -> None:
+        self.runs[key].log(dict(values), step=step)
+
+    def end(self, key: str, summary: Mapping[str, Any], rows: Sequence[Sequence[Any]], report: Path | None) -> None:
+        import pandas as pd
+        import trackio
+        from trackio.context_vars import current_run
+
+        run = self.runs.pop(key)
+        with redirect_stdout(StringIO()):
+            run.log(dict(summary))
+            if rows:
+                run.log({"samples": trackio.Table(dataframe=pd.DataFrame(rows, columns=list(COLUMNS)))})
+            if report is not None:
+                artifact = trackio.Artifact(f"report-{key}", type="report")
+                artifact.add_file(str(report), name="report.html")
+                run.log_artifact(artifact)
+            # Whichever began last is finished once more when Python ends, with words on standard output.
+            (trackio.finish if current_run.get() is run else run.finish)()
+
+
+class MLflow(Tracker):
+    """MLflow, in ``RESULTS/mlflow.db`` unless ``MLFLOW_TRACKING_URI`` names a server or another place."""
+
+    name = "mlflow"
+    key_tag = "dsum_bench.key"
+
+    def __init__(self) -> None:
+        self.client: Any = None
+        self.ids: dict[str, str] = {}
+
+    def begin(self, key: str, title: str, kind: str, config: Mapping[str, Any], results: Path) -> None:
+        from mlflow.tracking import MlflowClient
+
+        place = os.environ.get("MLFLOW_TRACKING_URI")
+        self.client = MlflowClient(tracking_uri=place or f"sqlite:///{(results / 'mlflow.db').resolve()}")
+        name = os.environ.get(PROJECT, "dsum-bench")
+        experiment = self.client.get_experiment_by_name(name)
+        files = None if place else (results / "mlflow").resolve().as_uri()
+        number = experiment.experiment_id if experiment else self.client.create_experiment(name, files)
+        known = self.client.search_runs([number], filter_string=f"tags.`{self.key_tag}` = '{key}'")
+        if known:
+            self.ids[key] = known[0].info.run_id
+            self.client.update_run(self.ids[key], status="RUNNING")
+            return
+        tags = {self.key_tag: key, "dsum_bench.kind": kind}
+        self.ids[key] = self.client.create_run(number, tags=tags, run_name=title).info.run_id
+        for setting, value in config.items():
+            self.client.log_param(self.ids[key], _plain(setting), str(value)[:MLFLOW_MOST])
+
+    def log(self, key: str, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.client.log_metric(self.ids[key], _plain(name), value, step=step)
+
+    def end(self, key: str, summary: Mapping[str, Any], rows: Sequence[Sequence[Any]], report: Path | None) -> None:
+        run = self.ids.pop(key)
+        for name, value in summary.items():
+            if isinstance(value, int | float):
+                self.client.log_metric(run, _plain(name), value)
+            else:
+                self.client.set_tag(run, f"dsum_bench.{name}", value)
+        if rows:
+            table = {"columns": list(COLUMNS), "data": [list(row) for row in rows]}
+            self.client.log_text(run, json.dumps(table, ensure_ascii=False), "samples.json")
+        if report is not None:
+            self.client.log_artifact(run, str(report))
+        self.client.set_terminated(run, "FINISHED" if summary.get("status") == "done" else "FAILED")
+
+
+MLFLOW_MOST = 500
+"""Characters of a setting that every version of MLflow takes."""
+
+
+def _plain(name: str) -> str:
+    """A name in the characters that MLflow allows."""
+    return re.sub(r"[^\w\-. /]", "-", name)
+
+
+KNOWN: dict[str, type[Tracker]] = {tracker.name: tracker for tracker in (WandB, Trackio, MLflow, TensorBoard)}
 _open: dict[str, list[Tracker]] = {}
 
 

@@ -53,6 +53,17 @@ def with_ray(python: Path) -> Path:
     return python
 
 
+@pytest.fixture(scope="module")
+def with_trackers(python: Path) -> Path:
+    """That interpreter with the trackers that the tests here do without."""
+    command = [str(python), "-m", "pip", "install", "--quiet", "trackio>=0.20", "mlflow-skinny>=2.10"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode and os.environ.get("CI") != "true":
+        pytest.skip(f"the trackers could not be installed: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    return python
+
+
 def run(python: Path, folder: Path, *arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [str(python), "-m", "dsum_bench", *arguments]
@@ -131,6 +142,10 @@ def test_the_installed_plugin_is_listed_and_runs(python: Path, tmp_path: Path) -
 )
 def test_its_own_tests_pass_where_it_is_installed(python: Path, tmp_path: Path, package: str, passed: int) -> None:
     assert f"{passed} passed" in own_tests(python, tmp_path, package, "not slow")
+
+
+def test_what_trackers_are_told_is_read_back_where_they_are_installed(with_trackers: Path, tmp_path: Path) -> None:
+    assert "11 passed" in own_tests(with_trackers, tmp_path, "dsum-bench-tracking", "not slow")
 
 
 def test_the_ray_executors_own_tests_pass_on_a_cluster_of_three_nodes(with_ray: Path, tmp_path: Path) -> None:

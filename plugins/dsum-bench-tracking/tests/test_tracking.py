@@ -1,9 +1,12 @@
-"""What trackers are told, read back with their own readers: W&B offline, TensorBoard's event files."""
+"""What trackers are told, read back with their own readers: W&B offline, trackio, MLflow, TensorBoard's event files."""
 
 from __future__ import annotations
 
 import json
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,7 +113,7 @@ def test_an_unknown_tracker_is_a_warning_and_costs_no_run(tmp_path: Path, monkey
     bench = Bench(results=tmp_path / "results", plugins=[tracking.__file__], progress=told.append)
     (run,) = bench.screen("lead-3", dialogues(), controls=False).runs
     assert run.status == "done"
-    assert any("the trackers are wandb, tensorboard" in e.text for e in told if e.kind == "warning")
+    assert any("the trackers are wandb, trackio, mlflow, tensorboard" in e.text for e in told if e.kind == "warning")
 
 
 # -- a screening --------------------------------------------------------------------------------------------------
@@ -193,6 +196,110 @@ def test_a_training_has_its_curve_and_stays_one_run_when_it_is_resumed(
     files = sorted(folder.glob("events.out.tfevents.*"))
     assert sum(f.read_bytes().count(b"eval_rouge") for f in files) == 2
     assert not tracking._open
+
+
+# -- trackio and MLflow -------------------------------------------------------------------------------------------
+
+READ_TRACKIO = """
+import json, sys
+from trackio.sqlite_storage import SQLiteStorage as Storage
+names = Storage.get_runs("dsum-bench")
+print(json.dumps([[n, Storage.get_run_config("dsum-bench", n), Storage.get_logs("dsum-bench", n)] for n in names]))
+"""
+SCREEN = """
+import pandas as pd
+from dsum_bench import Bench
+rows = [{"id": str(i), "dialogue": f"#Person1#: {i}번입니다.", "summary": f"{i}번"} for i in range(3)]
+bench = Bench(results="results", progress=None)  # the installed package is loaded
+print(bench.screen("lead-3", pd.DataFrame(rows), controls=False).runs[0].run_id)
+"""
+TRAIN = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import test_tracking as t
+plugins = t.Plugins(t.PluginSettings(packages=(), files=(t.tracking.__file__,)))
+t.training(Path("results"), plugins, range({first}, {last}), {status!r})
+"""
+
+
+def fresh(folder: Path, code: str, **environment: str) -> str:
+    """Run code in a process and a folder of its own: trackio reads its folder while it is imported."""
+    where = {"TRACKIO_DIR": str(folder / "results" / "trackio")} if "trackio.sqlite" in code else {}
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=os.environ | where | environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_trackio_has_settings_and_scores_of_a_screening(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    told = fresh(tmp_path, SCREEN, DSUM_BENCH_TRACK="trackio")
+    key = told.strip()
+    assert len(told.splitlines()) == 1, "trackio's advice is not printed"
+    ((name, config, logs),) = json.loads(fresh(tmp_path, READ_TRACKIO))
+    assert name == f"lead-3-{tracking.key_of(key, tmp_path / 'results')[:8]}"
+    assert config["model.adapter"] == "lead"
+    (row,) = logs
+    scores = Bench(results=tmp_path / "results", progress=None).scores(key, "rouge@mecab").mean()
+    assert (row["status"], row["samples"]) == ("done", 3)
+    assert row["rouge@mecab/mean"] == pytest.approx(scores["mean"])
+
+
+def test_summaries_and_the_report_go_to_trackio_where_they_are_asked_for(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    fresh(tmp_path, SCREEN, DSUM_BENCH_TRACK="trackio", DSUM_BENCH_TRACK_SAMPLES="1", DSUM_BENCH_TRACK_REPORT="1")
+    ((_, _, logs),) = json.loads(fresh(tmp_path, READ_TRACKIO))
+    rows = next(row["samples"]["_value"] for row in logs if "samples" in row and "status" not in row)
+    assert [row["sample_id"] for row in rows] == ["0", "1", "2"] and all("번입니다" in row["summary"] for row in rows)
+    files = [file for file in (tmp_path / "results/trackio").rglob("*") if file.is_file()]
+    assert sum(file.read_bytes().startswith(b"<!doctype html>") for file in files) == 1
+
+
+def test_a_training_stays_one_run_in_trackio(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    (tmp_path / "results").mkdir()
+    for first, last, status in ((1, 4, "partial"), (4, 7, "done")):
+        code = TRAIN.format(tests=str(Path(__file__).parent), first=first, last=last, status=status)
+        fresh(tmp_path, code, DSUM_BENCH_TRACK="trackio")
+    ((_, config, logs),) = json.loads(fresh(tmp_path, READ_TRACKIO))
+    assert config["recipe.params.lr"] == 0.01
+    assert [(row["step"], row["loss"]) for row in logs if "loss" in row] == [(s, 3.0 / s) for s in range(1, 7)]
+
+
+def test_mlflow_has_settings_scores_samples_and_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    for name, value in ((tracking.NAMES, "mlflow"), (tracking.SAMPLES, "1"), (tracking.REPORT, "1")):
+        monkeypatch.setenv(name, value)
+    key = screen(tmp_path)
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'results/mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("dsum-bench").experiment_id])
+    assert run.info.run_name == "lead-3" and run.info.status == "FINISHED"
+    assert run.data.params["model.adapter"] == "lead" and run.data.tags["dsum_bench.status"] == "done"
+    scores = Bench(results=tmp_path / "results", progress=None).scores(key, "rouge@mecab").mean()
+    assert run.data.metrics["rouge-mecab/mean"] == pytest.approx(scores["mean"])
+    assert sorted(f.path for f in client.list_artifacts(run.info.run_id)) == ["report.html", "samples.json"]
+    (table,) = (tmp_path / "results/mlflow").rglob("samples.json")
+    assert [row[0] for row in json.loads(table.read_text("utf-8"))["data"]] == ["0", "1", "2"]
+
+
+def test_a_training_stays_one_run_in_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv(tracking.NAMES, "mlflow")
+    results = tmp_path / "results"
+    results.mkdir()
+    plugins = Plugins(PluginSettings(packages=(), files=(tracking.__file__,)))
+    training(results, plugins, range(1, 4), "partial")
+    training(results, plugins, range(4, 7), "done")
+    client = MlflowClient(tracking_uri=f"sqlite:///{results / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("dsum-bench").experiment_id])
+    assert run.info.status == "FINISHED" and run.data.params["recipe.params.lr"] == "0.01"
+    points = client.get_metric_history(run.info.run_id, "loss")
+    assert sorted((p.step, p.value) for p in points) == [(step, 3.0 / step) for step in range(1, 7)]
 
 
 def test_every_event_has_the_arguments_that_the_plugin_takes() -> None:
