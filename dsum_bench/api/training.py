@@ -15,6 +15,8 @@ from dsum_bench.errors import UserError
 from dsum_bench.spec import HANG_TIMEOUT, DatasetSpec, DecodingSpec, ModelSpec, PromptSpec
 
 if TYPE_CHECKING:
+    from dsum_bench.executors.base import Executor
+    from dsum_bench.machine import Machine
     from dsum_bench.screening.sweep import RunResult
     from dsum_bench.spec import Dtype, Preferences, PromptFormat, Sample, Targets
     from dsum_bench.training.finetune import FinetuneResult
@@ -56,6 +58,7 @@ class TrainingBench(ScreeningBench):
         dtype: Dtype | None = None,
         hang_timeout: float = HANG_TIMEOUT,
         executor: str = "local",
+        address: str = "",
         fresh: bool = False,
         plan_only: bool = False,
         probe: bool = True,
@@ -86,6 +89,8 @@ class TrainingBench(ScreeningBench):
                 default. Only a summary that no check finds fault with is the better one.
             dev_limit: rows for the evaluation of each epoch, 0 for none. max_steps: updates after which training ends.
             name: the result is called ``MODEL@name``; from its settings by default.
+            executor: where workers run; points, folds and trials train at the same time where it has room. address:
+                where its machines are found, for one that reaches further.
             plan_only: plan and stop. probe: time a batch first. ignore_memory: train even where the plan does not fit.
             screen: screen base and result afterwards, on screen_limit samples or all, with decoding and
                 decoding_settings; each model's own by default.
@@ -124,23 +129,23 @@ class TrainingBench(ScreeningBench):
             for point in points
         ]  # fmt: skip
         requests = [replace(r, fold=f) for r in requests for f in all_folds(folds, fold_by, (search, sweep))]
-        prepared = [prepare(r, self.registry, self.loaded_plugins, self._machine(device)) for r in requests]
+        workers = self._executor(executor, hang_timeout, address)
+        machine = self._machine(device, workers.machine())
+        prepared = [prepare(r, self.registry, self.loaded_plugins, machine) for r in requests]
         screening: dict[str, Any] = {
             "split": dev_split, "limit": screen_limit, "seed": seed, "prompt": prompt, "prompt_format": prompt_format,
             "device": device, "decoding": decoding, "settings": decoding_settings,
         }  # fmt: skip
         if screen and not plan_only:
-            self.plan(spec, data.name, controls=False, **screening)  # what is wrong with it is said before training
+            # What is wrong with it is said before training.
+            self.plan(spec, data.name, controls=False, executor=executor, address=address, **screening)
         self.report_problems()
         options = TrainingOptions(name, plan_only, probe, ignore_memory, fresh)
-        workers = self.loaded_plugins.get("executor", executor)(hang_timeout)
         shown = self.display if main_process() else Display(None)
         with shown.training() as observer:
             around = (self.database, self.loaded_plugins, observer, options, workers)
             if search:
-                again = partial(
-                    prepare, registry=self.registry, plugins=self.loaded_plugins, machine=self._machine(device)
-                )
+                again = partial(prepare, registry=self.registry, plugins=self.loaded_plugins, machine=machine)
                 found = search_points(requests[0], again, space or "", search, *around)
                 assert found.best is not None
                 result = FinetuneResult((TrainingResult(found.best.run, "done"),), search=found)
@@ -151,8 +156,10 @@ class TrainingBench(ScreeningBench):
             return result
         if folds and len(result.models) == folds:
             parts = [(model, one) for model, one in zip(result.models, prepared, strict=True)]
-            result = replace(result, unseen=self._unseen(parts, data, screening, hang_timeout, executor))
-        return self._screen_trained(result, spec, data, hang_timeout=hang_timeout, executor=executor, **screening)
+            result = replace(result, unseen=self._unseen(parts, data, screening, machine, workers))
+        return self._screen_trained(
+            result, spec, data, hang_timeout=hang_timeout, executor=executor, address=address, **screening
+        )
 
     @staticmethod
     def config(path: str | Path) -> dict[str, Any]:
@@ -237,8 +244,8 @@ class TrainingBench(ScreeningBench):
         parts: Sequence[tuple[str, PreparedTraining]],
         data: DatasetSpec,
         screening: Mapping[str, Any],
-        hang_timeout: float,
-        executor: str,
+        machine: Machine,
+        executor: Executor,
     ) -> RunResult | None:
         """The run of all training rows, each summarised by the model that has not seen it; None where one failed."""
         import pandas as pd
@@ -258,9 +265,8 @@ class TrainingBench(ScreeningBench):
                 screening["prompt_format"], self._decoding(screening["decoding"]), pairs(screening["settings"]), None,
                 None, screening["seed"],
             )  # fmt: skip
-            machine = self._machine(screening["device"])
             candidates = request.candidates(asked, self.registry, self.loaded_plugins, machine)
-            (run,) = self._sweep(candidates, one.held.samples, None, None, executor, hang_timeout).runs
+            (run,) = self._sweep(candidates, one.held.samples, None, None, executor).runs
             if run.status != "done":
                 self.display.warn(f"{run.model} is {run.status} on the rows it has not seen: {run.reason}")
                 return None

@@ -10,6 +10,7 @@ import click
 
 from dsum_bench.cli import completion
 from dsum_bench.cli.options import (
+    address_option,
     command,
     json_option,
     open_bench,
@@ -114,6 +115,7 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     "--dtype", type=click.Choice(get_args(Dtype)), help="Dtype of the base's weights, or of their computation."
 )
 @worker_options
+@address_option
 @click.option("--fresh", is_flag=True, help="Start over instead of resuming.")
 @click.option("--dry-run", "plan_only", is_flag=True, help="Print the plan and stop.")
 @click.option("--probe/--no-probe", default=True, show_default=True, help="Time one batch to estimate the duration.")

@@ -18,7 +18,7 @@ from dsum_bench.screening.job import BatchDone, ChecksDone, OfGroup, ScreeningGr
 from dsum_bench.spec import HANG_TIMEOUT
 from dsum_bench_ray import cluster
 from dsum_bench_ray.item import Ended, Unfit, Wants
-from dsum_bench_ray.sharing import Sharing
+from dsum_bench_ray.sharing import Sharing, kind_of
 
 WAIT = 0.5
 LOOK_SECONDS = 5.0
@@ -295,14 +295,23 @@ class RayExecutor(Executor):
         super().__init__(hang_timeout, address)
         self._loop: Loop | None = None
         self._groups: dict[str, str] = {}
+        self._known: dict[str, cluster.Node] = {}
 
     def machine(self) -> Machine:
-        cluster.connect(self.address)
-        return cluster.machine(cluster.look({}))
+        return cluster.machine(self._look())
 
     def nodes(self) -> Sequence[NodeState]:
+        return cluster.states(self._look())
+
+    def room(self, job: Job) -> int:
+        """As many as there are slots of the kind it was planned for: points of a search and folds go one a slot."""
+        usable = [node for node in self._look().values() if not node.problem]
+        return max(1, sum(node.kinds.count(kind_of(job)) for node in usable))
+
+    def _look(self) -> dict[str, cluster.Node]:
         cluster.connect(self.address)
-        return cluster.states(cluster.look({}))
+        self._known = cluster.look(self._known)
+        return self._known
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Event]:
         if not jobs:

@@ -221,3 +221,29 @@ def wait(happens: Callable[[], object], seconds: float = 240.0) -> None:
     while not happens():
         assert time.monotonic() < limit
         time.sleep(0.1)
+
+
+def test_points_of_a_search_are_trained_one_on_each_node(
+    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3] / "tests" / "support"))
+    place = pytest.importorskip("tuning").place
+    monkeypatch.chdir(place(tmp_path, [(f"#Person1#: 네 {i}.", f"{i}번입니다.") for i in range(12)]))
+    bench = Bench(results="results", progress=None)
+    found = bench.finetune(
+        "mine",
+        "rows",
+        settings={"max_tokens": 96, "batch": 2, "accumulate": 1, "choose_by": "loss", "eval_rouge": 0, "epochs": 2},
+        search=3,
+        space="lr=1e-4..1e-2:log",
+        screen=False,
+        dev_limit=4,
+        probe=False,
+        executor="ray",
+        address=made.address,
+    )
+    assert [trial.status for trial in found.search.trials] == ["done"] * 3
+    with closing(sqlite3.connect("results/dsum.db")) as db:
+        times = db.execute("select started, finished from trainings").fetchall()
+    assert len(times) == 3
+    assert max(started for started, _ in times) < min(finished for _, finished in times)
