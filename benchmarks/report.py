@@ -154,6 +154,7 @@ def viewers(folder: Path) -> Iterator[None]:
     try:
         assert view.stdout is not None
         address = next(found[0] for line in view.stdout if (found := re.search(r"http://\S+", line)))
+        urlopen(address).read()  # the first page loads what later ones have
         readers += [Thread(target=_read, args=(address, stop)) for _ in range(VIEWERS)]
         for reader in readers:
             reader.start()
