@@ -134,10 +134,8 @@ def plan_table(job: TrainingJob, figures: TrainingPlan) -> Table:
     """The plan of a run as rows of name and figure."""
     table = Table(title=f"Plan of {job.id}", title_justify="left", show_header=False)
     place = job.spec.placement
-    batch = job.spec.recipe.params
     share = 100 * figures.trainable / figures.weights
     trimmed = f", {figures.trimmed} lost turns" if figures.trimmed else ""
-    together = int(str(batch["batch"])) * int(str(batch["accumulate"])) * figures.processes
     told = [
         (
             "recipe",
@@ -152,7 +150,7 @@ def plan_table(job: TrainingJob, figures: TrainingPlan) -> Table:
             "tokens",
             f"{figures.tokens:,}, of which {figures.target_tokens:,} are learnt; longest row {figures.longest:,}",
         ),
-        ("steps", f"{figures.steps:,} of {together} {'pairs' if job.spec.preferences else 'rows'}"),
+        ("steps", f"{figures.steps:,} of {_update(job, figures.processes)}"),
         *((f"memory: {name}", size(count)) for name, count in figures.memory.items()),
         ("memory, together", f"{size(figures.peak)} of {size(figures.free)} free"),
         ("activations", "computed again, which takes less memory" if figures.checkpointing else "kept"),
@@ -162,6 +160,15 @@ def plan_table(job: TrainingJob, figures: TrainingPlan) -> Table:
     for name, text in told:
         table.add_row(name, Text(text))
     return table
+
+
+def _update(job: TrainingJob, processes: int) -> str:
+    """What an update of the weights is made of."""
+    params = {key: int(str(job.spec.recipe.params[key] or 0)) for key in ("batch", "accumulate", "pack_tokens")}
+    batches = params["accumulate"] * processes
+    if params["pack_tokens"]:
+        return f"at most {params['pack_tokens'] * batches:,} tokens"
+    return f"{params['batch'] * batches} {'pairs' if job.spec.preferences else 'rows'}"
 
 
 def drawn(values: Sequence[float], width: int = WIDTH) -> str:

@@ -82,7 +82,8 @@ class Packed:
     """
 
     def __call__(self, rows: Rows) -> dict[str, Any]:
-        """Tensors of shape (1, tokens of all rows); shift_labels (1, labelled tokens)."""
+        """Tensors of shape (1, tokens of all rows); shift_labels (1, labelled tokens). A row may be a bin of rows."""
+        rows = [one for row in rows for one in row.get("rows", [row])]
         ids = [i for row in rows for i in row["input_ids"]]
         labels = [IGNORED if BLANK in row else label for row in rows for label in row["labels"]]
         places = [n for row in rows for n in range(len(row["input_ids"]))]
@@ -145,6 +146,11 @@ def seconds_per_batch(
 def rows_of(texts: Sequence[TrainingText]) -> Rows:
     """What a collator is given."""
     return [_row(t) | ({"rejected": _row(t.rejected)} if t.rejected else {}) for t in texts]
+
+
+def bins_of(bins: Sequence[Sequence[TrainingText]]) -> Rows:
+    """What a packing collator is given of bins. input_ids: for their length."""
+    return [{"rows": rows_of(some), "input_ids": [i for t in some for i in t.input_ids]} for some in bins]
 
 
 def _row(text: TrainingText) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
 from dsum_bench.training import checkpoints
 from dsum_bench.training.base import Trainer
-from dsum_bench.training.batches import Collator, Packed, decoder_inputs, packing, rows_of, seconds_per_batch
+from dsum_bench.training.batches import Collator, Packed, bins_of, decoder_inputs, packing, rows_of, seconds_per_batch
+from dsum_bench.training.bins import of_texts
 from dsum_bench.training.curve import CurveCallback, points_of
 from dsum_bench.training.dropping import quicken
 from dsum_bench.training.job import TimeEstimate, TrainingJob, TrainingNotice, TrainingPlan, TrainingResumed
@@ -80,7 +81,7 @@ def train(
             # The Trainer would do so too, but the batch that is timed must not take more memory than those to come.
             network.gradient_checkpointing_enable(gradient_checkpointing_kwargs=CHECKPOINTING)
         if job.probe:
-            each = seconds_per_batch(network, collator, texts, trainer.params.batch)
+            each = seconds_per_batch(network, collator, texts, _rows_a_batch(trainer, texts))
             emit(TimeEstimate(job.id, each * trainer.params.accumulate * figures.steps))
         if job.plan_only:
             return None
@@ -89,7 +90,8 @@ def train(
         last = _last(folder, arguments, lambda text: emit(TrainingNotice(job.id, text)))
         measure = trainer.params.measure(bool(dev), score is None)
         keeper = Keeper(folder, measure, trainer.params.patience)
-        rows = rows_of(texts)
+        bins = trainer.params.pack_tokens
+        rows = bins_of(of_texts(texts, bins)) if bins else rows_of(texts)
         if isinstance(collator, Paired):
             mixed = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
             remember(network, collator, rows, trainer.params.batch, mixed, lambda n: emit(_remembered(job, n)))
@@ -115,6 +117,12 @@ def train(
     except (OSError, RuntimeError, MemoryError, SafetensorError) as error:
         raise _explained(error, folder) from error
     return Trained(loop.model, weights) if loop.accelerator.is_main_process else None
+
+
+def _rows_a_batch(trainer: Trainer, texts: Sequence[TrainingText]) -> int:
+    """Rows of an average batch."""
+    size = trainer.params.pack_tokens
+    return round(len(texts) / len(of_texts(texts, size))) if size else trainer.params.batch
 
 
 def _remembered(job: TrainingJob, done: int) -> Progress:
@@ -196,7 +204,7 @@ def _arguments(
         num_train_epochs=params.epochs,
         # Where it is given, the Trainer would go beyond the epochs for it.
         max_steps=figures.steps if job.spec.max_steps else -1,
-        per_device_train_batch_size=params.batch,
+        per_device_train_batch_size=1 if params.pack_tokens else params.batch,
         per_device_eval_batch_size=params.batch,
         gradient_accumulation_steps=params.accumulate,
         learning_rate=params.lr,

@@ -23,6 +23,7 @@ class TrainingParams:
     max_tokens: longest training text, in tokens; a longer dialogue loses turns, never its summary.
     max_grad_norm: the gradient's norm is cut to it. group_by_length: rows of like length share a batch.
     packing: rows of a batch follow each other in one, without filling; each sees only itself, and the loss is the same.
+    pack_tokens: with packing, a batch is as many rows as fit into so many tokens; 0 for ``batch`` rows.
     eval_steps: updates between evaluations; 0 evaluates after every epoch.
     eval_rouge: evaluation rows that are summarised at every evaluation, for their score; 0 for none.
     choose_by: which weights are kept. A metric as ``screen --metric`` takes it, or ``loss``: those of the best
@@ -50,6 +51,7 @@ class TrainingParams:
     gradient_checkpointing: bool | None = None
     group_by_length: bool = True
     packing: bool = False
+    pack_tokens: int = 0
     eval_steps: int = 0
     eval_rouge: int = 32
     choose_by: str = "auto"
@@ -68,6 +70,10 @@ class TrainingParams:
         for key in ("weight_decay", "patience", "eval_steps", "eval_rouge", "neftune"):
             _check(getattr(self, key) >= 0, key, "must not be negative")
         _check(self.max_tokens >= 16, "max_tokens", "must be at least 16")
+        _check(not self.pack_tokens or self.packing, "pack_tokens", "is for packing: set packing = true")
+        _check(
+            not self.pack_tokens or self.pack_tokens >= self.max_tokens, "pack_tokens", "must be at least max_tokens"
+        )
         _check(0 <= self.warmup < 1, "warmup", "must be a fraction of the steps, from 0 to less than 1")
         _check(0 <= self.label_smoothing < 1, "label_smoothing", "must be from 0 to less than 1")
         for place in self.report:

@@ -88,6 +88,11 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         raise UserError(f"{model.name} has no weights that could be trained")
     recipe = complete(_recipe(wanted, registry, plugins), plugins, wanted.settings)
     pairs.check(recipe, plugins.trainers[recipe.trainer], wanted.preferences)
+    if recipe.params.get("packing") and adapter.architecture != "decoder":
+        raise UserError(
+            f"packing lays rows one after the other, and the encoder of {model.name} would read them as one; "
+            "leave packing off"
+        )
     if start is not None:
         trainer = plugins.trainers[recipe.trainer]
         recipe = shaped(recipe, start, trainer.keeps, trainer.quantization, wanted.settings)

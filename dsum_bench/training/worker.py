@@ -21,6 +21,7 @@ from dsum_bench.plugins import Plugins
 from dsum_bench.spec import TrainingSpec
 from dsum_bench.training import planning, shape, sharding, trackers
 from dsum_bench.training.base import Trainer
+from dsum_bench.training.bins import of_texts
 from dsum_bench.training.freed import give_memory_back, keep_freed_memory
 from dsum_bench.training.job import PlanReady, TrainingJob, TrainingPlan
 from dsum_bench.training.pairs import build_pairs
@@ -112,13 +113,17 @@ def plan(job: TrainingJob, trainer: Trainer, engine: TrainableEngine, texts: lis
     targets = [sum(i != IGNORED for i in t.labels) for t in every]
     batch = min(params.batch, len(texts)) * len(every) // len(texts)
     told = rows[-1] if trainer.reads_prompts else max(targets) + 1
+    tokens, logits, count = batch * rows[-1], batch * told, len(texts)
+    if params.pack_tokens:
+        bins = of_texts(texts, params.pack_tokens)
+        tokens = max(sum(len(t.input_ids) for t in some) for some in bins)
+        logits = max(sum(label != IGNORED for t in some for label in t.labels) for some in bins)
+        count, params = len(bins), replace(params, batch=1)
     on_gpu = spec.placement.device.startswith("cuda")
     # Processes on the CPU share what is free.
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     free = torch.cuda.mem_get_info()[0] if on_gpu else detect().free_bytes // beside
-    memory, checkpointing, keeps_freed = planning.choose(
-        counted, params, batch * rows[-1], batch * told, spec.placement, free
-    )
+    memory, checkpointing, keeps_freed = planning.choose(counted, params, tokens, logits, spec.placement, free)
     job.work.mkdir(parents=True, exist_ok=True)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return TrainingPlan(
@@ -129,7 +134,7 @@ def plan(job: TrainingJob, trainer: Trainer, engine: TrainableEngine, texts: lis
         target_tokens=sum(targets),
         longest=rows[-1],
         trimmed=sum(bool(t.trimmed) for t in texts),
-        steps=planning.steps(len(texts), params, processes, spec.max_steps),
+        steps=planning.steps(count, params, processes, spec.max_steps),
         processes=processes,
         memory=memory,
         free=free,

@@ -128,3 +128,23 @@ def test_rows_of_like_length_share_a_batch() -> None:
 
     grouped = list(GroupedByLength(lengths, 8, 0, lambda: None))
     assert filled(grouped) < 1.1 * sum(lengths) < 1.5 * sum(lengths) < filled(list(range(400)))
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=60), size=st.integers(60, 200))
+def test_bins_hold_every_row_once_within_their_size_and_are_few(lengths: list[int], size: int) -> None:
+    from dsum_bench.training.bins import fitted
+
+    found = fitted(lengths, size)
+    assert sorted(row for rows in found for row in rows) == list(range(len(lengths)))
+    filled = [sum(lengths[row] for row in rows) for rows in found]
+    assert max(filled) <= size
+    # No two of them would fit into one, so that all but one are more than half full.
+    assert all(a + b > size for i, a in enumerate(filled) for b in filled[:i])
+
+
+def test_known_rows_fit_into_as_few_bins_as_can_be() -> None:
+    from dsum_bench.training.bins import fitted
+
+    assert fitted([4, 8, 1, 4, 2, 1], 10) == [[1, 4], [0, 3, 2, 5]]  # Wikipedia's example of decreasing orders
+    assert fitted([12, 3], 10) == [[0], [1]]

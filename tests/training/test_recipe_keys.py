@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from tuning import job_of, place, points, train
 
-from benchmarks.training_oracle import Point, checkpoints, ours, plain_loop
+from benchmarks.training_oracle import ROWS as ROW_COUNT
+from benchmarks.training_oracle import Point, checkpoints, ours, plain_loop, texts
 from dsum_bench.errors import ModelError, UserError
+from dsum_bench.progress.training import plan_table
+from dsum_bench.training import worker
+from dsum_bench.training.bins import fitted
 
 ROWS = [(f"#Person1#: 네 {i}.", f"{i}번입니다.") for i in range(12)]
 
@@ -39,6 +45,36 @@ def test_label_smoothing_is_that_of_a_plain_loop_and_leaves_the_evaluation_alone
     assert_same(found, expected)
     without, _ = plain_loop(tmp_path / family, family, "full")
     assert found[-1].loss != pytest.approx(without[-1].loss, rel=1e-2)
+
+
+def test_bins_of_packed_rows_learn_what_the_rows_teach_alone(tmp_path: Path) -> None:
+    checkpoints(tmp_path, ["llama"])
+    count = len(fitted([len(t.input_ids) for t in texts("llama", ROW_COUNT, 1)], 64))
+    assert 2 <= count < ROW_COUNT
+    expected, _ = plain_loop(tmp_path / "llama", "llama", "full")
+    packed = {"packing": True, "pack_tokens": 64, "max_tokens": 48}
+    found, _ = ours(tmp_path / "llama", tmp_path / "work", "llama", "full", count, **packed)
+    assert_same(found, expected)
+
+
+def test_packing_is_refused_where_it_cannot_be(folder: Path) -> None:
+    with pytest.raises(UserError, match="the encoder of bart would read them as one; leave packing off"):
+        job_of(folder, "packing=true", model="bart")
+    with pytest.raises(UserError, match="pack_tokens is for packing: set packing = true"):
+        job_of(folder, "pack_tokens=512")
+    with pytest.raises(UserError, match="pack_tokens must be at least max_tokens"):
+        job_of(folder, "packing=true", "pack_tokens=64")
+
+
+def test_the_plan_of_bins_counts_them(folder: Path) -> None:
+    told: list[Any] = []
+    job = job_of(folder, "packing=true", "pack_tokens=300", "epochs=1", plan_only=True)
+    worker.run(job, told.append)
+    (figures,) = [event.figures for event in told if hasattr(event, "figures")]
+    assert figures.rows == len(ROWS) and figures.tokens / 300 <= figures.steps < len(ROWS) / 2
+    shown = Console(width=100, record=True, file=io.StringIO())
+    shown.print(plan_table(job, figures))
+    assert f"{figures.steps} of at most 300 tokens" in shown.export_text()
 
 
 @pytest.mark.parametrize("init", ["pissa", "olora"])
