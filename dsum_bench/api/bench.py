@@ -24,30 +24,30 @@ if TYPE_CHECKING:
 
 
 class Bench(TrainingBench, Stages, Submissions):
-    """Models, dialogues and results, opened together.
+    """Models, datasets and results: the entry point of the Python API.
 
     Args:
         registry: registry files that extend the shipped one and ``registry.toml`` in the working directory; one path
             or several.
         results: folder of the results database ``dsum.db``, trained models and logs.
-        plugins: plugin files, by path, and classes of your own (adapters, metrics, checks, ...), which are registered
-            for this bench alone.
+        plugins: paths of plugin files, and your own classes (adapters, metrics, checks, ...), which are registered
+            for this bench only.
         progress: ``"auto"`` shows Rich bars in a terminal and in a notebook and plain lines elsewhere, on standard
             error; a function is called with each ``ProgressEvent``; None is silent.
         console: Rich console that ``"auto"`` writes to.
 
-    Opening a bench reads nothing; registry and plugins are loaded when first needed. Where a name of a registry entry
-    is asked for, an object does as well: a ``ModelSpec``, ``DatasetSpec``, ``PromptSpec`` or ``DecodingSpec``, a
-    DataFrame of dialogues (columns ``id``, ``dialogue``, ``summary``), or the prompt's own text with ``{dialogue}``.
+    Creating a bench reads nothing; registry and plugins are loaded when first needed. Wherever a registry name is
+    accepted, so is an object: a ``ModelSpec``, ``DatasetSpec``, ``PromptSpec`` or ``DecodingSpec``, a
+    DataFrame of dialogues (columns ``id``, ``dialogue``, ``summary``), or a prompt string with ``{dialogue}``.
 
     Raises (all methods):
-        UserError: wrong usage or input; its message is a sentence that says what to do.
+        UserError: invalid usage or input; the message says what to do.
     """
 
     # -- reporting ---------------------------------------------------------------------------------------------
 
     def votes(self, files: Sequence[str | Path]) -> Tally:
-        """Rank runs by votes of people and judges, and say how far every metric agrees with them.
+        """Rank runs by votes of people and judge models, and measure how well every metric agrees with them.
 
         files: CSV with columns voter, sample_id, first, second (runs, in the order shown), choice.
         """
@@ -65,9 +65,9 @@ class Bench(TrainingBench, Stages, Submissions):
         dataset: str | None = None,
         split: str | None = None,
     ) -> Path:
-        """Write results as one HTML file that needs no network; returns its path.
+        """Write results as one HTML file that works offline; returns its path.
 
-        dialogues: False leaves out all texts, for a file that you share.
+        dialogues: False omits all texts, for a file that you can share.
         """
         from dsum_bench.report import write_report
 
@@ -85,7 +85,7 @@ class Bench(TrainingBench, Stages, Submissions):
         language: Literal["en", "ko"] = "en",
         dark: bool = False,
     ) -> Any:
-        """A chart of the largest board as an Altair chart, which a notebook shows.
+        """Draw a chart of the largest leaderboard; returns an Altair chart, which notebooks display.
 
         what: ``forest``, ``tradeoff``, ``distribution``, ``matrix``, ``topics``, ``lengths`` or ``curve``.
         output: file to write it to: ``.svg``, ``.png``, ``.pdf``, ``.html``, ``.json``.
@@ -108,10 +108,10 @@ class Bench(TrainingBench, Stages, Submissions):
         votes: str | Path | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        """Serve the report of live results on this machine until interrupted.
+        """Serve a live report on this machine until interrupted.
 
         vote: a blind vote between runs instead; votes: its file, ``votes.csv`` in the results folder by default.
-        port: 0 takes a free one. tell: called with the address.
+        port: 0 selects a free one. tell: called with the address.
         """
         from dsum_bench.report.server import serve
         from dsum_bench.report.votes import Ballot
@@ -125,9 +125,9 @@ class Bench(TrainingBench, Stages, Submissions):
     # -- what there is --------------------------------------------------------------------------------------
 
     def models(self, family: str | None = None, max_params: int | str | None = None) -> pd.DataFrame:
-        """The model zoo, one row a model, with the fields of ``ModelSpec``.
+        """The model zoo, one row per model, with the fields of ``ModelSpec``.
 
-        family: an adapter, or what the names of models or checkpoints begin with. max_params: the most weights, a
+        family: an adapter, or a prefix of model or checkpoint names. max_params: maximum number of parameters, a
         number or ``"4B"``; models of unknown size are left out then.
         """
         import pandas as pd
@@ -137,7 +137,7 @@ class Bench(TrainingBench, Stages, Submissions):
         return pd.DataFrame(rows, columns=columns).astype({"params": "Int64"})
 
     def datasets(self) -> pd.DataFrame:
-        """The datasets of the registry, one row a split. samples: their number; problem: why it cannot be read."""
+        """The datasets of the registry, one row per split. samples: their number; problem: why it cannot be read."""
         from dsum_bench.api.frames import SPLIT_COLUMNS, frame
 
         rows = (asdict(spec) | {"dataset": spec.name} | asdict(split) for spec, split in self.splits())
@@ -151,10 +151,10 @@ class Bench(TrainingBench, Stages, Submissions):
         return [(spec, split) for spec in datasets for split in splits(spec, self.loaded_plugins)]
 
     def guess_dataset(self, file: str | Path, name: str | None = None, *, write: bool = False) -> GuessedDataset:
-        """Propose the registry entry of a CSV, TSV, JSON, JSON Lines or Parquet file, and try it.
+        """Generate the registry entry for a CSV, TSV, JSON, JSON Lines or Parquet file, and test it.
 
         name: of the dataset; by default from the file. write: add the entry to ``registry.toml`` in the working
-        directory; one that is there already is never overwritten.
+        directory; an existing entry is never overwritten.
         """
         from dsum_bench.api.guessing import guessed
 
@@ -176,9 +176,9 @@ class Bench(TrainingBench, Stages, Submissions):
         return list(self.loaded_plugins.info.values())
 
     def doctor(self, verify_metrics: bool = False, executor: str | None = None, address: str = "") -> list[Diagnosis]:
-        """What this machine can do. verify_metrics: compute every stored ROUGE score again with the packages.
+        """Check what this machine can run. verify_metrics: recompute every stored ROUGE score with the packages.
 
-        executor: look at the machines that it would use instead; address: where they are found.
+        executor: check the machines of this executor instead; address: of its cluster.
         """
         from dsum_bench.api import doctor
 
@@ -190,7 +190,7 @@ class Bench(TrainingBench, Stages, Submissions):
         return list(doctor.examine(self.loaded_plugins, self.database))
 
     def new_plugin(self, name: str, kind: Kind, folder: str | Path = ".") -> list[Path]:
-        """Write a plugin package ``dsum-bench-NAME`` that works as it is; returns its folder, then its files."""
+        """Create a working plugin package ``dsum-bench-NAME``; returns its folder, then its files."""
         from dsum_bench.scaffold import create
 
         return create(name, kind, Path(folder))

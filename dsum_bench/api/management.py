@@ -20,7 +20,7 @@ class Management(Results):
     """What changes stored runs without generating anything."""
 
     def rename(self, run: str, name: str) -> RunRecord:
-        """Call a run by a name, under which everything finds it from then on; '' takes the name away."""
+        """Give a run a name that every method accepts; '' removes the name."""
         from dsum_bench.store.writer import Store
 
         record = self.run(run)
@@ -42,12 +42,12 @@ class Management(Results):
         return keys
 
     def merge(self, other: str | Path) -> Copied:
-        """Add the runs and trainings of another results folder, or of a database in it, to these.
+        """Merge the runs and trainings of another results folder, or of its database, into this one.
 
-        A run that both have gets the samples and scores that it lacks here; what is here already stays as it is.
+        A run in both gets the samples and scores that are missing here; existing ones are kept.
 
         Raises:
-            UserError: a run of one key has other dialogues, references or another kind; nothing is merged then.
+            UserError: a run has different dialogues, references or kind in the two; nothing is merged then.
         """
         from dsum_bench.store.copying import copy_runs
         from dsum_bench.store.writer import Store
@@ -57,10 +57,10 @@ class Management(Results):
             return copy_runs(source / DATABASE if source.is_dir() else source, store)
 
     def compact(self) -> Compacted:
-        """Write the results database anew, without what is no longer needed, such as the room of deleted runs.
+        """Shrink the results database by removing unused space, such as that of deleted runs.
 
         Raises:
-            UserError: another process is writing to it, or the disk has no room for it once more; nothing is lost then.
+            UserError: another process is writing to it, or the disk has no space for a second copy; nothing is lost.
         """
         from dsum_bench.store.compacting import compact
         from dsum_bench.store.reader import reading
@@ -70,7 +70,7 @@ class Management(Results):
         return compact(self.database)
 
     def export_runs(self, runs: Sequence[str], output: str | Path) -> Path:
-        """Write runs to a database of their own, with summaries, scores, findings and dialogues; returns its path.
+        """Export runs to a new database, with summaries, scores, findings and dialogues; returns its path.
 
         output: a file such as ``runs.db``, or a folder.
         """
@@ -88,9 +88,9 @@ class Management(Results):
     def rescore(
         self, metrics: Sequence[str], runs: Sequence[str] = (), tell: Callable[[Rescored], None] | None = None
     ) -> list[Rescored]:
-        """Score stored summaries of runs, or of all runs, with further metrics; nothing is generated.
+        """Score stored summaries of runs, or of all runs, with more metrics; nothing is generated.
 
-        tell: called with what was done after each run. Runs stored without dialogues say so in their reason.
+        tell: called with the result after each run. Runs stored without dialogues report that as their reason.
         """
         from dsum_bench.metrics.choose import build
         from dsum_bench.screening import rescore as scoring

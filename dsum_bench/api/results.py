@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Results(Workspace):
-    """The readers of a bench; they need its database alone."""
+    """The readers of a bench; they use only its database."""
 
     def boards(self, metric: str | None = None, dataset: str | None = None, split: str | None = None) -> list[Board]:
         """The boards of one metric as the leaderboard prints them; ``leaderboard`` gives them as a DataFrame."""
@@ -28,11 +28,11 @@ class Results(Workspace):
     def leaderboard(
         self, metric: str | None = None, dataset: str | None = None, split: str | None = None
     ) -> pd.DataFrame:
-        """One row a ranked run, best first, board by board; runs that are not ranked follow each board.
+        """One row per ranked run, best first, board by board; runs that are not ranked follow each board.
 
         Columns: ``BOARD_COLUMNS`` of ``dsum_bench.api.frames``, then each measure with ``_low`` and ``_high`` of its
-        95 % interval, on the scale of 100. rank: within its board. group: runs of a board with the same number cannot
-        be told apart.
+        95 % interval, from 0 to 100. rank: within its board. group: every run of a later group differs significantly
+        from the first run of an earlier one.
         """
         from dsum_bench.api import frames
         from dsum_bench.store.ranking import DEFAULT_SORT, ranked
@@ -40,7 +40,7 @@ class Results(Workspace):
         return frames.leaderboard(ranked(self.database, self.boards(metric, dataset, split), DEFAULT_SORT))
 
     def comparison(self, *runs: str, metric: str | None = None, measure: str = "mean") -> Comparison:
-        """Runs tested against each other pair by pair, with their samples; ``compare`` gives the pairs alone."""
+        """Pairwise tests of runs, with their samples; ``compare`` returns only the pairs."""
         from dsum_bench.store.pairs import compared
 
         records = [self.run(run) for run in runs]
@@ -50,8 +50,8 @@ class Results(Workspace):
         """Every pair of two or more runs: ``PAIR_COLUMNS`` of ``dsum_bench.api.frames``.
 
         difference: mean of a minus mean of b, on the scale of 100, with its 95 % interval low to high; p: of a paired
-        permutation test. Both are corrected for the number of pairs; p_board for all pairs of their board, NaN where
-        the runs are all that stand on it.
+        permutation test. Both are corrected for the number of pairs; p_board for all pairs of their board, NaN if
+        the runs are the whole board.
         """
         from dsum_bench.api import frames
 
@@ -64,7 +64,7 @@ class Results(Workspace):
         return frames.runs(self._records())
 
     def run(self, run: str) -> RunRecord:
-        """One run in full, by its key, the beginning of it, or the name of a model that has one finished run."""
+        """One run with all details, by its key, a prefix of it, or the name of a model that has one finished run."""
         from dsum_bench.store import reader
         from dsum_bench.store.constant import judged_run
 
@@ -73,7 +73,7 @@ class Results(Workspace):
     show = run
 
     def find(self, name: str) -> RunRecord | Training:
-        """A run as ``run`` finds it; where no run is meant, the training of that name."""
+        """A run as ``run`` finds it; if none matches, the training of that name."""
         from dsum_bench.store.training import training
 
         try:
@@ -103,7 +103,7 @@ class Results(Workspace):
         return frames.scores(self.database, record, metric or self._metric(record))
 
     def findings(self, run: str | None = None) -> pd.DataFrame:
-        """What the protocol checks found, in one run or in all: ``FINDING_COLUMNS`` of ``dsum_bench.api.frames``."""
+        """Findings of the protocol checks for one run or all: ``FINDING_COLUMNS`` of ``dsum_bench.api.frames``."""
         from dsum_bench.api import frames
 
         return frames.findings([self.run(run)] if run is not None else self._records())

@@ -82,25 +82,26 @@ class ScreeningBench(Management):
         Args:
             models: names or specs, or ``"all"``.
             dataset: a name, a ``DatasetSpec``, a DataFrame, or a mapping of splits to DataFrames.
-            family, max_params: of all models only those of a family (an adapter, or what names begin with), and those
-                with at most so many weights (a number, or ``"4B"``).
+            family, max_params: for all models, only those of a family (an adapter, or a prefix of names), and those
+                with at most this many parameters (a number, or ``"4B"``).
             limit, sample: the first N samples, or N drawn at random with the seed.
             prompt, decoding: for all models; each model's own by default. settings: changed decoding parameters.
             metrics: such as ``rouge@mecab``; by default those of the dataset's language.
-            time_budget: seconds for a model, or ``"30m"``. hang_timeout: seconds of silence that end a worker.
-            executor: where workers run. address: where its machines are found, for one that reaches further.
-            controls: run the controls of the dataset's language too.
+            time_budget: seconds per model, or ``"30m"``. hang_timeout: seconds without progress after which a worker is
+                stopped.
+            executor: where workers run. address: of its cluster, for an executor that uses other machines.
+            controls: run the controls for the dataset's language too.
             fresh: start over. free_cache: delete a hub model's files once its run is done.
             dialogues: store dialogues and references with the results, so that reports can show them.
-            wait: wait for another process that is at the same run instead of skipping that.
+            wait: wait for another process that is working on the same run instead of skipping it.
             sweep: a run for each point of a grid of prompts, decodings and decoding parameters, such as
                 ``"prompt=a,b decoding=greedy,beam4 length_penalty=0.8,1.0"`` or a mapping of keys to values; a model is
                 loaded once.
-            confirm_on: choose the best point on a part of the samples and score it on the rest, of which this is the
-                share, or on this split.
-            race: score models and points on growing parts of the samples, and stop those that are behind; at most 40 %
-                of what the full sweep would generate, of fewer than eight candidates 50 to 75 %. The full sweep takes
-                over what the race has written. Without controls.
+            confirm_on: select the best point on a part of the samples and score it on the rest, whose share this is,
+                or on this split.
+            race: score models and points on growing parts of the samples, and stop those that fall behind; generates at
+                most 40 % of the full sweep, 50 to 75 % with fewer than eight candidates. The full sweep reuses the
+                race's outputs. Without controls.
         """
         from dsum_bench.screening import points
         from dsum_bench.screening.durations import parse_duration
@@ -174,9 +175,9 @@ class ScreeningBench(Management):
         executor: str = "local",
         address: str = "",
     ) -> list[Candidate]:
-        """What ``screen`` would do with each model, and why not; nothing is loaded or written.
+        """What ``screen`` would run, and why it would skip a model; nothing is loaded or written.
 
-        executor, address: models are planned for the machines that it uses.
+        executor, address: plan for the machines of this executor.
         """
         request = self._request(
             self._models(models, family, max_params), self._dialogues(dataset, split, limit, sample, seed, references),
@@ -203,9 +204,9 @@ class ScreeningBench(Management):
         index: bool = False,
         like: str | Path | None = None,
     ) -> pd.DataFrame:
-        """A model's summaries of a split, references or not: two columns, id and summary, as the dataset calls them.
+        """A model's summaries of a split, with or without references: the dataset's columns for id and summary.
 
-        model: a model, or a stored run (its key or the beginning of it), whose summaries are taken as they are.
+        model: a model, or a stored run (its key or a prefix of it), whose summaries are used unchanged.
         output: new ``.csv`` or ``.jsonl`` file to write them to. index: number its rows in a first column. like: sample
             file (``.csv``, ``.tsv``, or ``.json`` in NIKL's layout) that the output takes its columns, order, index,
             separator and encoding from; every id in it must have a summary that is not empty.
@@ -260,8 +261,8 @@ class ScreeningBench(Management):
         """Score summaries made elsewhere and put them on the leaderboard.
 
         sources: a CSV or JSON Lines file, a DataFrame, or several of them, each with an id and a summary for every
-        sample of the split. name: what the leaderboard calls the run; by default the file's name.
-        allow_missing: count missing samples as empty. metrics: where none of them needs references, the split needs
+        sample of the split. name: of the run on the leaderboard; by default the file's name.
+        allow_missing: count missing samples as empty. metrics: if none of them needs references, the split needs
         none either.
         """
         from dsum_bench.screening import predictions
@@ -334,7 +335,7 @@ class ScreeningBench(Management):
         prompt: str | PromptSpec | None = None,
         prompt_format: PromptFormat = "template",
     ) -> TokenizedPrompt:
-        """Exactly what a model reads for one sample (by id; the first by default), with token ids."""
+        """The exact prompt of a model for one sample (by id; the first by default), with token ids."""
         from dsum_bench.errors import ModelError, ModelSkipped
         from dsum_bench.screening.setup import tokenized
 

@@ -25,7 +25,7 @@ STEPS = "steps"
 
 
 class Stages(Management):
-    """What makes new runs of stored ones, without a model."""
+    """Methods that derive new runs from stored ones, without a model."""
 
     def postprocess(
         self,
@@ -35,12 +35,12 @@ class Stages(Management):
         metrics: Sequence[str] | None = None,
         measure: str = "mean",
     ) -> list[Postprocessed]:
-        """Change the summaries of stored runs by rules; each result is a run of its own, ``MODEL+NAME``.
+        """Post-process the summaries of stored runs by rules; each result is a new run, ``MODEL+NAME``.
 
         by: an entry ``[postprocess.NAME]`` of the registry, a ``PostprocessSpec``, or a list of steps.
-        metrics: to score with; by default those that the source is scored with. measure: that the gains are told by.
+        metrics: to score with; by default those of the source. measure: for the effect of each step.
 
-        Nothing is generated: what the model wrote stays, in the source and in the result.
+        Nothing is generated, and the model's output is kept.
         """
         from dsum_bench.screening import derived
         from dsum_bench.screening import postprocessing as rules
@@ -61,7 +61,7 @@ class Stages(Management):
         return done
 
     def step_gains(self, run: str, *, metric: str | None = None, measure: str = "mean") -> tuple[StepGain, ...]:
-        """What each step of a postprocessed run brought over the step before it, by one measure of a metric."""
+        """The effect of each step of a post-processed run over the previous step, by one measure of a metric."""
         from dsum_bench.metrics.choose import build
         from dsum_bench.screening import postprocessing as rules
 
@@ -81,18 +81,18 @@ class Stages(Management):
         metrics: Sequence[str] | None = None,
         name: str | None = None,
     ) -> Combined:
-        """Make one run of several on the same samples by choosing one of their summaries for each sample. A run that
-        was sampled with several ``candidates`` takes part with all of them, and may be the only one.
+        """Combine several runs on the same samples by selecting one of their summaries for each sample. All
+        ``candidates`` of a sampled run take part, so one such run is enough.
 
-        by: ``mbr``, the summary that scores best with all others as references (minimum Bayes risk); ``vote``, the one
-            that most others are nearest to; ``shorter``, the shortest; ``route``, that of the run which a router
-            trusts with the dialogue.
-        metric, measure: by which summaries are compared, and the router learns; by default the data's usual metric.
+        by: ``mbr``, the summary that scores best with all others as references (minimum Bayes risk); ``vote``, the
+            nearest neighbour of most others; ``shorter``, the shortest; ``route``, that of the run which a router
+            predicts to be best for the dialogue.
+        metric, measure: to compare summaries and to train the router; by default the data's usual metric.
         weights: of the runs, 1 for each by default. learn_from: for ``route``, finished runs of the same models on
-            other rows, in the same order; without them each row is routed by what was learnt on others of these rows.
+            other rows, in the same order; by default the router is cross-validated on these rows.
         metrics: to score with; by default those that all the runs are scored with. name: of the result.
 
-        The result says what it gained over the best of the runs, or that it gained nothing.
+        The result has the gain over the best of the runs, if there is one.
         """
         from dsum_bench.screening import combination, derived
 
@@ -114,10 +114,10 @@ class Stages(Management):
         return combination.Combined(tuple(records), result, tuple(counts[i] for i in range(len(records))), benefit)
 
     def average(self, models: Sequence[str], name: str, weights: Sequence[float] | None = None) -> str:
-        """Average LoRA adapters ``BASE@RUN`` of one base into ``BASE@name``, exactly; returns that name.
+        """Average LoRA adapters ``BASE@RUN`` of the same base into ``BASE@name``, exactly; returns that name.
 
-        weights: of the models, 1 for each by default. The rank of the result is the sum of theirs. It is a trained
-        model like any other: screen it to see what it brings. What any of them was trained on counts as seen by it.
+        weights: of the models, 1 for each by default. The rank of the result is the sum of their ranks. Screen it like
+        any other model to evaluate it. The training data of all adapters count as its training data.
         """
         from dsum_bench.combining.adapters import average
         from dsum_bench.registry.check import NAME

@@ -49,7 +49,7 @@ class Forecast:
 
 
 class Submissions(Management):
-    """What was handed in, in ``submissions.csv`` of the results folder."""
+    """The ledger of submissions, ``submissions.csv`` in the results folder."""
 
     @property
     def ledger(self) -> Path:
@@ -68,10 +68,9 @@ class Submissions(Management):
         note: str = "",
         when: str | None = None,
     ) -> Submission:
-        """Note what the board said of a run that was handed in; again, for a run that is there already, to add the
-        private score.
+        """Record the public score of a submitted run; call it again for the same run to add the private score.
 
-        local: the run that has scores of the same model and settings here; found by itself where there is one.
+        local: the run with local scores of the same model and settings; by default it is looked up.
         when: local time, ISO 8601; now by default.
         """
         from dsum_bench.submissions import ledger
@@ -95,7 +94,7 @@ class Submissions(Management):
         return next(s for s in ledger.add(self.ledger, made) if s.run == made.run)
 
     def submissions(self, metric: str | None = None, measure: str = "mean") -> pd.DataFrame:
-        """The ledger, one row a submission. local: mean here of the usual metric, NaN where there is none."""
+        """The ledger, one row per submission. local: local mean of the usual metric, NaN if there is none."""
         from dsum_bench.api.frames import frame
         from dsum_bench.submissions import ledger
 
@@ -122,12 +121,12 @@ class Submissions(Management):
         metric: str | None = None,
         measure: str = "mean",
     ) -> Forecast:
-        """What the scores here and the public ones say of the private ones, and which submissions to hand in.
+        """Estimate the private scores from local and public ones, and choose the final submissions.
 
-        n_public, n_private: dialogues of the two parts of the test split. choose: submissions that count in the end.
+        n_public, n_private: dialogues of the two parts of the test split. choose: number of final submissions.
 
         Raises:
-            UserError: fewer than two submissions with scores here.
+            UserError: fewer than two submissions with local scores.
         """
         from dsum_bench.store.pairs import together
         from dsum_bench.submissions import ledger

@@ -68,20 +68,20 @@ class TrainingBench(ScreeningBench):
         decoding: str | DecodingSpec | None = None,
         decoding_settings: Settings = (),
     ) -> FinetuneResult:
-        """Train a model by recipe, then screen the result beside its base and the constant control.
+        """Fine-tune a model by recipe, then screen the result together with its base and the constant control.
 
         Args:
             model: a trained adapter is trained further, as a new run on the same base.
-            dataset: what to train on. Several are mixed by weight, ``"a:0.7,b:0.3"`` or ``{"a": 0.7, "b": 0.3}``, and
-                no row is repeated; the first of them evaluates.
+            dataset: to train on. Several are mixed by weight, ``"a:0.7,b:0.3"`` or ``{"a": 0.7, "b": 0.3}``, and
+                no row is repeated; the first one is used for evaluation.
             recipe: of the registry; the model's own by default. settings: changed parameters of the recipe.
-            sweep: a run for each point of a grid, such as ``"lr=1e-4,2e-4 r=16,32"``.
-            search: so many trials of a search for the best point of space with Optuna, such as
+            sweep: one run for each point of a grid, such as ``"lr=1e-4,2e-4 r=16,32"``.
+            search: number of Optuna trials in space, such as
                 ``"lr=1e-5..1e-3:log r=8,16,32"``; the recipe's own by default. The best is kept and screened.
-            folds: train so many models, each without one part of the rows, and score every row by the one that has not
-                seen it. Equal dialogues, and equal values of the column fold_by, share a part.
-            targets: a stored run, whose summaries of the training dialogues are learnt instead of the references where
-                no check finds fault with them and they reach every min_score: a number for the data's usual metric,
+            folds: number of cross-validation folds: each model is trained without one fold and summarises it. Equal
+                dialogues, and equal values of the column fold_by, are in the same fold.
+            targets: a stored run whose summaries of the training dialogues replace the references. Summaries that a
+                check flags or that miss a min_score are left out: a number for the data's usual metric,
                 or ``"METRIC=30"``.
             preferences: two stored runs or more. The best and the worst of their summaries of a training dialogue are a
                 pair, and the adapter learns which is better (recipes dpo, qdpo, orpo and qorpo). rank_by: the metric
@@ -163,7 +163,7 @@ class TrainingBench(ScreeningBench):
 
     @staticmethod
     def config(path: str | Path) -> dict[str, Any]:
-        """The options in a file, for ``finetune(**options)``; ``finetune.toml`` beside a result makes it again."""
+        """Read options from a file, for ``finetune(**options)``; ``finetune.toml`` of a result repeats it."""
         from dsum_bench.training.config import read
 
         known = [name for name in inspect.signature(TrainingBench.finetune).parameters if name != "self"]
@@ -191,11 +191,11 @@ class TrainingBench(ScreeningBench):
         push: str | None = None,
         public: bool = False,
     ) -> Path:
-        """Write a trained model ``BASE@RUN`` with a model card to a new folder.
+        """Export a trained model ``BASE@RUN`` with a model card to a new folder.
 
-        merge: whole weights instead of an adapter, tried on dialogues of dataset.
-        gguf: whole weights as one file for llama.cpp and its kin: ``f32``, ``f16``, ``bf16`` or ``q8_0``.
-        push: upload the folder as ``OWNER/NAME`` of the hub, with huggingface_hub's own login; private unless public.
+        merge: full weights instead of an adapter, tested on dialogues of dataset.
+        gguf: full weights as one file for llama.cpp and compatible tools: ``f32``, ``f16``, ``bf16`` or ``q8_0``.
+        push: upload the folder to the hub as ``OWNER/NAME``, with huggingface_hub's own login; private unless public.
         """
         from dsum_bench.training import release
 

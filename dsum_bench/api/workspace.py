@@ -59,12 +59,12 @@ class Workspace:
 
     @property
     def database(self) -> Path:
-        """The results database; it need not exist yet."""
+        """Path of the results database, which may not exist yet."""
         return self.results / DATABASE
 
     @cached_property
     def display(self) -> Display:
-        """Where progress and warnings go."""
+        """Display for progress and warnings."""
         from dsum_bench.progress.display import Display
 
         return Display(self._progress, self._console)
@@ -89,7 +89,7 @@ class Workspace:
 
     @property
     def registry(self) -> Registry:
-        """Everything a run can be made of, by name; models that were trained into the results folder included."""
+        """All registry entries by name, including models trained into the results folder."""
         from dsum_bench.registry.members import with_parts
         from dsum_bench.registry.trained import with_trained
 

@@ -17,36 +17,39 @@ from dsum_bench.errors import Terminated, UserError, suggestion
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "screen": ("dsum_bench.cli.screen:screen", "Run models on a dataset and score their summaries."),
-    "finetune": ("dsum_bench.cli.finetune:finetune", "Train a model by recipe and screen the result."),
-    "export": ("dsum_bench.cli.export:export", "Write a trained model to a folder of its own."),
+    "finetune": ("dsum_bench.cli.finetune:finetune", "Fine-tune a model by recipe and screen the result."),
+    "export": ("dsum_bench.cli.export:export", "Export a trained model to a new folder."),
     "predict": ("dsum_bench.cli.predict:predict", "Write a model's summaries of a split to a file."),
-    "submissions": ("dsum_bench.cli.submissions:submissions", "Keep a ledger of submissions and choose the last ones."),
+    "submissions": (
+        "dsum_bench.cli.submissions:submissions",
+        "Track submissions and choose the final ones.",
+    ),
     "score": ("dsum_bench.cli.score:score", "Score a file of summaries."),
     "leaderboard": ("dsum_bench.cli.leaderboard:leaderboard", "Rank finished runs."),
-    "compare": ("dsum_bench.cli.compare:compare", "Test whether runs differ."),
-    "votes": ("dsum_bench.cli.votes:votes", "Rank runs by votes of people and judges."),
+    "compare": ("dsum_bench.cli.compare:compare", "Test whether runs differ significantly."),
+    "votes": ("dsum_bench.cli.votes:votes", "Rank runs by votes of people and judge models."),
     "show": ("dsum_bench.cli.show:show", "Show one run: its settings and some of its summaries."),
     "report": ("dsum_bench.cli.report:report", "Write results as one HTML file."),
-    "plot": ("dsum_bench.cli.plot:plot", "Draw a chart as a file or as text."),
-    "view": ("dsum_bench.cli.view:view", "Serve the report of live results, or a blind vote."),
+    "plot": ("dsum_bench.cli.plot:plot", "Draw a chart to a file or as text."),
+    "view": ("dsum_bench.cli.view:view", "Serve a live report or a blind vote."),
     "runs": ("dsum_bench.cli.runs:runs", "List runs and how they differ."),
     "rename": ("dsum_bench.cli.runs:rename", "Give a run a name."),
     "delete": ("dsum_bench.cli.runs:delete", "Delete runs."),
-    "postprocess": ("dsum_bench.cli.postprocess:postprocess", "Change stored summaries by rules."),
-    "combine": ("dsum_bench.cli.combine:combine", "Make one run of several."),
-    "average": ("dsum_bench.cli.combine:average", "Average LoRA adapters of one base."),
-    "rescore": ("dsum_bench.cli.rescore:rescore", "Score stored summaries with further metrics."),
+    "postprocess": ("dsum_bench.cli.postprocess:postprocess", "Post-process stored summaries by rules."),
+    "combine": ("dsum_bench.cli.combine:combine", "Combine several runs into one."),
+    "average": ("dsum_bench.cli.combine:average", "Average LoRA adapters of the same base."),
+    "rescore": ("dsum_bench.cli.rescore:rescore", "Score stored summaries with more metrics."),
     "merge": ("dsum_bench.cli.runs:merge", "Add the results of another folder."),
-    "export-runs": ("dsum_bench.cli.runs:export_runs", "Write chosen runs to a folder of their own."),
-    "results": ("dsum_bench.cli.results:results", "Look after the results database as a file."),
+    "export-runs": ("dsum_bench.cli.runs:export_runs", "Export runs to a new database."),
+    "results": ("dsum_bench.cli.results:results", "Maintain the results database."),
     "models": ("dsum_bench.cli.models:models", "List the model zoo."),
     "datasets": ("dsum_bench.cli.datasets:datasets", "List the datasets and their splits."),
-    "data": ("dsum_bench.cli.data:data", "Propose the registry entry of a data file."),
+    "data": ("dsum_bench.cli.data:data", "Generate the registry entry for a data file."),
     "check": ("dsum_bench.cli.check:check", "Run the protocol checks that need no generation."),
-    "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt a model is given."),
-    "doctor": ("dsum_bench.cli.doctor:doctor", "Show what this machine can run."),
+    "prompt": ("dsum_bench.cli.prompt:prompt", "Print the exact prompt of a model."),
+    "doctor": ("dsum_bench.cli.doctor:doctor", "Check what this machine can run."),
     "plugins": ("dsum_bench.cli.plugins:plugins", "List plugins and what they register."),
-    "plugin": ("dsum_bench.cli.plugin:plugin", "Write a new plugin package."),
+    "plugin": ("dsum_bench.cli.plugin:plugin", "Create a new plugin package."),
 }
 """Name -> where the command is, and its line in the help; the line stands here so that help imports nothing."""
 
@@ -162,7 +165,7 @@ def _entry_points(folder: str) -> bytes:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="dsum-bench")
-@click.option("--strict", is_flag=True, help="Stop when a plugin cannot be used instead of skipping it.")
+@click.option("--strict", is_flag=True, help="Stop if a plugin cannot be loaded instead of skipping it.")
 @click.pass_context
 def main(context: click.Context, /, strict: bool) -> None:
     """Screen language models for Korean dialogue summarisation and rank what they write."""

@@ -47,11 +47,11 @@ def check(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Run the protocol checks on MODELs that need no generation: prompts, tokens, settings, data.
+    """Run the protocol checks that need no generation on MODELs: prompts, tokens, settings, data.
 
-    Fetches tokenizers where needed; loads no weights. `screen` runs these too, and those of outputs and scores.
+    Downloads tokenizers if needed; loads no weights. `screen` runs these checks too, and those on outputs and scores.
 
-    Exit code: 0 nothing found, 1 an error or warning, or a model that cannot be checked, 2 wrong usage or input.
+    Exit code: 0 no findings, 1 an error or warning, or a model that cannot be checked, 2 invalid usage or input.
 
     \b
     Example:

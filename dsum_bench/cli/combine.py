@@ -31,15 +31,15 @@ WAYS = ("mbr", "vote", "route", "shorter")
 @click.option("--by", type=click.Choice(WAYS), default="mbr", show_default=True, help="How a summary is chosen.")
 @click.option("--metric", metavar="METRIC@TOKENIZER", help="Metric that compares summaries  [default: the data's own]")
 @click.option("--measure", default="mean", show_default=True, help="Measure of that metric.")
-@click.option("--weights", metavar="W,...", help="Weight of each run, in their order  [default: all alike]")
+@click.option("--weights", metavar="W,...", help="Weight of each run, in order  [default: equal]")
 @click.option(
     "--learn-from",
     multiple=True,
     metavar="RUN",
     shell_complete=completion.runs,
-    help="For route: a run of each model on rows to learn from, in the order of RUNs.",
+    help="For route: a run of each model on training rows, in the order of RUNs.",
 )
-@click.option("--name", help="What the leaderboard calls the result.")
+@click.option("--name", help="Name of the result on the leaderboard.")
 @json_option
 @registry_option
 @plugin_option
@@ -53,18 +53,18 @@ def combine(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Make one run of RUNs on the same samples: for each sample one of their summaries is taken. Nothing is generated.
+    """Combine RUNs on the same samples into one: select one of their summaries for each sample. Nothing is generated.
 
     \b
     mbr      the summary that scores best with all others as references (minimum Bayes risk)
-    vote     the summary that most others are nearest to
-    route    that of the run which a router trusts with this dialogue
+    vote     the summary that is the nearest neighbour of most others
+    route    the summary of the run that a router predicts to be best for the dialogue
     shorter  the shortest summary
 
-    The router learns from what runs named with --learn-from wrote on other rows; without them each row is routed by
-    what was learnt on other rows of the same runs. It never sees a reference of a row it routes.
+    The router is trained on the runs given with --learn-from, or else by cross-validation on the same runs. It never
+    uses the reference of a row that it routes.
 
-    Printed is the gain over the best of RUNs with its 95 % interval and the largest p against any of them, or "no
+    Prints the gain over the best of RUNs with its 95 % interval and the largest p-value against any of them, or "no
     gain".
 
     \b
@@ -91,7 +91,7 @@ def combine(
 @command()
 @click.argument("models", nargs=-1, required=True, metavar="BASE@RUN...", shell_complete=completion.trained)
 @click.option("--name", metavar="RUN", required=True, help="The result is called BASE@RUN.")
-@click.option("--weights", metavar="W,...", help="Weight of each model, in their order  [default: all alike]")
+@click.option("--weights", metavar="W,...", help="Weight of each model, in order  [default: equal]")
 @registry_option
 @plugin_option
 @results_option
@@ -103,24 +103,24 @@ def average(
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
 ) -> None:
-    """Average LoRA adapters that were trained on one base into a trained model of its own. Nothing is trained.
+    """Average LoRA adapters trained on the same base into a new model. Nothing is trained.
 
-    The average is exact: what the result adds to the base is the weighted mean of what the adapters add. Its rank is
-    the sum of theirs. Screen it to see what it brings.
+    The average is exact: its weight update is the weighted mean of the adapters' updates, and its rank the sum of
+    their ranks. Screen it to measure the effect.
 
     \b
     Example:
       dsum-bench average llama32-3b@first llama32-3b@second --name both
     """
     made = open_bench(results, registry, plugin).average(models, name, _weights(weights))
-    click.echo(f"{made} is the average of {', '.join(models)}; see what it brings: dsum-bench screen {made}")
+    click.echo(f"{made} is the average of {', '.join(models)}; to evaluate it: dsum-bench screen {made}")
 
 
 def _weights(text: str | None) -> list[float] | None:
     try:
         return None if text is None else [float(part) for part in text.split(",")]
     except ValueError:
-        raise UserError(f"--weights {text}: write numbers with commas between them, such as 2,1,1") from None
+        raise UserError(f"--weights {text}: give numbers separated by commas, such as 2,1,1") from None
 
 
 def _object(done: Combined) -> dict[str, Any]:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Samples to show, largest difference first.",
 )
-@click.option("--dialogues/--no-dialogues", default=True, help="Leave dialogues and references out.")
+@click.option("--dialogues/--no-dialogues", default=True, help="Omit dialogues and references.")
 @json_option
 def compare(
     a: str,
@@ -58,12 +58,12 @@ def compare(
     dialogues: bool,
     as_json: bool,
 ) -> None:
-    """Compare runs A, B and any more, each a run's key (or its beginning) or the name of a model that has one run.
+    """Compare two or more runs, each given by its key (or a prefix of it) or by the name of a model with one run.
 
-    Prints for every pair the difference of the means with its 95 % interval and the p of a paired permutation test,
-    both corrected for the number of pairs, and the samples that differ most. Where the runs stand on a board with
-    others, p corrected for all pairs of that board is printed, too. Runs of different samples are compared on those
-    that they share. Of a postprocessed run beside its source, what each step brought is printed.
+    Prints for every pair the difference of the means with its 95 % interval and the p-value of a paired permutation
+    test, both corrected for the number of pairs, and the samples that differ most. If the leaderboard has other runs,
+    the p-value corrected for all its pairs is printed too. Runs on different samples are compared on those that they
+    share. For a post-processed run and its source, the effect of each step is printed.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def compare(
     """
     names = (a, b, *more)
     if len(names) > len(ascii_uppercase):
-        raise UserError(f"{len(names)} runs are too many to compare by letters; {len(ascii_uppercase)} are the most")
+        raise UserError(f"{len(names)} runs are too many to compare; the limit is {len(ascii_uppercase)}")
     bench = open_bench(results, as_json=as_json)
     found = bench.comparison(*names, metric=metric, measure=measure)
     metric = found.together.metric
@@ -186,7 +186,7 @@ def _steps(bench: Bench, found: Comparison) -> dict[str, list[dict[str, Any]]]:
                     record.row.run_id, metric=found.together.metric, measure=found.together.measure
                 )
             except UserError as error:  # a step or a source that is gone costs no comparison
-                bench.display.warn(f"the steps are not told: {error}")
+                bench.display.warn(f"cannot show the steps: {error}")
                 continue
             told[record.row.run_id] = [step_values(gain) for gain in gains]
     return told

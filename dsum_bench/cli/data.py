@@ -12,23 +12,23 @@ from dsum_bench.cli.options import command, json_option, open_bench, plugin_opti
 
 @click.group()
 def data() -> None:
-    """Look at a data file."""
+    """Inspect a data file."""
 
 
 @data.command(cls=command.keywords["cls"])
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--name", metavar="NAME", help="Name of the dataset  [default: from the file]")
-@click.option("--write", is_flag=True, help="Add the entry to registry.toml in this folder.")
+@click.option("--write", is_flag=True, help="Add the entry to registry.toml in the current folder.")
 @json_option
 @registry_option
 @plugin_option
 def guess(
     file: Path, name: str | None, write: bool, as_json: bool, registry: tuple[Path, ...], plugin: tuple[str, ...]
 ) -> None:
-    """Propose the registry entry of a CSV, TSV, JSON, JSON Lines or Parquet file.
+    """Generate the registry entry for a CSV, TSV, JSON, JSON Lines or Parquet file.
 
-    Columns, the beginning of turns, encoding and splits are guessed from the rows, and the entry is tried. An entry
-    that is there already is never overwritten.
+    Columns, turn pattern, encoding and splits are guessed from the rows, and the entry is tested. An existing entry
+    is never overwritten.
 
     \b
     Examples:

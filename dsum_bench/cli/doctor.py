@@ -27,12 +27,12 @@ STYLES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 
 
 @command()
-@click.option("--verify-metrics", is_flag=True, help="Compute every stored ROUGE score again with the packages.")
+@click.option("--verify-metrics", is_flag=True, help="Recompute every stored ROUGE score with the original packages.")
 @click.option(
     "--executor",
     metavar="NAME",
     shell_complete=completion.executors,
-    help="Show the machines that it would use instead.",
+    help="Check the machines of this executor instead.",
 )
 @address_option
 @registry_option
@@ -53,7 +53,7 @@ def doctor(
 ) -> None:
     """Show what this machine can run: packages, GPU, memory, disk, hub, tokenizers of metrics, plugins, results.
 
-    Exit code: 0 all that is needed works, 1 something needed is broken, or a stored score differs.
+    Exit code: 0 everything required works, 1 something required is broken, or a stored score differs.
 
     \b
     Examples:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 @click.option(
     "--gguf", type=click.Choice(["f32", "f16", "bf16", "q8_0"]), help="Full weights as one file for llama.cpp."
 )
-@click.option("--push", metavar="OWNER/NAME", help="Upload the folder to the hub, as a private model.")
-@click.option("--public", is_flag=True, help="Let everybody see what is pushed.")
+@click.option("--push", metavar="OWNER/NAME", help="Upload the folder to the hub as a private model.")
+@click.option("--public", is_flag=True, help="Make the uploaded model public.")
 @json_option
 @registry_option
 @plugin_option
@@ -43,7 +43,7 @@ def export(
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
 ) -> None:
-    """Write the trained model BASE@RUN with a model card to a new folder.
+    """Export the trained model BASE@RUN with a model card to a new folder.
 
     \b
     Example:

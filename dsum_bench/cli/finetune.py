@@ -44,7 +44,7 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     is_eager=True,
     expose_value=False,
     callback=_from_file,
-    help="Take options from a file, such as finetune.toml beside a result; what is typed wins.",
+    help="Read options from a file, such as finetune.toml of a result; the command line overrides it.",
 )
 @click.option(
     "--recipe",
@@ -53,14 +53,14 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     help="Recipe of the registry  [default: the model's own]",
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of the recipe.")
-@click.option("--sweep", metavar="GRID", help='One run for each point of a grid, such as "lr=1e-4,2e-4 r=16,32".')
+@click.option("--sweep", metavar="GRID", help='Train one run for each point of a grid, such as "lr=1e-4,2e-4 r=16,32".')
 @click.option("--search", metavar="N", type=click.IntRange(min=1), help="Search for the best point with N trials.")
 @click.option(
     "--space",
     metavar="SPACE",
     help='What --search may change, such as "lr=1e-5..1e-3:log r=8,16,32"  [default: the trainer\'s own]',
 )
-@click.option("--targets", metavar="RUN", help="Learn the summaries of a stored run instead of the references.")
+@click.option("--targets", metavar="RUN", help="Train on the summaries of a stored run instead of the references.")
 @click.option(
     "--min-score",
     multiple=True,
@@ -83,9 +83,12 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     "--min-gap", metavar="POINTS", type=float, help="Only pairs of --preferences so far apart by it  [default: 5]"
 )
 @click.option(
-    "--folds", metavar="N", type=click.IntRange(min=2), help="Train N models, each without one part of the rows."
+    "--folds",
+    metavar="N",
+    type=click.IntRange(min=2),
+    help="Cross-validate: train N models, each without one fold.",
 )
-@click.option("--fold-by", metavar="COLUMN", help="Rows with the same value of it share a part of --folds.")
+@click.option("--fold-by", metavar="COLUMN", help="Keep rows with the same value of this column in one fold.")
 @click.option(
     "--dataset",
     metavar="NAME",
@@ -107,7 +110,7 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     help="Rows for the evaluation of each epoch.",
 )
 @click.option("--max-steps", metavar="N", type=click.IntRange(min=1), help="Stop after N updates.")
-@click.option("--name", metavar="RUN", help="The result is called MODEL@RUN  [default: from its settings]")
+@click.option("--name", metavar="RUN", help="Name of the result, MODEL@RUN  [default: from its settings]")
 @prompt_options
 @click.option("--seed", default=42, show_default=True, help="Seed of row order, dropout and --sample.")
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
@@ -121,7 +124,7 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
 @click.option("--probe/--no-probe", default=True, show_default=True, help="Time one batch to estimate the duration.")
 @click.option("--ignore-memory", is_flag=True, help="Train even if the plan does not fit into memory.")
 @click.option("--screen/--no-screen", default=True, show_default=True, help="Screen base and result afterwards.")
-@click.option("--screen-limit", metavar="N", type=click.IntRange(min=1), help="Only the first N samples of it.")
+@click.option("--screen-limit", metavar="N", type=click.IntRange(min=1), help="Screen only the first N samples.")
 @click.option(
     "--decoding",
     metavar="NAME",
@@ -129,7 +132,11 @@ def _from_file(context: click.Context, option: click.Parameter, path: Path | Non
     help="Decoding of the screening  [default: the model's own]",
 )
 @click.option(
-    "--set-decoding", "decoding_settings", multiple=True, metavar="KEY=VALUE", help="Change a parameter of it."
+    "--set-decoding",
+    "decoding_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a decoding parameter.",
 )
 @json_option
 @registry_option
@@ -146,11 +153,11 @@ def finetune(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Train MODEL by recipe and screen the result, MODEL@RUN, next to its base. An adapter is trained further.
+    """Fine-tune MODEL by recipe and screen the result, MODEL@RUN, and its base. A trained adapter is trained further.
 
     An interrupted run resumes from its last checkpoint when you run the same command again.
 
-    Exit code: 0 done, 1 training or screening failed, 2 wrong usage or input.
+    Exit code: 0 done, 1 training or screening failed, 2 invalid usage or input.
 
     \b
     Examples:
@@ -192,7 +199,7 @@ def print_result(result: FinetuneResult, as_json: bool, results: Path) -> None:
             if result.screening
             else ""
         )
-        click.echo(f"rows that each model has not seen: {result.unseen.model} ({result.unseen.run_id})")
+        click.echo(f"out-of-fold summaries of all training rows: {result.unseen.model} ({result.unseen.run_id})")
         click.echo(f"combine them: dsum-bench combine {keys}{where(results)}")
     if result.screening is not None:
         click.echo(f"see: dsum-bench leaderboard{where(results)}")

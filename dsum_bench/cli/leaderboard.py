@@ -55,9 +55,9 @@ def leaderboard(
 ) -> None:
     """Rank the runs that can be compared: same dialogues, same references, same metric.
 
-    Each such set is a table of its own, with the 95 % interval of the mean that ranks and a blank line where all runs
-    below differ significantly from the first of the block above, corrected for the number of runs. Below the table:
-    the smallest difference its dialogues can detect, and what is unfinished, failed or was skipped, and why.
+    Each such set is a separate table, with the 95 % interval of the ranking mean and a blank line where all runs
+    below differ significantly from the first run of the group above, corrected for the number of runs. Below the
+    table: the smallest detectable difference, and runs that are unfinished, failed or skipped, with the reason.
 
     \b
     Examples:

@@ -34,7 +34,7 @@ def models(
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
 ) -> None:
-    """List the model zoo: the shipped registry, plugins, your own registry files and what you trained.
+    """List the model zoo: the shipped registry, plugins, your own registry files and your trained models.
 
     \b
     Examples:

@@ -84,7 +84,7 @@ def registry_option(command: F) -> F:
         multiple=True,
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="Your own registry file; it extends the shipped one. registry.toml in this folder is always read.",
+        help="Registry file that extends the shipped one. registry.toml in the current folder is always read.",
     )(command)
 
 
@@ -98,10 +98,12 @@ def plugin_option(command: F) -> F:
 def choice_options(command: F) -> F:
     """``--family NAME`` and ``--max-params N``: some models of the zoo."""
     family = click.option(
-        "--family", metavar="NAME", help="Only models of an adapter, or whose name or checkpoint begins so."
+        "--family",
+        metavar="NAME",
+        help="Only models of this adapter, or whose name or checkpoint starts with it.",
     )
     most = click.option(
-        "--max-params", metavar="N", help="Only models with at most so many weights, such as 4B or 500M."
+        "--max-params", metavar="N", help="Only models with at most this many parameters, such as 4B or 500M."
     )
     return family(most(command))
 
@@ -164,14 +166,14 @@ def worker_options(command: F) -> F:
         shell_complete=completion.executors,
         default="local",
         show_default=True,
-        help="What runs the workers.",
+        help="Executor that runs the workers.",
     )
     hang_timeout = click.option(
         "--hang-timeout",
         metavar="SECONDS",
         default=HANG_TIMEOUT,
         show_default=True,
-        help="Seconds without a sign of life after which a worker is stopped.",
+        help="Seconds without progress after which a worker is stopped.",
     )
     return hang_timeout(executor(command))
 
@@ -182,7 +184,7 @@ def address_option(command: F) -> F:
         "--address",
         metavar="URL",
         default="",
-        help="Where the executor's machines are found, such as ray://head:10001.",
+        help="Address of the executor's cluster, such as ray://head:10001.",
     )(command)
 
 

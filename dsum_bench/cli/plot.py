@@ -40,7 +40,7 @@ def plot(
     language: Literal["en", "ko"],
     dark: bool,
 ) -> None:
-    """Draw WHAT of the largest board: to a file, or as text without -o.
+    """Draw the chart WHAT for the largest leaderboard, to a file or, without -o, as text.
 
     \b
     forest        means with their 95 % intervals

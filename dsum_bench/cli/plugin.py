@@ -23,12 +23,12 @@ def plugin() -> None:
     metavar="DIR",
     type=click.Path(path_type=Path),
     default=Path(),
-    help="Where to make the package's folder.  [default: here]",
+    help="Parent folder of the package.  [default: the current folder]",
 )
 def new(name: str, kind: Kind, folder: Path) -> None:
-    """Write a package dsum-bench-NAME that works as it is: a module, a test, a README.
+    """Create a working package dsum-bench-NAME: a module, a test, a README.
 
-    Nothing is overwritten.
+    Existing files are never overwritten.
 
     \b
     Example:

@@ -17,7 +17,7 @@ def show(table: PointTable, confirmed: bool) -> None:
     """One table, the best point first, and what its figures are corrected for."""
     from rich.table import Table
 
-    title = "Confirmed on samples that had no part in choosing" if confirmed else "Points of the sweep"
+    title = "Confirmed on held-out samples" if confirmed else "Points of the sweep"
     shown = Table(title=f"{title}: {table.data}, {table.n} samples", title_justify="left")
     models = len({row.model for row in table.rows}) > 1
     shown.add_column("point", overflow="fold")
@@ -41,7 +41,7 @@ def show(table: PointTable, confirmed: bool) -> None:
         told = f"by {table.metric}; intervals and p are corrected for {table.pairs} pairs of {len(table.rows)} points"
         console.print(formatting.literal(told, "dim"))
     if not confirmed and len(table.rows) > 1:
-        best = "the best of several is flattered by having been chosen: score it on other samples (--confirm-on)"
+        best = "the best of several points is biased upwards by the selection: score it on other samples (--confirm-on)"
         console.print(formatting.literal(best, "dim"))
 
 

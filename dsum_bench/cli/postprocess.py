@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("--by", metavar="NAME", help="Entry [postprocess.NAME] of the registry  [default: tidy]")
 @click.option("--steps", metavar="STEP,...", help="Steps in order, instead of an entry.")
 @metric_option
-@click.option("--measure", default="mean", show_default=True, help="Measure that the steps are told by.")
+@click.option("--measure", default="mean", show_default=True, help="Measure for the effect of the steps.")
 @json_option
 @registry_option
 @plugin_option
@@ -48,10 +48,10 @@ def postprocess(
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
 ) -> None:
-    """Change the stored summaries of finished RUNs by rules. Each result is a run of its own, MODEL+NAME.
+    """Post-process the stored summaries of finished RUNs by rules. Each result is a new run, MODEL+NAME.
 
-    Nothing is generated. What the model wrote stays, in the source and in the result. Where there are references, what
-    each step brought is printed with its 95 % interval; `compare` prints it again.
+    Nothing is generated, and the model's output is kept. If there are references, the effect of each step is printed
+    with its 95 % interval; `compare` prints it again.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def postprocess(
       dsum-bench postprocess kobart --steps tags,particles
     """
     if by is not None and steps is not None:
-        raise UserError("--by names an entry and --steps lists steps; give one of them")
+        raise UserError("give either --by (an entry) or --steps (a list of steps), not both")
     chosen = [step.strip() for step in steps.split(",") if step.strip()] if steps is not None else by or "tidy"
     bench = open_bench(results, registry, plugin, as_json)
     found = bench.postprocess(runs, chosen, metrics=metrics, measure=measure)

@@ -42,7 +42,7 @@ from dsum_bench.errors import UserError
     type=click.Path(path_type=Path, dir_okay=False),
     help="Sample file (.csv, .tsv, NIKL's .json) to take columns, order, index and encoding from.",
 )
-@click.option("--index", is_flag=True, help="Number the rows in a first CSV column without a name, as pandas does.")
+@click.option("--index", is_flag=True, help="Number the rows in an unnamed first CSV column, as pandas does.")
 @json_option
 @registry_option
 @plugin_option
@@ -59,12 +59,12 @@ def predict(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Write summaries of a split, which needs no references, to a file; those of several models to files in a folder.
+    """Write the summaries of a split to a file, or those of several models to a folder. No references are needed.
 
-    Stored summaries are not generated again, so an interrupted call resumes. With RUN, the key of a stored run or its
-    beginning, that run's summaries are written and nothing is generated; options for data and prompt have no effect.
+    Stored summaries are not generated again, so an interrupted command resumes. With RUN, the key of a stored run or
+    a prefix of it, that run's summaries are written and nothing is generated; options for data and prompt are ignored.
 
-    Exit code: 0 written, 1 not all samples could be summarised and nothing was written, 2 wrong usage or input.
+    Exit code: 0 written, 1 some samples could not be summarised and nothing was written, 2 invalid usage or input.
 
     \b
     Examples:
@@ -98,10 +98,10 @@ def _files(models: tuple[str, ...], output: Path) -> dict[str, Path]:
     if len(models) == 1:
         return {models[0]: output}
     if output.suffix or output.is_file():
-        raise UserError(f"--output {output}: name a folder for the files of {len(models)} models")
+        raise UserError(f"--output {output}: give a folder for the files of {len(models)} models")
     output.mkdir(parents=True, exist_ok=True)
     files = {model: output / f"{model.replace('/', '-')}.csv" for model in models}
     for file in files.values():
         if file.exists():
-            raise UserError(f"{file} is there already; move it away or choose another --output")
+            raise UserError(f"{file} already exists; move it or choose another --output")
     return files

@@ -40,9 +40,9 @@ def prompt(
     plugin: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Show the exact prompt MODEL gets for one sample: control tokens, token count, what was trimmed.
+    """Show the exact prompt of MODEL for one sample: control tokens, token count, what was trimmed.
 
-    Fetches the tokenizer where needed; loads no weights.
+    Downloads the tokenizer if needed; loads no weights.
 
     \b
     Example:

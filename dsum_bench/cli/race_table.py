@@ -32,7 +32,7 @@ def show(table: RaceTable) -> None:
     console.print(formatting.literal(told, "dim"))
     winner = table.rows[0] if table.rows and table.rows[0].why == "won" else None
     if winner is not None and winner.n < table.samples:
-        text = f"screen {winner.model} without --race to score it on all {table.samples}; what is there is taken over"
+        text = f"screen {winner.model} without --race to score it on all {table.samples}; existing outputs are reused"
         console.print(formatting.literal(text, "dim"))
 
 
@@ -40,5 +40,5 @@ def _told(row: RaceRow) -> str:
     if row.why == "behind":
         return f"{row.behind:.2f} behind, p = {row.p:.4f}"
     if row.why == "budget":
-        return f"{row.behind:.2f} behind, not told apart (p = {row.p:.4f}): no room in the next round"
+        return f"{row.behind:.2f} behind, not significant (p = {row.p:.4f}): over the budget of the next round"
     return row.why

@@ -26,9 +26,9 @@ from dsum_bench.cli.options import command, open_bench, results_option
 @click.option(
     "--dialogues/--no-dialogues",
     default=True,
-    help="Leave out dialogues, references, topics, summaries and worked examples, for a file that you share.",
+    help="Omit dialogues, references, topics, summaries and prompt examples, for a file that you can share.",
 )
-@click.option("--markdown", is_flag=True, help="Print the boards as Markdown for an issue or a README instead.")
+@click.option("--markdown", is_flag=True, help="Print the leaderboards as Markdown for an issue or a README instead.")
 def report(
     results: Path,
     output: Path,
@@ -38,9 +38,9 @@ def report(
     dialogues: bool,
     markdown: bool,
 ) -> None:
-    """Write an HTML file with boards, charts, every sample and every run.
+    """Write an HTML file with leaderboards, charts, every sample and every run.
 
-    The file needs no network and nothing beside it: open it from disk, send it, keep it.
+    The file is self-contained and works offline.
 
     \b
     Examples:

@@ -37,11 +37,11 @@ def rescore(
     registry: tuple[Path, ...],
     plugin: tuple[str, ...],
 ) -> None:
-    """Score the stored summaries of RUNs, or of all runs, with further metrics. Nothing is generated.
+    """Score the stored summaries of RUNs, or of all runs, with more metrics. Nothing is generated.
 
-    It needs the dialogues and references that `screen` stores; of runs that were screened without them it says so.
+    This needs the dialogues and references that `screen` stores; runs without them are reported.
 
-    Exit code: 0 all scored, 1 some run could not be, 2 wrong usage or input.
+    Exit code: 0 all scored, 1 some run could not be scored, 2 invalid usage or input.
 
     \b
     Example:

@@ -12,15 +12,15 @@ from dsum_bench.figures import size
 
 @click.group()
 def results() -> None:
-    """Look after the results database as a file."""
+    """Maintain the results database."""
 
 
 @results.command(cls=command.keywords["cls"])
 @results_option
 def compact(results: Path) -> None:
-    """Write the results database anew, without what is no longer needed, such as the room of deleted runs.
+    """Shrink the results database by removing unused space, such as that of deleted runs.
 
-    No other command may be writing to it, and the disk needs room for it once more.
+    No other command may be writing to it, and the disk needs space for a second copy.
 
     \b
     Example:

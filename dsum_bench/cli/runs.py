@@ -30,9 +30,9 @@ from dsum_bench.store.records import RunRecord
 )
 @json_option
 def runs(words: tuple[str, ...], results: Path, status: str | None, metric: str | None, as_json: bool) -> None:
-    """List runs: key, name, model, what tells it from others of its model, data, status, score.
+    """List runs: key, name, model, how it differs from others of its model, data, status, score.
 
-    WORDS leave only the runs in whose description all of them stand, such as `kobart beam4 dev`.
+    With WORDS, such as `kobart beam4 dev`, only runs whose description contains all of them are listed.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def _mean(record: RunRecord, metric: str | None) -> str:
 @click.argument("name")
 @results_option
 def rename(run: str, name: str, results: Path) -> None:
-    """Call RUN by NAME, under which every command finds it from then on; '' takes the name away.
+    """Give RUN a NAME that every command accepts; '' removes the name.
 
     \b
     Example:
@@ -101,7 +101,7 @@ def rename(run: str, name: str, results: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @results_option
 def delete(runs: tuple[str, ...], yes: bool, results: Path) -> None:
-    """Delete each RUN with its summaries and scores, and dialogues that no other run is of.
+    """Delete each RUN with its summaries and scores, and dialogues that no other run uses.
 
     \b
     Example:
@@ -121,10 +121,10 @@ def delete(runs: tuple[str, ...], yes: bool, results: Path) -> None:
 @click.argument("other", type=click.Path(path_type=Path))
 @results_option
 def merge(other: Path, results: Path) -> None:
-    """Add the runs and trainings of OTHER, a results folder or a database in it, to this one's.
+    """Merge the runs and trainings of OTHER, a results folder or its database, into this one.
 
-    A run that both have gets the samples and scores that it lacks here; what is here already stays as it is. Nothing
-    is merged where a run of one key has other dialogues, references or another kind.
+    A run in both gets the samples and scores that are missing here; existing ones are kept. If a run has different
+    dialogues, references or kind in the two, nothing is merged.
 
     \b
     Example:
@@ -148,7 +148,7 @@ def merge(other: Path, results: Path) -> None:
 )
 @results_option
 def export_runs(runs: tuple[str, ...], output: Path, results: Path) -> None:
-    """Write each RUN to a database of its own, with summaries, scores, findings and dialogues; `merge` reads it.
+    """Export each RUN to a new database, with summaries, scores, findings and dialogues; `merge` reads it.
 
     \b
     Example:

@@ -28,7 +28,7 @@ from dsum_bench.cli.options import (
 @click.option("--summary-column", metavar="NAME", help="Column of the summary  [default: summary, or prediction]")
 @click.option("--allow-missing", is_flag=True, help="Count samples missing from the file as empty.")
 @metric_option
-@click.option("--wait", is_flag=True, help="Wait for another command that is at the same run.")
+@click.option("--wait", is_flag=True, help="Wait for another command that is working on the same run.")
 @json_option
 @registry_option
 @plugin_option
@@ -46,8 +46,8 @@ def score(
 ) -> None:
     """Score the summaries in each FILE and put them on the leaderboard.
 
-    A FILE is CSV or JSON Lines with an id and a summary for every sample of the split, in any order; further columns
-    are ignored, so a submission file will do.
+    A FILE is CSV or JSON Lines with an id and a summary for every sample of the split, in any order; other columns
+    are ignored, so a submission file works.
 
     \b
     Example:

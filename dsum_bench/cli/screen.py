@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 @click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", show_default=True)
 @click.option("--dtype", type=click.Choice(get_args(Dtype)), help="For all models.")
 @click.option("--quantization", type=click.Choice(get_args(Quantization)), help="For all models.")
-@click.option("--time-budget", metavar="TIME", help="Stop a model that would need more time, such as 30m.")
+@click.option("--time-budget", metavar="TIME", help="Time limit per model, such as 30m.")
 @worker_options
 @click.option("--sweep", metavar="GRID", help='A run for each point: "prompt=a,b decoding=greedy,beam4".')
 @click.option(
     "--confirm-on",
     metavar="SPLIT|SHARE",
-    help="Score the best point of --sweep on this split, or on this share (0.3, 30%), kept apart.",
+    help="Score the best point of --sweep on this split, or on this held-out share (0.3, 30%).",
 )
 @click.option("--race", is_flag=True, help="Stop models and points of --sweep that fall behind on growing samples.")
 @address_option
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Store dialogues and references with the results, for reports.",
 )
-@click.option("--wait", is_flag=True, help="Wait for another command that is at the same run.")
+@click.option("--wait", is_flag=True, help="Wait for another command that is working on the same run.")
 @click.option("--dry-run", is_flag=True, help="Check every model and stop.")
 @json_option
 @registry_option
@@ -89,15 +89,15 @@ def screen(
 ) -> None:
     """Run models on a dataset and score their summaries.
 
-    Interrupted runs resume where they stopped. Each model runs in a process of its own: one that fails is reported,
-    and the others finish. The controls of the dataset's language run with every sweep.
+    Interrupted runs resume where they stopped. Each model runs in its own process: if one fails, it is reported and
+    the others finish. The controls for the dataset's language run with every sweep.
 
-    --sweep takes prompts, decodings and decoding parameters; a model is loaded once for all its points, and the table
-    is corrected for their number. With --confirm-on the best point is chosen on one part and scored on another.
-    --race generates at most 40 % of that, of fewer than eight candidates more: they are scored on growing parts of the
-    samples, and those that are behind stop. A later screening takes over what a race has written.
+    --sweep varies prompts, decodings and decoding parameters; a model is loaded once for all its points, and the table
+    is corrected for their number. With --confirm-on the best point is selected on one part and scored on another.
+    --race generates at most 40 % of the full sweep, or more with fewer than eight candidates: they are scored on
+    growing parts of the samples, and those that fall behind are stopped. A later screening reuses a race's outputs.
 
-    Exit code: 0 all done, 1 a model failed or stopped early or one you named could not run, 2 wrong usage or input.
+    Exit code: 0 all done, 1 a model failed or stopped early or one you named could not run, 2 invalid usage or input.
 
     \b
     Examples:
@@ -108,7 +108,7 @@ def screen(
       dsum-bench screen llama32-3b --sweep "decoding=greedy,beam4 length_penalty=0.8,1.2" --confirm-on 30%
     """
     if all_models == bool(models):
-        raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
+        raise UserError("give the models to screen, or use --all (see 'dsum-bench models')")
     bench = open_bench(results, registry, plugin, as_json)
     names = "all" if all_models else models
     if dry_run:

@@ -42,7 +42,7 @@ LABEL_WIDTH = 12
 @click.option(
     "--sample", "sample_id", metavar="ID", help="One sample: its dialogue, references and every run's summary."
 )
-@click.option("--dialogues/--no-dialogues", default=True, help="Leave dialogues and references out.")
+@click.option("--dialogues/--no-dialogues", default=True, help="Omit dialogues and references.")
 @json_option
 def show(
     run: str | None,
@@ -54,10 +54,10 @@ def show(
     dialogues: bool,
     as_json: bool,
 ) -> None:
-    """Show RUN: a run's key or its beginning, its name, its model's name, or a few words that describe it.
+    """Show RUN, given by its key or a prefix of it, its name, its model, or a few words that describe it.
     A training that was not screened is shown with its settings and curve.
 
-    With --sample ID, show that sample with the summary of RUN, or of every run, the best first.
+    With --sample ID, show that sample with the summary of RUN, or of every run, best first.
 
     \b
     Examples:
@@ -70,7 +70,7 @@ def show(
         show_sample(database, sample_id, run, metric, dialogues, as_json)
         return
     if run is None:
-        raise UserError("name a run (see 'dsum-bench runs'), or a sample with --sample ID")
+        raise UserError("give a run (see 'dsum-bench runs'), or a sample with --sample ID")
     record = bench.find(run)
     if not isinstance(record, RunRecord):
         if as_json:

@@ -21,27 +21,27 @@ from dsum_bench.submissions.ledger import A_DAY
 
 @click.group()
 def submissions() -> None:
-    """Keep a ledger of submissions, and choose those that count in the end.
+    """Keep a ledger of submissions, and choose the final ones.
 
-    `submissions add RUN --public 47.1` notes a score of the board, `submissions list` shows what was handed in and what
-    is left today, `submissions choose` tells what the public scores say of the hidden ones. The ledger is
+    `submissions add RUN --public 47.1` records a public score, `submissions list` shows all submissions and how many
+    are left today, `submissions choose` estimates the private scores from the public ones. The ledger is
     submissions.csv in the results folder.
     """
 
 
 @submissions.command(cls=OnceCommand)
 @click.argument("run", shell_complete=completion.runs)
-@click.option("--public", type=float, required=True, help="Score on the public part, on the scale of 100.")
+@click.option("--public", type=float, required=True, help="Score on the public part, from 0 to 100.")
 @click.option("--private", type=float, help="Score on the private part, once it is known.")
-@click.option("--local", metavar="RUN", shell_complete=completion.runs, help="Run that has scores of the same here.")
-@click.option("--when", metavar="TIME", help="When it was handed in, such as 2026-11-23T07:07  [default: now]")
+@click.option("--local", metavar="RUN", shell_complete=completion.runs, help="Run with its local scores.")
+@click.option("--when", metavar="TIME", help="Time of the submission, such as 2026-11-23T07:07  [default: now]")
 @click.option("--note", default="", help="A remark.")
 @click.option("--a-day", default=A_DAY, show_default=True, help="Submissions that are allowed a day.")
 @results_option
 def add(run: str, results: Path, a_day: int, **options: Any) -> None:
-    """Note what the board said of RUN. Adding a RUN again changes its scores.
+    """Record the public score of RUN. Adding a RUN again changes its scores.
 
-    Scores here are those of RUN, or of the largest run of the same model and settings that has some.
+    Local scores are those of RUN, or of the largest run of the same model and settings that has scores.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def add(run: str, results: Path, a_day: int, **options: Any) -> None:
 @json_option
 @results_option
 def list_(results: Path, a_day: int, as_json: bool) -> None:
-    """List what was handed in, with its scores here and on the board, and what is left today.
+    """List the submissions with their local and public scores, and how many are left today.
 
     \b
     Example:
@@ -74,7 +74,7 @@ def list_(results: Path, a_day: int, as_json: bool) -> None:
         print_json([row | {"when": row["when"].isoformat()} for row in rows])
         return
     if table.empty:
-        click.echo("nothing was handed in yet: dsum-bench submissions add RUN --public SCORE")
+        click.echo("no submissions yet: dsum-bench submissions add RUN --public SCORE")
         return
     click.echo(f"{'handed in':16}  {'here':>6}  {'public':>6}  {'private':>7}  model")
     for row in table.itertuples():
@@ -88,16 +88,16 @@ def list_(results: Path, a_day: int, as_json: bool) -> None:
 @submissions.command(cls=OnceCommand)
 @click.option("--public-size", "n_public", default=250, show_default=True, help="Dialogues of the public part.")
 @click.option("--private-size", "n_private", default=249, show_default=True, help="Dialogues of the private part.")
-@click.option("--choose", default=2, show_default=True, type=click.IntRange(min=1), help="Submissions that count.")
-@click.option("--metric", metavar="METRIC@TOKENIZER", help="Metric here  [default: the metric of the data's language]")
+@click.option("--choose", default=2, show_default=True, type=click.IntRange(min=1), help="Number of final submissions.")
+@click.option("--metric", metavar="METRIC@TOKENIZER", help="Local metric  [default: the metric of the data's language]")
 @click.option("--measure", default="mean", show_default=True, help="Measure of the metric.")
 @json_option
 @results_option
 def choose(results: Path, as_json: bool, **options: Any) -> None:
-    """Tell what scores here and public ones say of the private ones, and which submissions to choose.
+    """Estimate the private scores from local and public ones, and choose the final submissions.
 
-    Printed are for each the private score to be expected with its 90 % interval and the chance that it is the best of
-    all; how many points of the board a point here is worth; and the smallest difference that the public part can show.
+    Prints for each the expected private score with its 90 % interval and the probability that it is the best; how many
+    leaderboard points one local point is worth; and the smallest difference that the public part can detect.
 
     \b
     Example:

@@ -21,12 +21,12 @@ from dsum_bench.cli.options import command, open_bench, results_option
 @click.option("--browser", is_flag=True, help="Open the page in the browser.")
 @results_option
 def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, browser: bool, results: Path) -> None:
-    """Serve the report of the results as they are, with the progress of what is running. Ctrl-C stops it.
+    """Serve a live report with the progress of running commands. Ctrl-C stops it.
 
-    Only this machine can reach the page, under an address that holds a token. Nothing is written.
+    The page is reachable from this machine only, at a URL with a token. The results are not changed.
 
-    With --vote A B ..., people choose between the summaries of two runs without seeing which is which; sides and order
-    are drawn for each voter, a vote can be broken off and resumed, and `dsum-bench votes FILE` counts it.
+    With --vote A B ..., people vote blindly between the summaries of two runs; sides and order are randomised for each
+    voter, voting can be interrupted and resumed, and `dsum-bench votes FILE` evaluates it.
 
     \b
     Examples:

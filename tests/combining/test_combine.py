@@ -190,4 +190,4 @@ def test_what_may_not_be_combined_is_said(bench: Bench) -> None:
     ):
         with pytest.raises(UserError, match=told):
             bench.combine(runs, **options)  # type: ignore[arg-type]
-    assert "write numbers with commas" in command(bench, "m0", "m1", "--weights", "a,b").output
+    assert "give numbers separated by commas" in command(bench, "m0", "m1", "--weights", "a,b").output

@@ -130,7 +130,7 @@ def test_what_stands_in_the_way_is_said(bench: Bench) -> None:
     with pytest.raises(UserError, match="was not made by postprocessing"):
         bench.step_gains("broken")
     done = CliRunner().invoke(main, ["postprocess", "broken", "--by", "tidy", "--steps", "tags"])
-    assert done.exit_code == 2 and "give one of them" in done.output
+    assert done.exit_code == 2 and "give either --by" in done.output
 
 
 def test_a_run_without_stored_dialogues_says_how_to_get_them(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_the_command_prints_one_table(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())
     assert "Points of the sweep: samples-ko dev, choosing, 3 of 6, seed 42, 3 samples" in text
-    assert "Confirmed on samples that had no part in choosing" in text
+    assert "Confirmed on held-out samples" in text
     found = json.loads(dsum(*call, "--metric", METRIC, "--json").stdout)
     assert [row["point"] for row in found["table"]["rows"]] and "confirmed" not in found
     planned = json.loads(dsum(*call, "--dry-run", "--json").stdout)

@@ -114,7 +114,7 @@ def test_a_model_that_cannot_run_writes_no_file(dsum: Dsum, folder: Path) -> Non
 def test_several_models_are_written_to_a_folder(dsum: Dsum, tmp_path: Path) -> None:
     both = ("lead-3", "longest-3", "--limit", "2")
     done = dsum("predict", *both, "-o", "out.csv")
-    assert done.returncode == 2 and "name a folder for the files of 2 models" in done.stderr
+    assert done.returncode == 2 and "give a folder for the files of 2 models" in done.stderr
     done = dsum("predict", *both, "-o", "made/here", "--json")
     assert done.returncode == 0, done.stderr
     assert [row["model"] for row in json.loads(done.stdout)] == ["lead-3", "longest-3"]

@@ -171,7 +171,7 @@ def test_a_sample_is_the_same_for_the_same_seed(dsum: Dsum, tmp_path: Path) -> N
 # -- what one can get wrong ---------------------------------------------------------------------------------------
 
 WRONG = {
-    "no model": ([], "name the models to screen, or use --all"),
+    "no model": ([], "give the models to screen, or use --all"),
     "unknown model": (["kobrat"], "unknown model 'kobrat'; did you mean 'kobart'"),
     "unknown dataset": (
         ["lead-3", "--dataset", "sample-ko"],
