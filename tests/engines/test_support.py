@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import tiny
-from commands import patience
+from commands import Dsum, patience
 from making import small
 
 from dsum_bench.engines import support
@@ -30,16 +29,15 @@ main(sys.argv[1:])
 """
 
 
-def plan(folder: Path, *arguments: str, program: tuple[str, ...] = ("-m", "dsum_bench")) -> dict[str, tuple[str, str]]:
-    done = subprocess.run(
-        [sys.executable, *program, "screen", "--no-controls", *arguments, "--dry-run", "--json"],
-        cwd=folder,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=patience(),
-        check=True,
-    )
+def plan(folder: Path, *arguments: str, program: str = "") -> dict[str, tuple[str, str]]:
+    """What a plan says of each model. program: code that calls the command, instead of the command itself."""
+    given = ["screen", "--no-controls", *arguments, "--dry-run", "--json"]
+    if program:
+        command = [sys.executable, "-c", program, *given]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=patience(), check=True)
+    else:
+        done = Dsum(folder)(*given)
+        assert done.returncode == 0, done.stderr
     return {m["model"]: (m["status"], m["reason"]) for m in json.loads(done.stdout)}
 
 
@@ -73,10 +71,9 @@ def test_template_and_architecture_are_asked_for_before_the_sweep(checkpoints: P
 
 
 def test_a_package_that_is_missing_is_named(checkpoints: Path) -> None:
-    program = ("-c", WITHOUT_BITSANDBYTES)
-    found = plan(checkpoints, "asked", "--quantization", "nf4", program=program)
+    found = plan(checkpoints, "asked", "--quantization", "nf4", program=WITHOUT_BITSANDBYTES)
     assert found["asked"][0] == "skipped" and "needs the package bitsandbytes" in found["asked"][1]
-    assert plan(checkpoints, "asked", program=program)["asked"][0] == "ready"
+    assert plan(checkpoints, "asked", program=WITHOUT_BITSANDBYTES)["asked"][0] == "ready"
 
 
 def test_templates_are_found_where_families_keep_them(tmp_path: Path, tokenizer: Callable[[str], Any]) -> None:
