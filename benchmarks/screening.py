@@ -50,7 +50,7 @@ class Bench:
             rows = [json.loads(line) for line in file][:count]
         samples = [Sample(str(r.get("fname", r.get("id"))), r["dialogue"]) for r in rows]
         self.prompts = [self.adapter.prompt(s) for s in samples]
-        self.tokenizer, self.network = loaded.tokenizer, self.engine.network
+        self.tokenizer, self.network = loaded.tokenizer, plain(self.engine)
         self.ends = list(self.engine._ends(self.adapter))
         self.pad = self.ends[0]
 
@@ -125,6 +125,15 @@ class Bench:
         self.tokenizer.padding_side = "left"
         self.tokenizer.pad_token_id = self.pad
         return self.tokenizer
+
+
+def plain(engine: HuggingFace) -> Any:
+    """The network as peers load it: on a CPU ours has packed layers and an attention of its own."""
+    from transformers import AutoModelForCausalLM
+
+    if engine.network.device.type != "cpu":
+        return engine.network
+    return AutoModelForCausalLM.from_pretrained(engine.folder, dtype="float32", local_files_only=True).eval()
 
 
 def run(data: Path, count: int, repeats: int) -> tuple[list[Row], list[str]]:
