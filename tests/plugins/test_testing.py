@@ -32,7 +32,7 @@ from dsum_bench.testing import (
 )
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.params import FullParams
-from dsum_bench.training.trainers import DoRA, Full, LoRA, RsLoRA
+from dsum_bench.training.trainers import DPO, ORPO, DoRA, Full, LoRA, RsLoRA
 
 BOS_CHATML = "{{ bos_token }}" + CHATML
 
@@ -130,6 +130,14 @@ class TestDoRA(TrainerRules):
 
 class TestRsLoRA(TrainerRules):
     trainer = RsLoRA
+
+
+class TestDPO(TrainerRules):
+    trainer = DPO
+
+
+class TestORPO(TrainerRules):
+    trainer = ORPO
 
 
 class TestEmpty(CheckRules):
