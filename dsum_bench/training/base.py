@@ -19,7 +19,7 @@ class Trainer(ABC):
     Params: frozen dataclass of the recipe's parameters, a subclass of ``dsum_bench.training.params.Params``.
     quantization: how the base is held in memory meanwhile. keeps: what the result folder holds.
     learns: summaries, or which of two is better; then ``pair_loss`` is the loss. reads_prompts: whether that needs the
-    probabilities of the prompt's tokens too.
+    probabilities of the prompt's tokens too. compares_before: whether it needs those of before training.
     """
 
     name: ClassVar[str]
@@ -28,6 +28,7 @@ class Trainer(ABC):
     keeps: ClassVar[Literal["adapter", "checkpoint"]]
     learns: ClassVar[Literal["summaries", "pairs"]] = "summaries"
     reads_prompts: ClassVar[bool] = False
+    compares_before: ClassVar[bool] = True
 
     def __init__(self, params: Any) -> None:
         self.params = params

@@ -92,7 +92,7 @@ def train(
         keeper = Keeper(folder, measure, trainer.params.patience)
         bins = trainer.params.pack_tokens
         rows = bins_of(of_texts(texts, bins)) if bins else rows_of(texts)
-        if isinstance(collator, Paired):
+        if isinstance(collator, Paired) and trainer.compares_before:
             mixed = torch.bfloat16 if arguments.bf16 else torch.float16 if arguments.fp16 else None
             remember(network, collator, rows, trainer.params.batch, mixed, lambda n: emit(_remembered(job, n)))
         loop = _loop(

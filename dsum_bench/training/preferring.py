@@ -29,7 +29,7 @@ DROPS = ("dropout", "attention_dropout", "activation_dropout", "dropout_rate")
 class PairScores:
     """Log-probabilities of a batch of pairs. better, worse: of the summaries, summed over their tokens, in nats;
     better_tokens, worse_tokens: how many these are; better_before, worse_before: what the network gave them before
-    training. All of shape (pairs,).
+    training, 0 where the trainer does not ask. All of shape (pairs,).
 
     text_loss: mean cross-entropy of all tokens of the better texts, or of their summaries where no prompt is read.
     """

@@ -132,6 +132,7 @@ class ORPO(LoRA):
     Params = OrpoParams
     learns = "pairs"
     reads_prompts = True
+    compares_before = False
 
     def pair_loss(self, scores: PairScores) -> Any:
         from torch import expm1, log
