@@ -1,9 +1,7 @@
-"""What ``leaderboard`` and ``show`` print, compared as text at fixed widths."""
+"""What ``leaderboard`` prints, compared as text at fixed widths."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import random
@@ -11,15 +9,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
+from printing import lines, run_command
 from rich.cells import cell_len
 from store_runs import (
-    METRIC,
     SIGNATURE,
     make_control,
     make_run,
@@ -30,44 +24,13 @@ from store_runs import (
     store_run,
 )
 
-from dsum_bench.cli import formatting, main
-from dsum_bench.spec import DecodingSpec, Finding, Placement, PromptSpec, RunSpec
+from dsum_bench.spec import DecodingSpec, Finding, Placement, PromptSpec
 from dsum_bench.store import reader
 from dsum_bench.store.ranking import places
 from dsum_bench.store.records import Board
 from dsum_bench.store.writer import ScoredOutput, Store
 
-MARKUP = "[red]x[/red]"
-CLOSING = "no memory [/] in [bold"
 MEANS = ("29.00", "22.33", "9.00", "2.33")
-
-
-def run_command(*arguments: str, width: int = 80, code: int = 0) -> str:
-    result = CliRunner(env={"COLUMNS": str(width)}).invoke(main, arguments, catch_exceptions=False)
-    assert result.exit_code == code, result.output
-    return result.output
-
-
-def lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip("\n").split("\n")]
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Controls, models with awkward names, ties, unfinished and refused ones."""
-    folder = tmp_path_factory.mktemp("results")
-    with open_store(folder / "dsum.db") as store:
-        store_run(store, make_control("constant"), 32.0, kind="control")
-        store_run(store, make_run("smollm2-135m-instruct", 134_515_008), 12.0, peak_memory=900 * 2**20)
-        store_run(store, make_run("smollm2-135m-instruct", 134_515_008, prompt_format="raw"), 2.0)
-        store_run(store, make_run(f"한국어-요약-{MARKUP}", 3_212_749_824), 42.0, peak_memory=7 * 2**30)
-        store_run(store, make_run("twin", 10_700_000_000), 12.0, peak_memory=21 * 2**30)
-        key = store.open_run(make_run("qwen3-4b", 4_020_000_000), "model")
-        store.add(key, [scored(0, 50.0)], positions(4))
-        store.close_run(key, "partial", "time budget of 10 min would be exceeded (64 min projected)")
-        store.record(make_run("solar-10.7b", 10_700_000_000), "model", "skipped", CLOSING)
-        store.record(make_run("a[/]b", None), "model", "failed", "no config.json")
-    return folder
 
 
 # -- the table ------------------------------------------------------------------------------------------------
@@ -339,101 +302,6 @@ def test_board_of_another_metric_shows_its_measures_in_their_order(tmp_path: Pat
     assert "unknown" not in run_command("leaderboard", "--results", str(tmp_path), "--all-metrics", "--sort", "recall")
 
 
-# -- for programs ---------------------------------------------------------------------------------------------
-
-
-def test_json_holds_every_field_in_full_precision(results: Path) -> None:
-    (board,) = json.loads(run_command("leaderboard", "--results", str(results), "--json"))
-    assert board["signature"] == SIGNATURE
-    assert [(row["rank"], row["model"]) for row in board["ranked"]] == [
-        (1, f"한국어-요약-{MARKUP}"),
-        (2, "constant"),
-        (3, "smollm2-135m-instruct"),
-        (3, "twin"),
-        (5, "smollm2-135m-instruct"),
-    ]
-    exact = {name: sum(measures(42.0 + i)[name] for i in range(4)) / 4 for name in measures(0)}
-    assert board["ranked"][0]["means"] == pytest.approx(exact, abs=1e-12)
-    assert [row["reason"] for row in board["others"]][1:] == ["no config.json", CLOSING]
-    assert run_command("leaderboard", "--results", str(results), "--format", "json") == run_command(
-        "leaderboard", "--results", str(results), "--json"
-    )
-
-
-def test_csv_agrees_with_json(results: Path) -> None:
-    (board,) = json.loads(run_command("leaderboard", "--results", str(results), "--json"))
-    records = list(
-        csv.DictReader(io.StringIO(run_command("leaderboard", "--results", str(results), "--format", "csv")))
-    )
-    expected = [*board["ranked"], *board["others"]]
-    assert [r["run_id"] for r in records] == [row["run_id"] for row in expected]
-    for record, row in zip(records, expected, strict=True):
-        assert record["dataset"] == "talks"
-        for name in ("model", "reason", "treatment", "status"):
-            assert record[name] == row[name]
-        for name in ("params", "peak_memory", "n", "seconds_per_sample", "rank"):
-            assert record[name] == ("" if row.get(name) is None else str(row[name]))
-        assert {m: float(record[m]) for m in row["means"]} == row["means"]
-
-
-def test_csv_keeps_awkward_text_in_its_field(tmp_path: Path) -> None:
-    reason = 'first, "quoted"\nsecond; 한글'
-    with open_store(tmp_path / "dsum.db") as store:
-        store.record(make_run("a,b"), "model", "failed", reason)
-    text = run_command("leaderboard", "--results", str(tmp_path), "--format", "csv")
-    (record,) = csv.DictReader(io.StringIO(text))
-    assert (record["model"], record["reason"]) == ("a,b", reason)
-
-
-def test_markdown_is_a_table_whatever_the_names_are(results: Path, tmp_path: Path) -> None:
-    text = run_command("leaderboard", "--results", str(results), "--format", "markdown")
-    table = [line for line in lines(text) if line.startswith("| ")]
-    assert {line.replace("\\|", "").count("|") for line in table[:7]} == {15}
-    assert "| 1 | 한국어-요약-\\[red\\]x\\[/red\\] | 3.21B | zero-shot | 43.50 | 10.88 |" in text
-    assert "| 2\\* | constant |" in text
-    with open_store(tmp_path / "dsum.db") as store:
-        store.record(make_run("a|b"), "model", "failed", "one\n<b>two</b> | three")
-    text = run_command("leaderboard", "--results", str(tmp_path), "--format", "markdown")
-    assert "| a\\|b | zero-shot | failed | one \\<b\\>two\\</b\\> \\| three |" in text
-
-
-# -- show -----------------------------------------------------------------------------------------------------
-
-
-def test_show_prints_settings_scores_and_samples_as_they_are(tmp_path: Path) -> None:
-    summary = "#Person1#은 [bold]웃었다[/bold] \x1b[31m[/]"
-    with open_store(tmp_path / "dsum.db") as store:
-        key = store.open_run(make_run("m[/]", n=2), "model")
-        store.add(key, [scored(0, 10.0, summary), scored(1, 4.0, finish="length")], positions(2))
-        store.close_run(key, "done", peak_memory=2**30)
-    text = run_command("show", "m[/]", "--results", str(tmp_path))
-    assert key in text
-    assert "m[/] 135M" in text
-    assert "요약: {dialogue}" in text
-    assert "#Person1#은 [bold]웃었다[/bold] \ufffd[31m[/]" in text
-    assert "s1  R1 4.00, R2 1.00, RL 3.00, sum 8.00, mean 2.67, 20 tokens, 0.50 s, cut by" in text
-    assert "2 finished; 0 trimmed prompts, 1 outputs cut, 0 empty" in text
-    assert SIGNATURE in text
-
-
-def test_show_worst_and_best(results: Path) -> None:
-    def first(*options: str) -> str:
-        text = run_command("show", "twin", "--results", str(results), "--json", "--samples", "1", *options)
-        sample: str = json.loads(text)["samples"][0]["sample_id"]
-        return sample
-
-    assert (first(), first("--worst"), first("--best")) == ("s0", "s0", "s3")
-
-
-def test_show_json_holds_the_whole_specification(results: Path) -> None:
-    found = json.loads(run_command("show", "twin", "--results", str(results), "--json"))
-    spec: RunSpec = make_run("twin", 10_700_000_000)
-    assert found["spec"]["model"]["params"] == spec.model.params
-    assert found["spec"]["prompt"]["user"] == "요약: {dialogue}"
-    assert [s["output"] for s in found["samples"]] == ["출력: 요약"] * 3
-    assert found["scores"][0]["metric"] == METRIC
-
-
 # -- mistakes -------------------------------------------------------------------------------------------------
 
 
@@ -462,40 +330,6 @@ def test_an_ambiguous_name_is_answered_with_a_line_for_each_run(results: Path) -
 def test_no_results_yet(tmp_path: Path) -> None:
     text = run_command("leaderboard", "--results", str(tmp_path / "none"), code=2)
     assert "dsum-bench screen" in text
-
-
-# -- numbers and texts ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (None, "?"), (0, ""), (5, "5"), (123_456, "123K"), (134_515_008, "135M"), (999_600, "1.00M"),
-        (3_212_749_824, "3.21B"), (10_700_000_000, "10.7B"), (70_600_000_000, "70.6B"), (405_000_000_000, "405B"),
-    ],
-)  # fmt: skip
-def test_parameters(count: int | None, text: str) -> None:
-    assert formatting.params(count) == text
-
-
-@given(st.integers(1, 10**14))
-def test_parameters_are_right_to_three_digits(count: int) -> None:
-    text = formatting.params(count)
-    size: dict[str, Any] = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-    value = float(text[:-1]) * size[text[-1]] if text[-1] in size else float(text)
-    assert value == pytest.approx(count, rel=0.0051)
-    assert len(text) <= 5
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0.00"), (9.994, "9.99"), (9.996, "10.0"), (99.96, "100"), (1234.5, "1234"), (None, "")]
-)
-def test_seconds(value: float | None, text: str) -> None:
-    assert formatting.seconds(value) == text
-
-
-def test_text_cannot_move_the_cursor_or_turn_the_line() -> None:
-    assert formatting.clean("a\tb\nc\x1b[2J\r\u202ed\x9b") == "a b\nc\ufffd[2J\ufffd\ufffdd\ufffd"
 
 
 # -- cost -----------------------------------------------------------------------------------------------------
