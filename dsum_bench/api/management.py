@@ -63,7 +63,7 @@ class Management(Results):
             UserError: another process is writing to it, or the disk has no space for a second copy; nothing is lost.
         """
         from dsum_bench.store.compacting import compact
-        from dsum_bench.store.reader import reading
+        from dsum_bench.store.reading import reading
 
         with reading(self.database, None):
             pass  # says where there is nothing, or nothing of ours

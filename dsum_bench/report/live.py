@@ -12,7 +12,7 @@ from time import monotonic
 from typing import Any
 
 from dsum_bench.errors import UserError
-from dsum_bench.store.reader import reading
+from dsum_bench.store.reading import reading
 
 FRESH = 1.0
 """Seconds for which an answer is good: however many look, the database is asked once in this time."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsum_bench.store import scores
-from dsum_bench.store.reader import reading
+from dsum_bench.store.reading import reading
 
 IDS = """
 select sample_id from outputs where run_id in (select value from json_each(?))

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsum_bench.store.boards import boards
 from dsum_bench.store.groups import values
-from dsum_bench.store.reader import boards
 from dsum_bench.store.records import Board, BoardRow, FindingRecord, RunRecord
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dsum_bench.errors import UserError
 from dsum_bench.store import scores
-from dsum_bench.store.reader import reading
+from dsum_bench.store.reading import reading
 from dsum_bench.store.writer import Store
 
 MUST_EQUAL = ("model", "kind", "dataset_fingerprint", "references_fingerprint", "n_samples")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsum_bench.store import scores
-from dsum_bench.store.reader import reading
+from dsum_bench.store.reading import reading
 
 if TYPE_CHECKING:
     import numpy as np

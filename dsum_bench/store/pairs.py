@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from dsum_bench.errors import UserError, suggestion
 from dsum_bench.store import scores
+from dsum_bench.store.boards import boards
 from dsum_bench.store.groups import values
-from dsum_bench.store.reader import boards, reading
+from dsum_bench.store.reading import reading
 from dsum_bench.store.records import RunRecord, SignatureScores
 
 if TYPE_CHECKING:

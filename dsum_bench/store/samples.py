@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dsum_bench.dialogue import split_turns
 from dsum_bench.spec import Sample
-from dsum_bench.store.reader import reading
+from dsum_bench.store.reading import reading
 from dsum_bench.store.rows import storable
 
 if TYPE_CHECKING:

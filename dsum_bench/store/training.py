@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError, suggestion
-from dsum_bench.store.reader import reading
+from dsum_bench.store.reading import reading
 from dsum_bench.store.rows import now
 from dsum_bench.store.writer import Status, Store
 
