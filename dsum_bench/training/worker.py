@@ -43,6 +43,7 @@ def run(job: TrainingJob, emit: Emit) -> None:
     def tell(text: str) -> None:
         emit(Progress(job.id, text))
 
+    tell("starting")  # its first event is what has the run stored
     trainer_class = plugins.get("trainer", spec.recipe.trainer)
     start = Path(spec.start.folder) if spec.start else None
     trainer = trainer_class(trainer_class.Params(**dict[str, Any](spec.recipe.params)))
