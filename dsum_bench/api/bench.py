@@ -117,7 +117,7 @@ class Bench(TrainingBench, Stages, Submissions):
         from dsum_bench.report.votes import Ballot
 
         if runs and not vote:
-            raise UserError("RUNs are named for a vote only: view --vote A B")
+            raise UserError("RUNs are only valid with --vote: view --vote A B")
         file = Path(votes) if votes is not None else self.results / "votes.csv"
         ballot = Ballot.open(self.database, runs, file) if vote else None
         serve(self.database, port, ballot, tell or self.display.tell)
@@ -165,7 +165,7 @@ class Bench(TrainingBench, Stages, Submissions):
             there = self.registry.datasets.get(found.spec.name)
             if there is not None:
                 raise UserError(
-                    f"dataset '{there.name}' is in {there.origin} already; give yours another name with --name"
+                    f"dataset '{there.name}' already exists in {there.origin}; choose another name with --name"
                 )
             append_dataset(Path(found.file), found.spec.name, found.entry)
         return found

@@ -105,7 +105,9 @@ def _cuda(seen: bool) -> Diagnosis:
         return Diagnosis("cuda", "ok", f"torch works with CUDA {torch.version.cuda}")
     if seen:
         return Diagnosis(
-            "cuda", "broken", f"there is a GPU, but torch {torch.__version__} cannot use it: install its CUDA build"
+            "cuda",
+            "broken",
+            f"a GPU is present, but torch {torch.__version__} cannot use it: install a CUDA build of torch",
         )
     return Diagnosis("cuda", "missing", "no GPU: small models run on the CPU, large ones are skipped")
 
@@ -161,7 +163,7 @@ def nodes(executor: Executor) -> Iterator[Diagnosis]:
     for node in found:
         yield Diagnosis(f"node {node.name}", "ok" if node.usable else "broken", node.text)
     if not found:
-        yield Diagnosis(f"executor {executor.name}", "ok", "it uses this machine alone: see `dsum-bench doctor`")
+        yield Diagnosis(f"executor {executor.name}", "ok", "it uses only this machine: see `dsum-bench doctor`")
 
 
 def verified(

@@ -119,13 +119,13 @@ class ScreeningBench(Management):
         work = (metrics, options, runner, hang_timeout, wait)
         if race:
             if confirm_on is not None:
-                raise UserError("--race and --confirm-on choose in two ways; race first, then confirm the winner")
+                raise UserError("--race and --confirm-on cannot be combined; race first, then confirm the winner")
             if fresh:
-                raise UserError("--race takes over what its rounds have written, and --fresh begins each of them anew")
+                raise UserError("--fresh cannot be combined with --race, which reuses the outputs of earlier rounds")
             return self._race(request, models == "all", machine, sweep, work)
         if sweep is None:
             if confirm_on is not None:
-                raise UserError('--confirm-on needs a sweep to choose from: --sweep "prompt=a,b"')
+                raise UserError('--confirm-on needs a sweep: --sweep "prompt=a,b"')
             found = self._candidates(request, models == "all", controls, machine)
             return self._sweep(found, request.dialogues.selection.samples, *work)
         rest = None
@@ -134,7 +134,7 @@ class ScreeningBench(Management):
             if share is None:
                 rest = self._dialogues(dataset, str(confirm_on), None, None, seed)
                 if rest.split == request.dialogues.split:
-                    raise UserError(f"--confirm-on {rest.split} is the split that is chosen on; name another")
+                    raise UserError(f"--confirm-on {rest.split} is the split used for selection; choose another")
             else:
                 chosen, rest = points.divided(request.dialogues, share, seed)
                 request = replace(request, dialogues=chosen)
@@ -221,9 +221,9 @@ class ScreeningBench(Management):
         if output is not None:
             submission.check_output(Path(output), Path(like) if like is not None else None)
         elif like is not None:
-            raise UserError("--like says how a file is written; name the file with --output")
+            raise UserError("--like needs --output, the file to write")
         if like is not None and index:
-            raise UserError("a sample file says whether rows are numbered; leave out --index")
+            raise UserError("--index cannot be combined with --like: the sample file defines the index")
         name = model if isinstance(model, str) else model.name
         if isinstance(model, ModelSpec) or name in self.registry.models:
             name = self._generate(
@@ -416,7 +416,7 @@ class ScreeningBench(Management):
 
         metrics, whole = work[0], request.dialogues.selection.samples
         if len(whole) < SMALLEST:
-            raise UserError(f"--race needs {SMALLEST} samples or more, not {len(whole)}: screen so few without it")
+            raise UserError(f"--race needs {SMALLEST} samples or more, not {len(whole)}: screen without --race")
         axes = self._axes(sweep, request.dialogues.spec.language) if sweep is not None else None
         request = replace(request, held=whole)
         racing = Racing(

@@ -125,12 +125,12 @@ class Stages(Management):
 
         listed = list(dict.fromkeys(models))
         if len(listed) < 2:
-            raise UserError("name at least two trained models BASE@RUN to average")
+            raise UserError("give at least two trained models BASE@RUN to average")
         given = self._weights(weights, len(listed), "models")
         specs = [self.registry.model(model) for model in listed]
         untrained = [spec.name for spec in specs if spec.base is None]
         if untrained:
-            raise UserError(f"{untrained[0]} was not trained here; name trained models BASE@RUN")
+            raise UserError(f"{untrained[0]} is not a trained model of this results folder; give models BASE@RUN")
         if not NAME.fullmatch(name) or "@" in name:
             raise UserError(f"--name {name}: use lower-case letters, digits and . _ + - (not first)")
         made = f"{specs[0].base}@{name}"
@@ -145,7 +145,7 @@ class Stages(Management):
         if isinstance(by, PostprocessSpec):
             return by
         if not by:
-            raise UserError("name at least one step (see 'dsum-bench plugins')")
+            raise UserError("give at least one step (see 'dsum-bench plugins')")
         return PostprocessSpec(STEPS, tuple(by), origin="Bench")
 
     def _members(self, records: Sequence[RunRecord], weights: Sequence[float] | None) -> list[Member]:
@@ -174,7 +174,7 @@ class Stages(Management):
         if by not in WAYS:
             raise UserError(f"unknown way to combine '{by}'{suggestion(by, WAYS)}")
         if learn_from and by != "route":
-            raise UserError(f"--learn-from is for a router; '{by}' learns nothing")
+            raise UserError(f"--learn-from is only valid with --by route, not '{by}'")
         if by == "shorter":
             return Recipe(by)
         built = build(self.loaded_plugins, metric or self._metric(records[0]))

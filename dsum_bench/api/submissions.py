@@ -81,7 +81,7 @@ class Submissions(Management):
         try:
             datetime.fromisoformat(stamp)
         except ValueError:
-            raise UserError(f"'{stamp}' is no time such as 2026-11-23T07:07") from None
+            raise UserError(f"'{stamp}' is not a valid time; give it as 2026-11-23T07:07") from None
         made = ledger.Submission(
             stamp,
             record.row.run_id,
@@ -136,7 +136,7 @@ class Submissions(Management):
         usable, left_out = self._with_scores(made)
         if len(usable) < 2:
             raise UserError(
-                f"{len(usable)} of {len(made)} submissions have scores here, and two are needed; add them with "
+                f"{len(usable)} of {len(made)} submissions have local scores, at least two are needed; add them with "
                 "`dsum-bench submissions add RUN --public SCORE`"
             )
         records = [self.run(s.local) for s in usable]

@@ -202,7 +202,7 @@ class TrainingBench(ScreeningBench):
         if push is not None:
             release.check_push(push)
         elif public:
-            raise UserError("--public says who may see what --push uploads; give --push OWNER/NAME")
+            raise UserError("--public is only valid with --push OWNER/NAME")
         data = self._dataset(dataset).name if merge or gguf else ""
         around = (self.registry, self.loaded_plugins, self.database, data, self.display.tell)
         release.export(model, Path(output), *around, gguf)
@@ -232,7 +232,7 @@ class TrainingBench(ScreeningBench):
                 raise UserError("--rank-by and --min-gap choose the pairs of --preferences; give --preferences RUN")
             return None
         if targets is not None:
-            raise UserError("--targets and --preferences are two things to learn; give one of them")
+            raise UserError("--targets and --preferences cannot be combined; give one of them")
         named = [runs] if isinstance(runs, str) else list(runs)
         least = GAP if gap is None else gap
         found = read(self.database, [self.run(r) for r in named], metric, least, self.loaded_plugins, self.display.warn)
@@ -268,7 +268,7 @@ class TrainingBench(ScreeningBench):
             candidates = request.candidates(asked, self.registry, self.loaded_plugins, machine)
             (run,) = self._sweep(candidates, one.held.samples, None, None, executor).runs
             if run.status != "done":
-                self.display.warn(f"{run.model} is {run.status} on the rows it has not seen: {run.reason}")
+                self.display.warn(f"{run.model} is {run.status} on its held-out rows: {run.reason}")
                 return None
             found |= {row.sample_id: row.summary for row in reader.samples(self.database, run.run_id)}
             rows |= {sample.id: sample for sample in one.held.samples}

@@ -157,10 +157,10 @@ class Workspace:
         if isinstance(models, str) and models == "all":
             return self.zoo(family, max_params)
         if family is not None or max_params is not None:
-            raise UserError("--family and --max-params choose among all models; give them with --all, not with names")
+            raise UserError("--family and --max-params need --all and cannot be combined with model names")
         listed = [models] if isinstance(models, str | ModelSpec) else list(models)
         if not listed:
-            raise UserError("name the models to screen, or use --all (see 'dsum-bench models')")
+            raise UserError("give the models to screen, or use --all (see 'dsum-bench models')")
         own = {m.name: m for m in listed if isinstance(m, ModelSpec)}
         if own:
             self._entries = replace(self._entries, models={**self._entries.models, **own})

@@ -24,7 +24,7 @@ def parquet_records(data: bytes, file: str, encoding: str = "auto") -> Iterator[
     try:
         batches = list(ParquetFile(BytesIO(data)).iter_batches())
     except (ArrowException, OSError) as error:
-        raise UserError(f"{file}: not a Parquet file that can be read: {_first_line(error)}") from None
+        raise UserError(f"{file}: not a valid Parquet file: {_first_line(error)}") from None
     yield from _rows(batches, file)
 
 
@@ -41,7 +41,7 @@ def arrow_records(data: bytes, file: str, encoding: str = "auto") -> Iterator[Ro
         opened = ipc.open_file(BytesIO(data)) if data.startswith(b"ARROW1") else ipc.open_stream(BytesIO(data))
         batches = opened.read_all().to_batches()
     except (ArrowException, OSError) as error:
-        raise UserError(f"{file}: not an Arrow file that can be read: {_first_line(error)}") from None
+        raise UserError(f"{file}: not a valid Arrow file: {_first_line(error)}") from None
     yield from _rows(batches, file)
 
 

@@ -35,7 +35,7 @@ def decode(data: bytes, encoding: str, file: str, count_rows: CountRows) -> str:
     except UnicodeDecodeError as error:
         place = _place(data, error, encoding, count_rows)
         raise UserError(
-            f"{file}, {place} is not {encoding}; repair the file or name another encoding in the dataset's entry"
+            f"{file}, {place} is not {encoding}; repair the file or set another encoding in the dataset's entry"
         ) from None
     return text.lstrip("\ufeff")
 
@@ -48,7 +48,7 @@ def _auto(data: bytes, file: str, count_rows: CountRows) -> str:
         wrong = error
     if wide:
         place = _place(data, wrong, wide, count_rows)
-        raise UserError(f"{file}, {place} is not {wide.upper()}, as which the file begins; save it as UTF-8")
+        raise UserError(f"{file}, {place} is not {wide.upper()}, although the file starts like it; save it as UTF-8")
     if _hardly_utf8(data):
         try:
             return data.decode("cp949")
@@ -56,8 +56,8 @@ def _auto(data: bytes, file: str, count_rows: CountRows) -> str:
             wrong = error if error.start > wrong.start else wrong
     place = _place(data, wrong, wrong.encoding, count_rows)
     raise UserError(
-        f"{file}, {place} is neither UTF-8 nor CP949; save the file as UTF-8 (a dataset's entry may name another "
-        f'encoding: encoding = "johab")'
+        f"{file}, {place} is neither UTF-8 nor CP949; save the file as UTF-8 (or set another encoding in its "
+        'entry, such as encoding = "johab")'
     )
 
 

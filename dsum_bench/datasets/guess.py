@@ -138,11 +138,11 @@ def _columns(rows: Sequence[Row], file: str) -> tuple[dict[str, str | tuple[str,
     names = [n for n in dict.fromkeys(n for row in rows for n in row.values) if n]
     dialogue = _best(names, lambda n: _as_dialogue(n, rows))
     if dialogue is None:
-        raise UserError(f"{file}: no column holds dialogues; there are {', '.join(names)}")
+        raise UserError(f"{file}: no column contains dialogues; the columns are {', '.join(names)}")
     rest = [n for n in names if n != dialogue and not n.startswith(f"{dialogue}.")]
     identity = _best(rest, lambda n: _as_id(n, rows))
     if identity is None:
-        raise UserError(f"{file}: no column has a value of its own in each row, which an id must; add one")
+        raise UserError(f"{file}: no column has a unique value in each row; add an id column")
     rest = [n for n in rest if n != identity]
     summaries = _references(rest, rows, dialogue)
     rest = [n for n in rest if n not in summaries]
@@ -154,7 +154,7 @@ def _columns(rows: Sequence[Row], file: str) -> tuple[dict[str, str | tuple[str,
         empty = sum(not any(_text(row.values.get(n)) for n in summaries) for row in rows)
         notes += [f"{empty} of {len(rows)} rows have no reference"] if empty else []
     else:
-        notes.append("no column holds references, which screen needs and predict does not")
+        notes.append("no column contains references; screen needs them, predict does not")
     if topic is not None:
         found["topic"] = topic
     return found, notes
@@ -262,9 +262,9 @@ def _turns(dialogues: Sequence[str]) -> tuple[str, list[str]]:
         fits = [sum(bool(re.match(pattern, line)) for line in d.split("\n")) for d in dialogues]
         good = sum(n > 1 and n >= len(d.split("\n")) / 2 for n, d in zip(fits, dialogues, strict=True))
         if good >= 0.8 * len(dialogues):
-            return pattern, [f"turns are found by a pattern of their own in {good} of {len(dialogues)} dialogues"]
-    some = f"turns are found in {usual} of {len(dialogues)} dialogues only"
-    return "", [f"{some}; say what a turn begins with, in turns = '...', or each is one turn"]
+            return pattern, [f"turns are found by a custom pattern in {good} of {len(dialogues)} dialogues"]
+    some = f"turns are found in only {usual} of {len(dialogues)} dialogues"
+    return "", [f"{some}; set the pattern that starts a turn, turns = '...', or each dialogue is one turn"]
 
 
 def _language(dialogues: Sequence[str]) -> str:

@@ -196,8 +196,8 @@ def _check_columns(rows: Sequence[Row], spec: DatasetSpec, split: str, reference
 
 def _without_references(spec: DatasetSpec, split: str) -> str:
     return (
-        f"; scores need reference summaries: choose another split than '{split}', let `score` count what needs none "
-        f"(--metric facts), or name the right column in the entry of dataset '{spec.name}': "
+        f"; scores need reference summaries: choose another split than '{split}', or `score` with a metric that needs "
+        f"none (--metric facts), or set the right column in the entry of dataset '{spec.name}': "
         'columns = { summary = "..." }'
     )
 
@@ -232,7 +232,7 @@ def select(samples: Sequence[Sample], limit: int | None, sample: int | None, see
         UserError: both numbers given, or one below 1.
     """
     if limit is not None and sample is not None:
-        raise UserError("--limit and --sample are two ways to choose samples; give one of them")
+        raise UserError("--limit and --sample cannot be combined; give one of them")
     number = limit if limit is not None else sample
     if number is not None and number < 1:
         raise UserError(f"--{'limit' if sample is None else 'sample'} must be at least 1, not {number}")

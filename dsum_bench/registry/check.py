@@ -52,10 +52,10 @@ def _members(spec: ModelSpec, where: Where) -> None:
     if spec.name in spec.members:
         raise where.error(f"key 'members' names '{spec.name}' itself", "members", spec.name)
     if spec.engine != ENSEMBLE:
-        raise where.error(f"key 'members' goes with engine '{ENSEMBLE}', which is taken where none is named", "engine")
+        raise where.error(f"key 'members' needs engine '{ENSEMBLE}', which is its default", "engine")
     if spec.source or spec.peft:
         key = "source" if spec.source else "peft"
-        raise where.error(f"key '{key}' does not go together with 'members', which have their own", key)
+        raise where.error(f"key '{key}' cannot be combined with 'members', which have their own", key)
 
 
 def dataset(spec: DatasetSpec, where: Where) -> None:
@@ -66,7 +66,7 @@ def dataset(spec: DatasetSpec, where: Where) -> None:
         raise where.error(f"key 'turns' is not a valid regular expression: {error}", "turns") from None
     if matches_nothing:
         raise where.error(
-            f"key 'turns' must match what a turn begins with, and '{spec.turns}' matches nothing", "turns"
+            f"key 'turns' must match the start of a turn, but '{spec.turns}' matches the empty string", "turns"
         )
     for ours, theirs in spec.columns.items():
         if ours not in COLUMNS and (nearest(ours, COLUMNS) or not FIELD.fullmatch(ours)):
@@ -85,7 +85,7 @@ def dataset(spec: DatasetSpec, where: Where) -> None:
 def postprocess(spec: PostprocessSpec, where: Where) -> None:
     """Refuse a list without steps, and a step that stands in it twice."""
     if not spec.steps:
-        raise where.error("key 'steps' is empty: name the postprocessors to apply, in order", "steps")
+        raise where.error("key 'steps' is empty: list the postprocessors to apply, in order", "steps")
     for place, step in enumerate(spec.steps):
         if step in spec.steps[:place]:
             raise where.error(f"key 'steps' names '{step}' twice", "steps", place)

@@ -24,7 +24,7 @@ class Chosen:
     def omission(self) -> str:
         """What to say of the models left out, '' where there are none."""
         names = ", ".join(self.unsized)
-        return f"left out, since their size is not known: {names}" if names else ""
+        return f"left out because their size is unknown: {names}" if names else ""
 
 
 def count_of_weights(value: object) -> int | None:
@@ -51,10 +51,10 @@ def choose(models: Iterable[ModelSpec], family: str | None = None, max_params: i
         return Chosen(tuple(found))
     most = count_of_weights(max_params)
     if most is None:
-        raise UserError(f"'{max_params}' is not a size of a model; write a number of weights such as 4B or 500M")
+        raise UserError(f"'{max_params}' is not a valid model size; give a number of parameters such as 4B or 500M")
     fitting = tuple(m for m in found if m.params is not None and m.params <= most)
     if not fitting:
-        raise UserError(f"no model{f' of family {family}' if family else ''} has {max_params} weights or fewer")
+        raise UserError(f"no model{f' of family {family}' if family else ''} has {max_params} parameters or fewer")
     return Chosen(fitting, tuple(m.name for m in found if m.params is None))
 
 

@@ -52,12 +52,12 @@ def append_dataset(file: Path, name: str, entry: str) -> None:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{file}: not valid TOML: {error}; nothing was written") from None
     if not isinstance(there, dict) or name in there:
-        raise UserError(f"{file} has a dataset '{name}' already; give yours another name with --name")
+        raise UserError(f"{file} already has a dataset '{name}'; choose another name with --name")
     joined = text + ("" if not text or text.endswith("\n") else "\n") + ("\n" if text else "") + entry
     try:
         tomllib.loads(joined)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: the entry does not fit behind what is there ({error}); nothing was written") from None
+        raise UserError(f"{file}: the entry cannot be appended to this file ({error}); nothing was written") from None
     _replace(file, joined)
 
 

@@ -193,7 +193,7 @@ def _entry(kind: str, name: str, table: dict[str, object], where: Where, origin:
     if kind == "prompts":
         prompt = read_table(PromptSpec, table, where, given)
         if "{dialogue}" not in prompt.user:
-            raise where.error("key 'user' has no {dialogue}, the place where the dialogue goes", "user")
+            raise where.error("key 'user' has no placeholder {dialogue}", "user")
         return prompt
     if kind == "postprocess":
         steps = read_table(PostprocessSpec, table, where, given)

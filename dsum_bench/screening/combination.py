@@ -68,11 +68,11 @@ def check(members: Sequence[RunRecord], way: Way) -> None:
     several = first.row.decoding_params.get("candidates", 1) > 1 and not first.spec.get("derived")
     if len(members) == 1 and not several:
         raise UserError(
-            f"run {first.row.run_id} of {first.row.model} has one summary a sample; name several runs, or sample with "
-            "--decoding sampling --set candidates=16"
+            f"run {first.row.run_id} of {first.row.model} has one summary per sample; give several runs, or sample "
+            "with --decoding sampling --set candidates=16"
         )
     if len(members) == 1 and way == "route":
-        raise UserError("a router chooses between runs; name at least two")
+        raise UserError("a router needs at least two runs")
     alike(members)
 
 
@@ -85,7 +85,7 @@ def alike(members: Sequence[RunRecord]) -> None:
         for key, what in (("dataset_fingerprint", "dialogues"), ("references_fingerprint", "references")):
             if record.spec[key] != first.spec[key]:
                 raise UserError(
-                    f"{first.row.model} ({first.row.run_id}) and {record.row.model} ({record.row.run_id}) are not of "
+                    f"{first.row.model} ({first.row.run_id}) and {record.row.model} ({record.row.run_id}) do not have "
                     f"the same {what}"
                 )
 
@@ -197,7 +197,9 @@ def _scores(recipe: Recipe, members: Sequence[Member], samples: Sequence[Sample]
 
     assert recipe.metric is not None
     if not all(s.references for s in samples):
-        raise UserError("these dialogues have no references to learn from; name runs on others with --learn-from")
+        raise UserError(
+            "these dialogues have no references to train the router on; give runs on other rows with --learn-from"
+        )
     rows = []
     for sample in samples:
         with _named(recipe.metric, sample):

@@ -14,5 +14,5 @@ def parse_duration(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 1e9:
-        raise UserError(f"'{text}' is not a duration; write seconds, or a number with s, m or h, such as 30m")
+        raise UserError(f"'{text}' is not a valid duration; give seconds, or a number with s, m or h, such as 30m")
     return seconds

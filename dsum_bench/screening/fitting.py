@@ -33,7 +33,7 @@ def fitted(run: RunSpec, registry: Registry, plugins: Plugins) -> ModelSpec:
 
     options = read_options(ConstantFitAdapter, run.model)
     if options.split == run.split:
-        raise ModelSkipped(f"its sentence is chosen from split '{options.split}', which is evaluated")
+        raise ModelSkipped(f"its sentence would be chosen from split '{options.split}', which is the evaluated split")
     try:
         samples = load(registry.dataset(run.dataset), plugins, options.split)
     except UserError as error:

@@ -110,7 +110,7 @@ def _id_place(found: Table, summaries: Mapping[str, str]) -> int:
     hits = [sum(row[i] in summaries for row in found.rows) for i in range(len(found.header))]
     most = max(hits)
     if not most:
-        raise UserError(f"{found.file}: no column holds ids of these summaries; is it the right split?")
+        raise UserError(f"{found.file}: no column contains the ids of these summaries; is it the right split?")
     places = [i for i, hit in enumerate(hits) if hit == most]
     return next((i for i in places if found.header[i].strip() in ID_COLUMNS), places[0])
 
@@ -126,7 +126,7 @@ def _summary_place(found: Table, ids: int, column: str) -> int:
             return likely[0]
     there = ", ".join(f"'{visible(name)}'" for name in found.header)
     raise UserError(
-        f"{found.file}: which of the columns {there} is to hold the summaries? Name it in the dataset's entry: "
+        f"{found.file}: which of the columns {there} is the summary column? Set it in the dataset's entry: "
         'columns = { summary = "..." }'
     )
 

@@ -35,7 +35,7 @@ def point_candidates(
     """
     for key, given in ((PROMPT, request.prompt), (DECODING, request.decoding)):
         if key in axes and given is not None:
-            raise UserError(f"--sweep has '{key}', and so has the command line (--{key}): give it once")
+            raise UserError(f"'{key}' is given in --sweep and as --{key}: give it once")
     _check_keys(request, axes, registry, plugins)
     found: dict[str, Candidate] = {}
     for model in request.models:
@@ -95,7 +95,7 @@ def share_of(text: str) -> float | None:
     except ValueError:
         return None
     if not 0 < share < 1:
-        raise UserError(f"--confirm-on {text}: a share lies between 0 and 1, such as 0.3 or 30%")
+        raise UserError(f"--confirm-on {text}: a share must be between 0 and 1, such as 0.3 or 30%")
     return share
 
 

@@ -144,5 +144,5 @@ def stored_stages(path: Path, record: RunRecord, plugins: Plugins) -> Stages:
     found = stages(derived.samples(path, source), derived.outputs(path, source), steps)
     written = derived.outputs(path, record)
     if any(written[s.id].summary != text for s, text in zip(found.samples, found.texts[-1], strict=True)):
-        raise UserError(f"the steps of {name} give other summaries by now; run `dsum-bench postprocess` again")
+        raise UserError(f"the steps of {name} now give different summaries; run `dsum-bench postprocess` again")
     return found

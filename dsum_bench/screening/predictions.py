@@ -43,14 +43,14 @@ def names(sources: Sequence[Any], name: str | None, known: Collection[str], fram
         UserError: one name for several sources, a name twice, or that of a model of the registry.
     """
     if name is not None and len(sources) > 1:
-        raise UserError("--name names one file's run; without it each is called after its file")
+        raise UserError("--name is only valid with one file; several runs are named after their files")
     found: dict[str, str] = {}
     for source in sources:
         called = name or (Path(source).stem if isinstance(source, str | Path) else frame)
         if called in known:
             raise UserError(f"'{called}' is a model of the registry; choose another --name, or rename {origin(source)}")
         if called in found:
-            raise UserError(f"{origin(source)} and {found[called]} would both be called '{called}'; rename one of them")
+            raise UserError(f"{origin(source)} and {found[called]} would both be named '{called}'; rename one of them")
         found[called] = origin(source)
     return list(found)
 
@@ -125,7 +125,7 @@ def _rows(file: Path) -> list[Row]:
     if records is None:
         raise UserError(f"{file}: the name of a file of summaries must end in {', '.join(BY_SUFFIX)}")
     if not file.is_file():
-        raise UserError(f"there is no file {file}")
+        raise UserError(f"no such file: {file}")
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -154,7 +154,7 @@ def _summary_column(rows: Sequence[Row], named: str | None, id_column: str) -> s
     if len(likely) > 1:
         file, names = rows[0].where.partition(", row")[0], " or ".join(map(_quoted, likely))
         raise UserError(
-            f"{file}: the summaries may be in {names}, and one of them may be the reference; choose one with "
+            f"{file}: the summaries may be in {names}, one of which may be the reference; choose one with "
             "--summary-column"
         )
     return likely[0] if likely else _no_column(rows[0], SUMMARY_COLUMNS, "--summary-column")

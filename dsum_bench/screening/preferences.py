@@ -55,7 +55,7 @@ def read(
     """
     runs = {record.row.run_id: record for record in records}
     if len(runs) < 2:
-        raise UserError("--preferences ranks the summaries of several runs; name two or more")
+        raise UserError("--preferences needs two or more runs")
     if gap < 0:
         raise UserError(f"--min-gap {gap:g}: must not be negative")
     chosen = metric or reader.usual_metric(path, records[0].row.run_id)

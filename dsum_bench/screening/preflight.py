@@ -138,7 +138,7 @@ def _check(run: RunSpec, registry: Registry, plugins: Plugins, machine: Machine)
             model = fitted(run, registry, plugins)
             run, adapter = replace(run, model=model), plugins.adapters[model.adapter]
         if model.languages and run.language not in model.languages:
-            raise ModelSkipped(f"made for {', '.join(model.languages)}; the dialogues are {run.language}")
+            raise ModelSkipped(f"made for {', '.join(model.languages)}; the dataset is {run.language}")
         decoding = plugins.decodings[run.decoding.strategy] if run.decoding else None
         beams = decoding(decoding.Params(**run.decoding.params)).beams if decoding and run.decoding else 1
         with plugin_code():

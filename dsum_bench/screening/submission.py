@@ -22,7 +22,7 @@ def check_output(file: Path, sample: Path | None = None) -> None:
     elif file.suffix not in FORMATS:
         raise UserError(f"--output {file}: the name must end in {' or '.join(FORMATS)}")
     if file.exists():
-        raise UserError(f"{file} is there already; move it away or choose another --output")
+        raise UserError(f"{file} already exists; move it or choose another --output")
     if not file.absolute().parent.is_dir():
         raise UserError(f"folder {file.parent} of --output does not exist")
 

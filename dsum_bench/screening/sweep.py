@@ -262,7 +262,7 @@ class Sweep:
         weight = sum(len(s.dialogue) for s in left)
         state = Running(candidate, run_id, len(self.samples), len(finished), answered, weight)
         if finished:
-            self.observer.model_progress(run, f"{len(finished)} of {len(self.samples)} samples are there already")
+            self.observer.model_progress(run, f"{len(finished)} of {len(self.samples)} samples are already finished")
         if not left and before == "done":
             return state, None
         log = self.settings.log_folder / f"{run.model.name}-{run_id}.log"
@@ -274,7 +274,7 @@ class Sweep:
         inputs = {s.id: sample_digest(candidate.shown(s), candidate.fields) for s in self.samples}
         taken = self.store.take_over(run, inputs, self.positions)
         if taken:
-            self.observer.model_progress(run, f"{taken} of {len(self.samples)} samples are taken from another run")
+            self.observer.model_progress(run, f"{taken} of {len(self.samples)} samples are reused from another run")
 
     def _take(self, event: Event, state: Running, executor: Executor) -> None:
         if not state.began:
@@ -330,7 +330,7 @@ class Sweep:
         elif event.skipped:
             self._close(state, "skipped", event.reason)
         else:
-            reason = event.reason or f"ended after {state.done} of {state.total} samples without saying why"
+            reason = event.reason or f"ended after {state.done} of {state.total} samples without an error message"
             self._close(state, "failed", reason)
 
     def _close(self, state: Running, status: Status, reason: str) -> None:
@@ -458,7 +458,7 @@ class Sweep:
         if state.answered or not state.done:
             return ""
         sample_id, output = next(iter(self.store.outputs(state.run_id).items()))
-        words = f"; of sample '{sample_id}' it says: {output.generation.note}" if output.generation.note else ""
+        words = f"; for sample '{sample_id}': {output.generation.note}" if output.generation.note else ""
         return f"every sample was refused, {state.done} so far{words}"
 
     def _event(self, hook: str, **arguments: object) -> None:
@@ -469,7 +469,7 @@ class Sweep:
 def checked_values(values: Mapping[str, float], metric: Metric) -> Mapping[str, float]:
     """values, if they are what the metric promised. Raises ValueError otherwise."""
     if set(values) != set(metric.measures):
-        raise ValueError(f"it gave {', '.join(values) or 'nothing'} instead of {', '.join(metric.measures)}")
+        raise ValueError(f"it returned {', '.join(values) or 'nothing'} instead of {', '.join(metric.measures)}")
     for measure, value in values.items():
         if not isfinite(value):
             raise ValueError(f"{measure} is {value}")

@@ -56,7 +56,7 @@ def _threshold(path: Path, record: RunRecord, text: str) -> tuple[str, float]:
     try:
         value = float(number)
     except ValueError:
-        raise UserError(f"--min-score {text}: write a number, or METRIC=NUMBER") from None
+        raise UserError(f"--min-score {text}: give a number, or METRIC=NUMBER") from None
     return metric if equals else reader.usual_metric(path, record.row.run_id), value
 
 

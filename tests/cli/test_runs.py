@@ -137,7 +137,9 @@ def test_one_call_scores_many_files(tmp_path: Path) -> None:
         call("leaderboard", "--results", str(tmp_path / "r"), "--metric", "rouge@char", "--json").output
     )
     assert [row["model"] for row in found[0]["ranked"]] == ["system2", "system1", "system0"]
-    assert "names one file's run" in call("score", *map(str, files), "--name", "x", *results, code=2).output
     assert (
-        "would both be called" in call("score", str(files[0]), f"{tmp_path}/other/system0.csv", *results, code=2).output
+        "--name is only valid with one file" in call("score", *map(str, files), "--name", "x", *results, code=2).output
+    )
+    assert (
+        "would both be named" in call("score", str(files[0]), f"{tmp_path}/other/system0.csv", *results, code=2).output
     )

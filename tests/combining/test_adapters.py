@@ -100,7 +100,7 @@ def test_what_has_no_average_is_said(bench: Bench, base: Path, tmp_path: Path) -
     adapter(base, folder / "mine@bias", 8, r=4, bias="lora_only")
     for names, told in (
         (["mine@a"], "at least two trained models"),
-        (["mine@a", "mine"], "mine was not trained here"),
+        (["mine@a", "mine"], "mine is not a trained model"),
         (["mine@a", "mine@nope"], "unknown model 'mine@nope'"),
         (["mine@a", "mine@dora"], r"mine@dora is no plain LoRA adapter \(use_dora\)"),
         (["mine@a", "mine@bias"], "mine@bias is no plain LoRA adapter"),

@@ -114,7 +114,9 @@ def test_runs_without_references_are_routed_by_what_was_learnt_elsewhere(tmp_pat
     for model in ("lead-3", "longest-3"):
         bench.predict(model, dataset="test")
     members = [r.row.run_id for r in map(bench.run, bench.runs()["run_id"]) if r.dataset == "test"]
-    with pytest.raises(UserError, match="no references to learn from; name runs on others with --learn-from"):
+    with pytest.raises(
+        UserError, match="no references to train the router on; give runs on other rows with --learn-from"
+    ):
         bench.combine(members, "route", metric=METRIC)
     done = bench.combine(members, "route", metric=METRIC, learn_from=learnt)
     assert done.benefit is None and done.run.status == "done" and sum(done.chosen) == 10
@@ -177,16 +179,16 @@ def test_what_may_not_be_combined_is_said(bench: Bench) -> None:
     bench.add_dataset("others", other)
     bench.score(pd.DataFrame({"id": other["id"], "summary": ["길."] * 5}), "elsewhere", "others", metrics=[METRIC])
     for runs, options, told in (
-        (["m0", "elsewhere"], {}, "not of the same dialogues"),
+        (["m0", "elsewhere"], {}, "do not have the same dialogues"),
         (["m0", "m0"], {}, "is named twice"),
-        (["m0"], {}, "has one summary a sample; name several runs, or sample with"),
+        (["m0"], {}, "has one summary per sample; give several runs, or sample"),
         (["m0", "m1"], {"weights": [1.0]}, "1 weights for 2 runs"),
         (["m0", "m1"], {"weights": [1.0, 0.0]}, "a weight must be more than 0"),
         (["m0", "m1"], {"measure": "rouge9"}, "no measure 'rouge9'"),
         (["m0", "m1"], {"by": "mrb"}, "unknown way to combine 'mrb'; did you mean 'mbr'"),
-        (["m0", "m1"], {"learn_from": ["m2", "m3"]}, "'mbr' learns nothing"),
+        (["m0", "m1"], {"learn_from": ["m2", "m3"]}, "only valid with --by route, not 'mbr'"),
         (["m0", "m1"], {"by": "route", "learn_from": ["m2"]}, "1 runs to learn from for 2 to combine"),
-        (["m0", "m1"], {"by": "route", "learn_from": ["m2", "elsewhere"]}, "not of the same dialogues"),
+        (["m0", "m1"], {"by": "route", "learn_from": ["m2", "elsewhere"]}, "do not have the same dialogues"),
     ):
         with pytest.raises(UserError, match=told):
             bench.combine(runs, **options)  # type: ignore[arg-type]

@@ -119,7 +119,7 @@ def test_utf16_and_its_like_are_read(tmp_path: Path, encoding: str) -> None:
 def test_a_half_character_in_utf16_is_named(tmp_path: Path) -> None:
     file = tmp_path / "dev.csv"
     file.write_bytes(csv_text([row(0)]).encode("utf-16")[:-1])
-    assert "is not UTF-16, as which the file begins; save it as UTF-8" in refused(spec(file))
+    assert "is not UTF-16, although the file starts like it; save it as UTF-8" in refused(spec(file))
 
 
 @pytest.mark.parametrize(

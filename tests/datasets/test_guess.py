@@ -82,12 +82,12 @@ def test_several_references_are_one_list(tmp_path: Path) -> None:
 
 def test_what_a_file_lacks_is_told(tmp_path: Path) -> None:
     without = guess(table(tmp_path / "t.csv", [{"fname": f"d{n}", "dialogue": TAGGED} for n in range(3)]))
-    assert "no column holds references, which screen needs and predict does not" in without.notes
+    assert "no column contains references; screen needs them, predict does not" in without.notes
     some = guess(table(tmp_path / "s.csv", [*rows(3), row(3, summary="")]))
     assert "1 of 4 rows have no reference" in some.notes
     for columns, words in (
-        ([{"id": "1", "score": "0.5"}], "no column holds dialogues; there are id, score"),
-        ([{"dialogue": TAGGED, "summary": "x"}] * 2, "no column has a value of its own in each row"),
+        ([{"id": "1", "score": "0.5"}], "no column contains dialogues; the columns are id, score"),
+        ([{"dialogue": TAGGED, "summary": "x"}] * 2, "no column has a unique value in each row"),
     ):
         with pytest.raises(UserError, match=words):
             guess(table(tmp_path / "w.csv", columns))
@@ -151,7 +151,7 @@ def test_the_usual_forms_need_no_pattern_and_prose_gets_none(tmp_path: Path) -> 
     assert guess(table(tmp_path / "x.csv", rows())).spec.turns == ""
     prose = [row(n, dialogue="두 사람이 만났다.\n그리고 갔다." * 3) for n in range(4)]
     found = guess(table(tmp_path / "y.csv", prose))
-    assert found.spec.turns == "" and any("say what a turn begins with" in note for note in found.notes)
+    assert found.spec.turns == "" and any("set the pattern that starts a turn" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(("encoding", "expected"), [("cp949", "auto"), ("utf-16", "auto"), ("johab", "johab")])
@@ -206,7 +206,7 @@ def test_an_entry_is_added_behind_what_is_there_and_never_over_it(tmp_path: Path
     file.write_text(before, encoding="utf-8")
     append_dataset(file, "calls", '[datasets.calls]\nformat = "csv"\n')
     assert file.read_text(encoding="utf-8") == before + '\n\n[datasets.calls]\nformat = "csv"\n'
-    with pytest.raises(UserError, match="has a dataset 'calls' already; give yours another name with --name"):
+    with pytest.raises(UserError, match="already has a dataset 'calls'; choose another name with --name"):
         append_dataset(file, "calls", '[datasets.calls]\nformat = "jsonl"\n')
     for broken in ("[models", "datasets = 1\n", "[datasets]\ncalls = {}\n"):
         file.write_text(broken, encoding="utf-8")
@@ -229,9 +229,9 @@ def test_the_command_writes_an_entry_that_the_other_commands_use(tmp_path: Path)
     assert listed["calls"] == {"train": 5}
     assert dsum("screen", "lead-3", "--dataset", "calls", "--no-controls").returncode == 0
     again = dsum("data", "guess", "calls/train.csv", "--write")
-    assert again.returncode == 2 and "dataset 'calls' is in" in again.stderr and "already" in again.stderr
+    assert again.returncode == 2 and "dataset 'calls' already exists in" in again.stderr and "already" in again.stderr
     shipped = dsum("data", "guess", "calls/train.csv", "--write", "--name", "samples-ko")
-    assert shipped.returncode == 2 and "dataset 'samples-ko' is in dsum-bench already" in shipped.stderr
+    assert shipped.returncode == 2 and "dataset 'samples-ko' already exists in dsum-bench" in shipped.stderr
     assert "is not a valid name" in dsum("data", "guess", "calls/train.csv", "--name", "My Calls").stderr
 
 

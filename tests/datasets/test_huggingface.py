@@ -122,7 +122,7 @@ def test_parquet_gives_the_samples_of_the_same_json(tmp_path: Path) -> None:
     )
     assert ours == theirs and ours[0].topic == "약속" and len(ours[0].references) == 2
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(UserError, match=r"bad.parquet: not a Parquet file that can be read"):
+    with pytest.raises(UserError, match=r"bad.parquet: not a valid Parquet file"):
         load(spec(tmp_path / "bad.parquet", "parquet"), PLUGINS, "dev")
 
 
@@ -140,7 +140,7 @@ def test_saved_arrow_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "train" / "state.json").write_text("{}")
     assert [s.id for s in load(spec(tmp_path), PLUGINS, "train")] == ["t0-0", "t0-1", "t1-0", "t1-1"]
     (tmp_path / "train" / "data-00001-of-00002.arrow").write_bytes(b"no stream")
-    with pytest.raises(UserError, match=r"data-00001-of-00002.arrow: not an Arrow file that can be read"):
+    with pytest.raises(UserError, match=r"data-00001-of-00002.arrow: not a valid Arrow file"):
         load(spec(tmp_path), PLUGINS, "train")
 
 

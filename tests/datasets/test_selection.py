@@ -50,7 +50,7 @@ def test_every_sample_has_the_same_chance() -> None:
     [
         (0, None, "--limit must be at least 1, not 0"),
         (None, -3, "--sample must be at least 1, not -3"),
-        (5, 5, "--limit and --sample are two ways to choose samples; give one of them"),
+        (5, 5, "--limit and --sample cannot be combined; give one of them"),
     ],
 )
 def test_choices_that_make_no_sense(limit: int | None, sample: int | None, problem: str) -> None:

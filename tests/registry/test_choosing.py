@@ -55,7 +55,7 @@ def test_an_unknown_family_is_told_with_the_nearest() -> None:
 def test_sizes_are_written_in_many_ways(most: int | str) -> None:
     chosen = choose(ZOO, max_params=most)
     assert [m.name for m in chosen.models] == ["lead-3", "kanana2-3b", "midm2-mini"]
-    assert chosen.omission == "left out, since their size is not known: mine, solar-api"
+    assert chosen.omission == "left out because their size is unknown: mine, solar-api"
 
 
 def test_a_model_of_just_that_size_stays() -> None:
@@ -64,12 +64,12 @@ def test_a_model_of_just_that_size_stays() -> None:
 
 @pytest.mark.parametrize("most", ["", "4GB", "four", "-4B", "4B params", "nan", "1e9", True, -1, 2.5])
 def test_a_wrong_size_is_told(most: object) -> None:
-    with pytest.raises(UserError, match="is not a size of a model; write a number of weights such as 4B or 500M"):
+    with pytest.raises(UserError, match="is not a valid model size; give a number of parameters such as 4B or 500M"):
         choose(ZOO, max_params=most)  # type: ignore[arg-type]
 
 
 def test_nothing_that_fits_is_an_error() -> None:
-    with pytest.raises(UserError, match="no model of family qwen has 1B weights or fewer"):
+    with pytest.raises(UserError, match="no model of family qwen has 1B parameters or fewer"):
         choose(ZOO, "qwen", "1B")
 
 
@@ -99,7 +99,7 @@ def test_the_bench_lists_and_plans_the_same_models(bench: Bench) -> None:
 
 
 def test_a_size_beside_names_is_refused(bench: Bench) -> None:
-    with pytest.raises(UserError, match="give them with --all, not with names"):
+    with pytest.raises(UserError, match="need --all and cannot be combined with model names"):
         bench.plan("smollm2-135m", max_params="4B")
 
 
@@ -108,12 +108,12 @@ def test_the_commands_choose_and_name_what_they_leave_out(tmp_path: Path, bench:
     listed = dsum("models", "--max-params", "4B", "--json")
     sizes = {m["name"]: m["params"] for m in json.loads(listed.stdout)}
     assert sizes and max(sizes.values()) <= 4_000_000_000 and "mine" not in sizes
-    assert "left out, since their size is not known: mine" in listed.stderr
+    assert "left out because their size is unknown: mine" in listed.stderr
     planned = dsum("screen", "--all", "--max-params", "150M", "--dry-run", "--json")
     names = {row["model"] for row in json.loads(planned.stdout)}
     assert {"kobart", "kobart-base", "smollm2-135m", "lead-3"} <= names and "kot5" not in names
     wrong = dsum("screen", "--all", "--max-params", "4GB")
-    assert wrong.returncode == 2 and "'4GB' is not a size of a model" in wrong.stderr
+    assert wrong.returncode == 2 and "'4GB' is not a valid model size" in wrong.stderr
 
 
 def test_the_list_keeps_every_column_on_a_narrow_terminal(tmp_path: Path, bench: Bench) -> None:

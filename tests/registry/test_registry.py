@@ -343,7 +343,7 @@ TYPOS = [
         '[prompts.p]\n\nuser = "요약"\n',
         3,
         "prompts.p",
-        "key 'user' has no {dialogue}, the place where the dialogue goes",
+        "key 'user' has no placeholder {dialogue}",
     ),
     ("[prompts.p]\n\nsystem = 'x'\n", 1, "prompts.p", "key 'user' is missing"),
     (PROMPT + 'systm = "x"\n', 3, "prompts.p", "unknown key 'systm'; did you mean 'system'?"),

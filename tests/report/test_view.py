@@ -271,6 +271,6 @@ def test_a_vote_needs_runs_of_the_same_dialogues_that_are_stored(folder: Path, t
         return done.output
 
     assert "two runs or more" in said("--vote", "qwen25-7b")
-    assert "named for a vote only" in said("qwen25-7b")
+    assert "only valid with --vote" in said("qwen25-7b")
     make_results(tmp_path / "bare", n=4, dialogues=False)
     assert "keeps no dialogues" in said("--vote", "exaone-2.4b", "qwen25-7b", results=tmp_path / "bare")

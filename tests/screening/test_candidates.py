@@ -79,7 +79,7 @@ def test_consensus_within_one_run_is_what_brute_force_takes(bench: Bench) -> Non
 
 def test_a_postprocessed_run_has_one_summary_and_no_candidates(bench: Bench) -> None:
     (done,) = bench.postprocess(key(bench, 4), ["spaces"])
-    with pytest.raises(UserError, match="has one summary a sample"):
+    with pytest.raises(UserError, match="has one summary per sample"):
         bench.combine([done.run.run_id])
 
 

@@ -82,8 +82,8 @@ def test_whatever_the_columns_every_id_has_its_summary_and_nothing_else_changes(
         ("fname,summary\ntest_0,\ntest_9,\n", "no summary for 1 of the 2 ids of .*: test_9"),
         ("fname,summary\ntest_0,\ntest_0,\n", "id 'test_0' occurs twice"),
         ("fname,summary\nempty,\ntest_0,\n", "an empty summary for 1 of the 2 ids of .*: empty"),
-        ("fname,summary\nx,\n", "no column holds ids of these summaries"),
-        ("fname,a,b\ntest_0,,\n", "which of the columns 'fname', 'a', 'b' is to hold the summaries"),
+        ("fname,summary\nx,\n", "no column contains the ids of these summaries"),
+        ("fname,a,b\ntest_0,,\n", "which of the columns 'fname', 'a', 'b' is the summary column"),
         ("fname,summary\n", "has no rows"),
         ("fname,summary\ntest_0\n", "row 1: 1 fields under a header of 2 columns"),
         ('fname,summary\ntest_0,"a\n', "not valid CSV"),
@@ -126,7 +126,7 @@ def test_mistakes_are_told_before_anything_is_generated(tmp_path: Path) -> None:
         (["--like", str(sample), "-o", "x.jsonl"], "the name must end in .csv"),
         (["--like", str(tmp_path / "none.csv"), "-o", "x.csv"], "cannot be read"),
         (["--like", str(tmp_path / "none.txt"), "-o", "x.txt"], "must end in .csv, .tsv, .json"),
-        (["--like", str(sample), "-o", "x.csv", "--index"], "leave out --index"),
+        (["--like", str(sample), "-o", "x.csv", "--index"], "--index cannot be combined with --like"),
     ):
         done = predict(tmp_path, *arguments)
         assert done.exit_code == 2 and told in " ".join(done.output.split()), done.output

@@ -140,11 +140,11 @@ def test_the_command_prints_one_table(folder: Path) -> None:
         ({"sweep": "prompt"}, "must be KEY=VALUE,VALUE"),
         ({"sweep": "prompt=a prompt=b"}, "'prompt' is given twice"),
         ({"sweep": "prompt=a,b", "prompt": "a"}, "give it once"),
-        ({"sweep": "prompt=a,b", "confirm_on": "1.5"}, "a share lies between 0 and 1"),
-        ({"sweep": "prompt=a,b", "confirm_on": "dev"}, "is the split that is chosen on"),
+        ({"sweep": "prompt=a,b", "confirm_on": "1.5"}, "a share must be between 0 and 1"),
+        ({"sweep": "prompt=a,b", "confirm_on": "dev"}, "is the split used for selection"),
         ({"sweep": "prompt=a,b", "confirm_on": "tset"}, "no split 'tset'"),
         ({"sweep": "prompt=a,b", "confirm_on": "0.01"}, "cannot be divided into two parts"),
-        ({"confirm_on": "0.5"}, "needs a sweep to choose from"),
+        ({"confirm_on": "0.5"}, "--confirm-on needs a sweep"),
     ],
 )
 def test_what_makes_no_sweep_is_refused(arguments: dict[str, str], told: str, folder: Path, tmp_path: Path) -> None:

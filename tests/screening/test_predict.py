@@ -90,7 +90,7 @@ def test_a_stored_run_is_written_by_its_key(dsum: Dsum, folder: Path) -> None:
     ("arguments", "told"),
     [
         (("lead-3", "-o", "out.txt"), "must end in .csv or .jsonl"),
-        (("lead-3", "-o", "test.csv"), "test.csv is there already"),
+        (("lead-3", "-o", "test.csv"), "test.csv already exists"),
         (("lead-3", "-o", "none/out.csv"), "folder none of --output does not exist"),
         (("leed-3", "-o", "out.csv"), "unknown model 'leed-3'; did you mean 'lead-3'"),
         (("lead-3", "-o", "out.csv", "--split", "none"), "has no split 'none'; there are test"),
@@ -122,4 +122,4 @@ def test_several_models_are_written_to_a_folder(dsum: Dsum, tmp_path: Path) -> N
     assert alone.returncode == 0, alone.stderr
     assert (tmp_path / "made/here/longest-3.csv").read_bytes() == (tmp_path / "alone.csv").read_bytes()
     done = dsum("predict", *both, "-o", "made/here")
-    assert done.returncode == 2 and "lead-3.csv is there already" in done.stderr
+    assert done.returncode == 2 and "lead-3.csv already exists" in done.stderr

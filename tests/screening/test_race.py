@@ -184,7 +184,7 @@ def test_what_cannot_race_is_refused(file: Path, tmp_path: Path) -> None:
     for options, told in (
         ({"limit": 39}, "needs 40 samples or more, not 39"),
         ({"sweep": "decoding=greedy", "confirm_on": 0.5}, "--race and --confirm-on"),
-        ({"fresh": True}, "--race takes over"),
+        ({"fresh": True}, "--fresh cannot be combined"),
     ):
         with pytest.raises(UserError, match=told):
             bench.screen(MODELS, rows(), race=True, **options)  # type: ignore[arg-type]

@@ -98,7 +98,7 @@ def test_fresh_starts_over(dsum: Dsum, small: Path) -> None:
     ((before,),) = rows(small, "select min(rowid) from outputs")
     assert dsum(*sweep, "--fresh").returncode == 0
     assert rows(small, "select count(*) from outputs") == [(2,)]
-    assert "2 of 2 samples are there already" not in dsum(*sweep, "--fresh").stdout
+    assert "2 of 2 samples are already finished" not in dsum(*sweep, "--fresh").stdout
     assert before is not None
 
 
@@ -387,7 +387,7 @@ def dsum_run_started(run_id, run):
         ("raise KeyError('mood')", "KeyError: 'mood'"),
         ('return {"mood": float("nan")}', "mood is nan"),
         ("raise SystemExit(7)", "RuntimeError: it called sys.exit(7)"),
-        ('return {"mode": 1.0}', "it gave mode instead of mood"),
+        ('return {"mode": 1.0}', "it returned mode instead of mood"),
     ],
 )
 def test_a_failing_metric_loses_no_output_and_gives_no_score(dsum: Dsum, tmp_path: Path, fault: str, told: str) -> None:

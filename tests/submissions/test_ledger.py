@@ -131,9 +131,9 @@ def test_a_row_that_is_none_is_named(tmp_path: Path, text: str, told: str) -> No
 
 def test_what_is_in_the_way_is_said(bench: Bench) -> None:
     assert "no submissions yet" in call(bench, "list")
-    assert "0 of 0 submissions have scores here, and two are needed" in call(bench, "choose", code=2)
+    assert "0 of 0 submissions have local scores, at least two are needed" in call(bench, "choose", code=2)
     assert "no score between 0 and 100" in call(bench, "add", "good", "--public", "140", code=2)
-    assert "is no time such as" in call(bench, "add", "good", "--public", "40", "--when", "gestern", code=2)
+    assert "is not a valid time" in call(bench, "add", "good", "--public", "40", "--when", "gestern", code=2)
     assert not bench.ledger.exists()
 
 

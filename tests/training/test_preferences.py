@@ -91,12 +91,12 @@ def test_equal_summaries_make_no_pair(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        ({"preferences": ["close"]}, "name two or more"),
-        ({"preferences": ["close", "close"]}, "name two or more"),
+        ({"preferences": ["close"]}, "needs two or more runs"),
+        ({"preferences": ["close", "close"]}, "needs two or more runs"),
         ({"preferences": ["close", "nobody"]}, "no run or model 'nobody'"),
         ({"preferences": ["close", "far"], "limit": 5}, "5 training dialogues have a pair, and 8 are needed"),
         ({"preferences": ["close", "far"], "recipe": "lora"}, "learns summaries, not --preferences; use --recipe dpo"),
-        ({"preferences": ["close", "far"], "targets": "close"}, "two things to learn"),
+        ({"preferences": ["close", "far"], "targets": "close"}, "--targets and --preferences cannot be combined"),
         ({"preferences": ["close", "far"], "settings": {"packing": True}}, "packing is for summaries"),
         ({"preferences": ["close", "far"], "settings": {"beta": 0}}, "beta must be more than 0"),
         ({"recipe": "dpo"}, "give --preferences RUN"),

@@ -56,4 +56,4 @@ def test_what_a_hub_refuses_is_told_before_anything_is_written(folder: Path) -> 
         assert done.returncode == 2 and "another/x cannot be pushed" in done.stderr and "is complete" in done.stderr
         assert (folder / "out/README.md").is_file()
     alone = hub(folder, "http://127.0.0.1:9")("export", "mine@x", "-o", "o3", "--public")
-    assert alone.returncode == 2 and "give --push OWNER/NAME" in alone.stderr
+    assert alone.returncode == 2 and "--public is only valid with --push OWNER/NAME" in alone.stderr

@@ -55,7 +55,7 @@ def test_summaries_below_a_score_are_left_out(bench: Bench) -> None:
         targets(bench, 99.9)
     with pytest.raises(UserError, match=r"has no scores of bertscore; it has .*rouge@mecab"):
         targets(bench, "bertscore=1")
-    with pytest.raises(UserError, match="write a number, or METRIC=NUMBER"):
+    with pytest.raises(UserError, match="give a number, or METRIC=NUMBER"):
         targets(bench, "high")
 
 
