@@ -26,8 +26,8 @@ from transformers.cache_utils import DynamicLayer
 HIDDEN = -1e30
 """Added to the score of what is not seen. It is finite, so that a row that sees nothing of a piece is no NaN."""
 
-QUERIES, PLACES, BLOCK = 32, 64, 256
-"""What a steady layer fills queries and places up to, and places that it takes at once."""
+QUERIES, PLACES = 32, 128
+"""What a steady layer fills queries up to, and places; it takes so many places at once."""
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 Found = tuple[torch.Tensor, torch.Tensor]
@@ -62,21 +62,27 @@ def blocks(
     mask: torch.Tensor | None,
     scale: float | None,
     steady: bool,
+    first: int | None = None,
 ) -> list[Found]:
     """Attention over one piece; block by block where it has to be ``steady``.
 
     A product may add up in another order when it has more columns or rows, and another last bit of an activation is
-    another int8 value now and then. With places from the left edge on, filled up to a multiple, and few enough to be
-    added in one go, a row's output has the same bits beside whatever neighbours.
+    another int8 value now and then. With blocks of one size, counted from the left edge of the row, its output has the
+    same bits beside whatever neighbours.
+
+    first: place of the first query, where none sees what comes after it; those before a block are not asked there.
     """
     if not steady:
         return [over(query, keys, values, mask, scale)]
-    places = [slice(at, at + BLOCK) for at in range(0, keys.shape[2], BLOCK)]
-    masks = [None if mask is None else mask[..., place] for place in places]
-    return [
-        over(query, keys[:, :, place], values[:, :, place], part, scale)
-        for place, part in zip(places, masks, strict=True)
-    ]
+    found = []
+    for at in range(0, keys.shape[2], PLACES):
+        here = slice(at, at + PLACES)
+        skipped = 0 if first is None else max(0, at - first) // QUERIES * QUERIES
+        if skipped < query.shape[2]:
+            part = None if mask is None else mask[..., skipped:, here]
+            output, scores = over(query[:, :, skipped:], keys[:, :, here], values[:, :, here], part, scale)
+            found.append((pad(output, (0, 0, skipped, 0)), pad(scores, (skipped, 0), value=HIDDEN)))
+    return found
 
 
 def widened(states: torch.Tensor, multiple: int) -> torch.Tensor:
@@ -167,7 +173,7 @@ class Reading(DynamicLayer):  # type: ignore[misc]  # transformers has no types 
             if self.steady:
                 asked, keys, values = widened(asked, QUERIES), widened(keys, PLACES), widened(values, PLACES)
             mask = self._mask(asked.shape[2], keys.shape[2], width - queries)
-            found = together(blocks(asked, keys, values, mask, scale, self.steady))
+            found = together(blocks(asked, keys, values, mask, scale, self.steady, width - queries))
             made[:, span] = found[:, :, :queries].transpose(1, 2)
         return made
 

@@ -28,10 +28,15 @@ DECODINGS = [
 
 
 def by_hand(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The product of rows and channels, each rounded to 127 steps of its largest value, in double precision."""
-    largest = (np.abs(t).max(1, keepdims=True).astype(np.float64) for t in (x, weight))
-    steps_x, steps_w = (np.where(value > 0, value, 1) / 127 for value in largest)
-    return np.asarray((np.rint(x / steps_x) @ np.rint(weight / steps_w).T) * steps_x * steps_w.T)
+    """The product of rows and channels, each rounded to 127 steps of its largest value, in double precision. What that
+    takes from a row with a value of ten times its root mean square is rounded to steps that are 254 times as fine."""
+    x, weight = x.astype(np.float64), weight.astype(np.float64)
+    largest, peak = np.abs(x).max(1, keepdims=True), 10 * np.sqrt((x**2).mean(1, keepdims=True))
+    step = np.where(largest > 0, largest, 1) / 127
+    rounded = np.rint(x / step) * step
+    rounded += np.where(largest > peak, np.rint((x - rounded) / step * 254) * step / 254, 0)
+    channel = np.abs(weight).max(1, keepdims=True) / 127
+    return np.asarray(rounded @ (np.rint(weight / channel) * channel).T)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -45,14 +50,17 @@ def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, bias: bool) -
     layer = torch.nn.Linear(70, 130, bias=bias)
     x = torch.randn(2, rows, 70) * torch.tensor([0.01, 50.0])[:, None, None]
     x[0, 0] = 0.0
+    x[1, -1, 3] = 2000.0  # stands out
     expected = by_hand(x.flatten(0, 1).numpy(), layer.weight.detach().numpy())
     added = layer.bias.detach().double().numpy() if bias else 0.0
     with torch.inference_mode():
         found = Int8Linear(layer, Rows(), layer)(x)
         exact = torch.nn.functional.linear(x, layer.weight, layer.bias)
     assert found.shape == exact.shape
-    np.testing.assert_allclose(found.flatten(0, 1).double().numpy(), expected + added, rtol=2e-5, atol=1e-6)
-    assert float((found - exact)[1].norm()) < 0.02 * float(exact[1].norm())
+    np.testing.assert_allclose(
+        found.flatten(0, 1).double().numpy(), expected + added, rtol=2e-5, atol=1e-6 + 2e-6 * np.abs(expected).max()
+    )
+    assert float((found - exact)[1].norm()) < 0.03 * float(exact[1].norm())
 
 
 def test_a_row_has_the_same_bits_in_any_batch() -> None:
@@ -63,6 +71,7 @@ def test_a_row_has_the_same_bits_in_any_batch() -> None:
     torch.manual_seed(0)
     layer = torch.nn.Linear(576, 200)
     x = torch.randn(65, 576) * torch.rand(65, 1) * 100
+    x[::3, 7] = 5000.0  # stands out
     with torch.inference_mode():
         made = Int8Linear(layer, Rows(), layer)
         together = made(x)
@@ -142,7 +151,7 @@ def test_outputs_are_the_same_in_any_batch(family: str, changes: dict[str, Any],
         asked = [p for batch in batches for p in batch]
         writer = Writer(model, OutputTokens((END,), 0, frozenset()), asked, left=True, group=group, steady=True)
         assert writer.steady and writer.in_pieces
-        found = {}
+        found: dict[str, list[int]] = {}
         for batch in batches:
             out = writer.write(batch, decoding, decoding.config(), Heartbeat(lambda text: None, len(batch)))
             found |= {p.sample_id: cut(row) for p, row in zip(batch, out, strict=True)}
