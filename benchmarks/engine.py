@@ -71,7 +71,12 @@ def _started(root: Path, arguments: list[str]) -> dict[str, Any]:
     """A round of the package in this folder, by the benchmark in this file."""
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": arguments[arguments.index("--threads") + 1]}
     done = subprocess.run(
-        [sys.executable, "-P", __file__, *arguments], cwd=root, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-P", __file__, *arguments],
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
