@@ -129,17 +129,24 @@ class _Session:
         return False
 
     def run(self, jobs: Sequence[TrainingJob], executor: Executor) -> None:
-        """Have the executor do the jobs."""
+        """Have the executor do the jobs. One is stored as running as soon as there should be room for it, so that it is
+        known even if this process dies before its worker says anything."""
         known = {job.id: job for job in jobs}
+        waiting = list(jobs)
+        for _ in jobs[: max(1, executor.room(jobs[0]))]:
+            self._open(waiting.pop(0))
         with closing(events_of(executor, jobs)) as events:
             for event in events:
                 job = known[event.job]
                 if job.id not in self.running:
+                    waiting.remove(job)
                     self._open(job)
                 if isinstance(event, JobEnded):
                     outcome = _outcome(job, event)
                     self._close(job, _status(outcome), outcome.reason)
                     self._ended(job, outcome)
+                    if waiting:
+                        self._open(waiting.pop(0))
                     continue
                 if isinstance(event, CurvePoint):
                     self.peaks[job.id] = max(self.peaks[job.id], event.peak_memory)
@@ -152,7 +159,7 @@ class _Session:
                 self._close(job, "partial", ending_reason(error))
 
     def _open(self, job: TrainingJob) -> None:
-        """A run that waited for room has it now."""
+        """A run that waited for room has it."""
         if self.log is not None:
             self.log.open(job.spec, settings(job.spec))
         self.running[job.id], self.began[job.id], self.peaks[job.id] = job, monotonic(), 0
