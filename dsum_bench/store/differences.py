@@ -49,8 +49,10 @@ def common(rows: Sequence[BoardRow], data: str = "") -> tuple[str, ...]:
 
 
 def _base(rows: Sequence[BoardRow], data: str) -> dict[str, str]:
-    """Each setting's most common value, of equally common ones the first. A row without a setting has no say."""
+    """Each setting's most common value, of equally common ones the first. A row without a setting has no say, and one
+    with quantised weights none in what numbers are common: it always says so."""
     base = {name: _most(value(row) for row in rows) for name, value in SETTINGS.items()}
+    base["numbers"] = _most(SETTINGS["numbers"](row) for row in rows if row.quantization in ("", "none"))
     prompts = [row for row in rows if (row.prompt or "") == base["prompt"]]
     text = _most(SETTINGS["prompt text"](row) for row in prompts)
     return base | {"prompt text": text, "data": data or base["data"]}

@@ -129,6 +129,14 @@ def test_column_that_is_sorted_by_is_never_left_out(results: Path) -> None:
     assert "s each" in lines(run_command("leaderboard", "--results", str(results), "--sort", "seconds", width=60))[1]
 
 
+def test_quantised_weights_are_named_even_where_all_have_them(tmp_path: Path) -> None:
+    with open_store(tmp_path / "dsum.db") as store:
+        for name in ("one", "two"):
+            store_run(store, make_run(name, placement=Placement("cpu", "float32", "int8", "")), 40.0, kind="model")
+    (board,) = json.loads(run_command("leaderboard", "--results", str(tmp_path), "--json"))
+    assert [row["how"] for row in board["ranked"]] == ["zero-shot int8 float32"] * 2
+
+
 def test_rows_say_in_what_they_are_not_like_most(tmp_path: Path) -> None:
     """Before, such rows all said ``zero-shot`` unless they were of one model."""
     greedy, beam = (
