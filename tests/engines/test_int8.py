@@ -167,6 +167,34 @@ def test_outputs_are_the_same_in_any_batch(family: str, changes: dict[str, Any],
     assert alone == together
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+def test_scores_have_the_same_bits_beside_any_neighbours_and_with_and_without_a_shared_start(beams: int) -> None:
+    import torch
+
+    from dsum_bench.engines import reading
+
+    rng, model = random.Random(0), decoder("Gemma3Text", sliding_window=100)
+    start = [rng.randrange(600) for _ in range(40)]
+    rows = [start + [rng.randrange(600) for _ in range(n)] for n in (402, 364, 149, 94, 1)]
+
+    def scores(rows: list[list[int]], start: list[int]) -> torch.Tensor:
+        reader = reading.Reader(model, start, steady=True)
+        groups = [reader.read([row[:-1] for row in rows])]
+        cache = reader.cache(groups, max(map(len, rows)) - 1, 4, range(len(rows)), beams)
+        ids = torch.tensor([[(row[-1] + beam) % 600] for row in rows for beam in range(beams)])
+        places = torch.tensor([[len(row) - 1] for row in rows for _ in range(beams)])
+        found = []
+        for step in range(4):
+            found.append(reading.forward(model, ids, places + step, cache).logits.view(len(rows), beams, -1))
+            ids = found[-1].argmax(-1).view(-1, 1)
+        return torch.stack(found, 1)
+
+    with torch.inference_mode(), reading.in_pieces(model):
+        together = scores(rows, start)
+        for number, row in enumerate(rows):
+            assert torch.equal(scores([row], [])[0], together[number])
+
+
 @pytest.mark.parametrize("decoding", DECODINGS, ids=lambda d: d.name)
 @pytest.mark.parametrize("family", ["bart", "t5"])
 def test_an_encoder_decoder_writes_the_same_in_any_batch(
