@@ -189,7 +189,7 @@ WRONG = {
     ),
     "impossible setting": (["smollm2-135m", "--set", "max_new_tokens=0"], "max_new_tokens must be at least 1, not 0"),
     "unknown metric": (["lead-3", "--metric", "rouge@mecba"], "unknown tokenizer 'mecba'; did you mean 'mecab'"),
-    "bad time": (["lead-3", "--time-budget", "soon"], "'soon' is not a duration"),
+    "bad time": (["lead-3", "--time-budget", "soon"], "'soon' is not a valid duration"),
     "unknown executor": (["lead-3", "--executor", "slurm"], "unknown executor 'slurm'"),
     "no registry": (["lead-3", "--registry", "mine.toml"], "mine.toml"),
     "no plugin file": (["lead-3", "--plugin", "mine.py"], "plugin file"),
