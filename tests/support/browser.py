@@ -15,7 +15,8 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900",
 )  # fmt: skip
 OFFLINE = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
-WAIT = 60
+WAIT = 900
+"""Seconds. Live pages are made in a twentieth of the time: on a busy machine the next one may be minutes away."""
 
 
 def need_browser() -> None:
