@@ -36,12 +36,12 @@ def view(runs: tuple[str, ...], port: int, vote: bool, votes: Path | None, brows
 
     def tell(address: str) -> None:
         click.echo(f"{address}  (Ctrl-C stops)")
+        if hasattr(os, "nice"):
+            os.nice(10)  # whatever is being watched goes first
         if browser:
             import webbrowser
 
             webbrowser.open(address)
 
-    if hasattr(os, "nice"):
-        os.nice(10)  # whatever is being watched goes first
     open_bench(results).view(runs, vote=vote, port=port, votes=votes, tell=tell)
     click.echo("stopped")
