@@ -59,9 +59,12 @@ def unmapped(network: nn.Module) -> None:
 
 def replace_linear(network: nn.Module, made: Callable[[nn.Linear, nn.Module], nn.Module]) -> None:
     """Put what ``made`` returns, for a layer and what it is part of, in place of every plain linear layer; one that is
-    used twice is replaced once. The small layers of a LoRA adapter, which lie in dictionaries, stay."""
+    used twice is replaced once. The small layers of a LoRA adapter, which lie in dictionaries, stay, and so does a
+    layer under one of its variants: DoRA reads its weights."""
     found: dict[nn.Module, nn.Module] = {}
     for module in list(network.modules()):
+        if getattr(module, "lora_variant", None):
+            continue
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear and not isinstance(module, nn.ModuleDict):
                 if child not in found:

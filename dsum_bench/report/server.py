@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING, Any
 
 from dsum_bench.errors import UserError
@@ -29,7 +29,7 @@ HOST = "127.0.0.1"
 REST = 5.0
 SHARE = 0.05
 """Making a page reads the whole database. There are at least REST seconds between two, and they take no more than this
-share of the time: what is being watched needs the processor."""
+share of a processor: what is being watched needs the processor."""
 
 MOST = 10_000
 """Bytes of a vote."""
@@ -51,6 +51,7 @@ class LivePage:
     path: Path
     live: LiveState
     clock: Callable[[], float] = monotonic
+    worked: Callable[[], float] = thread_time
     _lock: Lock = field(default_factory=Lock)
     _page: str = ""
     _stamp: str | None = None
@@ -65,11 +66,10 @@ class LivePage:
         """The page; many who ask at once wait for one."""
         with self._lock:
             stamp = self.live.state()["stamp"]
-            start = self.clock()
-            if stamp != self._stamp and start >= self._next:
+            if stamp != self._stamp and self.clock() >= self._next:
+                start = self.worked()
                 self._page, self._stamp = self._made(stamp), stamp
-                end = self.clock()
-                self._next = end + max(REST, (end - start) / SHARE)
+                self._next = self.clock() + max(REST, (self.worked() - start) / SHARE)
             return self._page
 
     def _made(self, stamp: str) -> str:

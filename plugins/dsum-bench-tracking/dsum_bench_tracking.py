@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -91,7 +92,9 @@ class TensorBoard(Tracker):
     def begin(self, key: str, title: str, kind: str, config: Mapping[str, Any], results: Path) -> None:
         from tensorboardX import SummaryWriter
 
-        self.writers[key] = writer = SummaryWriter(logdir=str(results / "tensorboard" / f"{kind}-{title}-{key[:8]}"))
+        folder = results / "tensorboard" / f"{kind}-{title}-{key[:8]}"
+        # The name of a file has whole seconds: a run that is resumed at once would write over what it wrote before.
+        self.writers[key] = writer = SummaryWriter(logdir=str(folder), filename_suffix=f".{time.time_ns()}")
         writer.add_text("settings", "\n".join(f"    {name}: {value}" for name, value in config.items()), 0)
 
     def log(self, key: str, step: int, values: Mapping[str, float]) -> None:

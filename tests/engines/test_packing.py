@@ -72,3 +72,22 @@ def test_a_network_in_training_keeps_its_weights(training: bool, tmp_path: Path,
     opened.engine.packed = training
     opened.texts(Greedy(GreedyParams(max_new_tokens=NEW)))
     assert kinds(opened.engine.network) == ({"Linear"} if training else {"PackedLinear"})
+
+
+@pytest.mark.parametrize("dora", [True, False])
+def test_an_adapter_on_packed_layers_computes_what_it_did(dora: bool) -> None:
+    """DoRA reads the weights of the layer below, so those stay as they are."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from dsum_bench.engines.packing import pack
+
+    config = LoraConfig(r=4, target_modules=["q_proj", "up_proj"], use_dora=dora, init_lora_weights=False)
+    model = get_peft_model(network("Llama"), config).eval()
+    ids = torch.arange(1, 12)[None]
+    with torch.inference_mode():
+        before = model(input_ids=ids).logits
+        pack(model)
+        torch.testing.assert_close(model(input_ids=ids).logits, before, rtol=1e-4, atol=1e-4)
+    below = model.get_submodule("base_model.model.model.layers.0.self_attn.q_proj.base_layer")
+    assert type(below).__name__ == ("Linear" if dora else "PackedLinear")

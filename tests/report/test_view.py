@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -151,29 +152,21 @@ def test_nobody_has_begun_yet(tmp_path: Path) -> None:
         assert ask(address)[0] == 200 and json.loads(ask(address, "live")[2])["counts"] == {}
 
 
-@pytest.mark.parametrize(("takes", "next_after"), [(0.0, 5.0), (2.0, 40.0)])
+@pytest.mark.parametrize(("takes", "rest"), [(0.0, 5.0), (2.0, 40.0)])
 def test_pages_are_made_in_a_twentieth_of_the_time_and_asked_for_when_there_is_one(
-    folder: Path, takes: float, next_after: float
+    folder: Path, takes: float, rest: float
 ) -> None:
-    now = 0.0
-
-    def clock() -> float:
-        """Each look at it costs the seconds that a page takes."""
-        nonlocal now
-        now += takes
-        return now
-
-    path = folder / "dsum.db"
-    live = LivePage(path, LiveState(path, lambda: now), clock)
+    """takes: seconds of a processor that a page costs; rest: seconds until the next one."""
+    path, now, worked = folder / "dsum.db", 0.0, itertools.count(step=takes)
+    live = LivePage(path, LiveState(path, lambda: now), lambda: now, lambda: next(worked))
     first = live.page()
-    made = now
     with Store.open(path) as store:
         store.close_run(begin(store, "night-model", 6, 6), "done")
-    now = made + next_after - 2 * takes - 0.1
+    now = rest - 0.1
     seen = live.state()["stamp"]
     assert f'"{seen}"' in first
     assert live.page() == first
-    now = made + next_after + 1
+    now = rest + 1.1
     assert live.state()["stamp"] != seen
     assert "night-model" in live.page()
 
