@@ -51,7 +51,7 @@ class Trainer(ABC):
 
     def pair_loss(self, scores: PairScores) -> Any:
         """The loss of a batch of pairs, a scalar: a mean over pairs."""
-        raise NotImplementedError(f"trainer '{self.name}' learns no pairs")
+        raise NotImplementedError(f"trainer '{self.name}' learns from pairs, but defines no pair_loss")
 
     def optimizer(self, network: Any) -> Any:
         """An optimiser of its own; None for the one that ``params.optimizer`` names."""
