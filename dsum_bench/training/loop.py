@@ -69,6 +69,8 @@ def train(
         keep_gradients(engine.network)
         if trainer.params.attention != "auto":
             engine.network.set_attn_implementation(trainer.params.attention)
+        if trainer.params.liger:
+            use_liger(engine.network)
         if trainer.params.neftune:
             add_noise(engine.network, trainer.params.neftune)
         set_seed(job.spec.seed)
@@ -165,6 +167,23 @@ def keep_gradients(network: Any) -> None:
     for module in network.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def use_liger(network: Any) -> None:
+    """Have norms, rotary positions and the MLP computed by Liger's Triton kernels (Hsu et al. 2024).
+
+    Not its loss: ours computes logits at labelled positions only.
+
+    Raises:
+        ModelError: the package has no kernels for this architecture.
+    """
+    from liger_kernel.transformers import _apply_liger_kernel_to_instance
+    from liger_kernel.transformers.monkey_patch import MODEL_TYPE_TO_APPLY_LIGER_FN
+
+    kind = network.config.model_type
+    if kind not in MODEL_TYPE_TO_APPLY_LIGER_FN:
+        raise ModelError(f"liger = true: liger-kernel has no kernels for the architecture '{kind}'; set liger = false")
+    _apply_liger_kernel_to_instance(model=network, cross_entropy=False, fused_linear_cross_entropy=False)
 
 
 def add_noise(network: Any, alpha: float) -> None:

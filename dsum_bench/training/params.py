@@ -33,7 +33,8 @@ class TrainingParams:
     label_smoothing: share of the probability that the loss spreads evenly over the vocabulary (Szegedy et al. 2016).
     neftune: noise on the embeddings while training, alpha of the paper (Jain et al. 2023), which takes 5 to 15; 0 for
     none. attention: how it is computed; ``auto`` leaves that to transformers, ``flash_attention_2`` needs a GPU and the
-    package flash-attn.
+    package flash-attn. liger: Liger's kernels for norms, rotary positions and the MLP; they need a GPU and the package
+    liger-kernel.
     gradient_checkpointing: compute activations again instead of keeping them; None does so where memory needs it.
     save_steps: updates between checkpoints. report: extra places for the curve, ``tensorboard`` or ``wandb``.
     """
@@ -59,6 +60,7 @@ class TrainingParams:
     label_smoothing: float = 0.0
     neftune: float = 0.0
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
+    liger: bool = False
     save_steps: int = 50
     report: tuple[str, ...] = ()
 

@@ -135,6 +135,8 @@ def prepare(wanted: TrainingRequest, registry: Registry, plugins: Plugins, machi
         shown = asked(model, prompt, dev.samples, dataset.name, registry, plugins).shown(dev.samples)
         dev = replace(dev, samples=shown)
     trained, placement, weights = _placed(model, recipe, plugins, machine, wanted.dtype)
+    if recipe.params["liger"] and not placement.device.startswith("cuda"):
+        raise UserError(f"liger = true needs a GPU, and {model.name} is trained on {placement.device}")
     if start is not None:
         start = fingerprinted(start)
     spec = TrainingSpec(
@@ -199,6 +201,8 @@ def _refusal(recipe: RecipeSpec, plugins: Plugins) -> str | None:
         return f"init = {init} takes the base's weights apart, which trainer '{recipe.trainer}' cannot; use recipe lora"
     if recipe.params["attention"] == "flash_attention_2" and find_spec("flash_attn") is None:
         return "attention = flash_attention_2: the package flash-attn is missing; pip install flash-attn, or use sdpa"
+    if recipe.params["liger"] and find_spec("liger_kernel") is None:
+        return "liger = true: the package liger-kernel is missing; pip install 'dsum-bench[liger]'"
     return None
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -159,11 +162,19 @@ def test_layers_that_are_not_there_are_told_before_weights_are_loaded(setting: s
         ("label_smoothing=1.0", "lora", "label_smoothing must be from 0 to less than 1"),
         ("neftune=-1.0", "lora", "neftune must not be negative"),
         ("attention=flash_attention_2", "lora", "the package flash-attn is missing"),
+        ("liger=true", "lora", "the package liger-kernel is missing; pip install"),
     ],
 )
 def test_what_cannot_be_is_told_before_planning(setting: str, recipe: str, told: str, folder: Path) -> None:
     with pytest.raises(UserError, match=told):
         job_of(folder, setting, recipe=recipe)
+
+
+def test_liger_kernels_are_refused_on_a_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "liger_kernel", ModuleType("liger_kernel"))
+    monkeypatch.setattr(sys.modules["liger_kernel"], "__spec__", ModuleSpec("liger_kernel", None))
+    with pytest.raises(UserError, match="liger = true needs a GPU, and mine is trained on cpu"):
+        job_of(folder, "liger=true")
 
 
 def test_4_bit_layers_cannot_be_trained_whole(folder: Path) -> None:
