@@ -7,7 +7,8 @@ Six things are done around it, and each leaves every text as it is:
 - a prompt is read once however many beams it is answered with: ``generate`` alone reads it once for each;
 - prompts of the same tokens, as those of several sampled outputs are, are read once;
 - rows that have ended leave the batch once they are half of it;
-- on a CPU, keys and values lie in pieces, each of which is there, and read, once (``pieces``).
+- on a CPU, keys and values lie in pieces, each of which is there, and read, once (``pieces``, and ``encoding`` for
+  encoder-decoders).
 
 Imports torch: import this module inside methods only.
 """
@@ -25,7 +26,7 @@ from transformers import StoppingCriteria
 
 from dsum_bench.decoding.base import Batch, Decoding
 from dsum_bench.engines import cache as caches
-from dsum_bench.engines import reading
+from dsum_bench.engines import encoding, reading
 from dsum_bench.engines.cache import Cache
 from dsum_bench.spec import Prompt
 
@@ -75,8 +76,10 @@ class Writer:
         self.kept = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         self.shared: tuple[int, ...] = shared_start(prompts) if self.window is not None else ()
         self._read: Cache | None = None
-        possible = self.window is not None and bool(self.kept)
-        self.in_pieces = possible and reading.works(network, vocabulary.ends[0], steady)
+        encodes = {"encoder_outputs", "past_key_values"} <= takes.keys()
+        possible = encodes or (self.window is not None and bool(self.kept))
+        self.in_pieces = possible and (encoding if encodes else reading).works(network, vocabulary.ends[0], steady)
+        self.encoder = encoding.Encoder(network, steady) if encodes and self.in_pieces else None
         self.steady = steady and (self.in_pieces or network.config._attn_implementation == reading.STEADY)
         self._readers: dict[tuple[int, ...], reading.Reader] = {}
 
@@ -90,22 +93,20 @@ class Writer:
             arguments: settings for ``generate``; those of decoding among them.
             pulse: told of every step.
         """
-        new = int(arguments["max_new_tokens"])
+        if self.in_pieces:
+            once, rows = _distinct(batch)
+            order = sorted(range(len(batch)), key=rows.__getitem__)
+            batch = [batch[i] for i in order]
+            found = self._write_in_pieces(batch, once, sorted(rows), decoding, arguments, pulse)
+            return [row for _, row in sorted(zip(order, found, strict=True))]
         if self.window is None:
             ids, mask = self._tensors(batch)
             info = self._info(batch, ids.shape[1] if self.left else 1)
             written = self._generate(ids, mask, info, decoding, arguments, [pulse])
             return [row[info.prompt_width :] for row in written.tolist()]
-        width = max(len(p.token_ids) for p in batch)
-        # A gap after the shared start moves it out of the sight of layers that see only the last tokens.
-        sees = self.window == 0 or width + new <= self.window
-        start = self.shared if sees and len(self.shared) >= SHORTEST else ()
+        new, width = int(arguments["max_new_tokens"]), max(len(p.token_ids) for p in batch)
+        start = self._start(width + new)
         once, rows = _distinct(batch)
-        if self.in_pieces:
-            order = sorted(range(len(batch)), key=rows.__getitem__)
-            batch, rows = [batch[i] for i in order], sorted(rows)
-            found = self._write_in_pieces(batch, once, rows, start, decoding, arguments, pulse)
-            return [row for _, row in sorted(zip(order, found, strict=True))]
         parts = [self._read_group(group, start) for group in _groups(once, len(start), self.group)]
         ids, mask = (torch.cat([self._widened(part[i], width) for part in parts]) for i in (0, 1))
         cache = caches.joined([part[2] for part in parts], width - 1, new, decoding.beams, self.network.config)
@@ -117,23 +118,39 @@ class Writer:
             cache.batch_select_indices((index[:, None] * decoding.beams + beams).flatten())
         return self._shrinking(ids, mask, cache, self._info(batch, width), decoding, arguments, pulse)
 
+    def _start(self, width: int) -> tuple[int, ...]:
+        """What prompts begin with, where it pays to read it once. width: of the batch with its new tokens."""
+        # A gap after the shared start moves it out of the sight of layers that see only the last tokens.
+        sees = self.window == 0 or width <= (self.window or 0)
+        return self.shared if sees and len(self.shared) >= SHORTEST else ()
+
     def _write_in_pieces(
         self,
         batch: Sequence[Prompt],
         once: Sequence[Prompt],
         rows: Sequence[int],
-        start: tuple[int, ...],
         decoding: Decoding,
         arguments: Mapping[str, Any],
         pulse: StoppingCriteria,
     ) -> list[list[int]]:
         """As ``write``. once: the prompts that differ. rows: which of them each prompt of the batch is, ascending."""
-        ids, mask = self._tensors(batch)
-        reader = self._readers.setdefault(start, reading.Reader(self.network, start, self.steady))
+        new = int(arguments["max_new_tokens"])
+        reader: encoding.Encoder | reading.Reader
+        if self.encoder is not None:
+            reader, width = self.encoder, 0
+            ids = reader.starts(len(batch))
+            mask = torch.ones_like(ids)
+            groups = [reader.read([p.token_ids for p in group]) for group in _groups(once, 0, self.group)]
+        else:
+            ids, mask = self._tensors(batch)
+            width = ids.shape[1] - 1
+            start = self._start(width + 1 + new)
+            reader = self._readers.setdefault(start, reading.Reader(self.network, start, self.steady))
+            read = _groups(once, len(start), self.group)
+            with reading.in_pieces(self.network):
+                groups = [reader.read([p.token_ids[:-1] for p in group]) for group in read]
         with reading.in_pieces(self.network):
-            groups = [reader.read([p.token_ids[:-1] for p in group]) for group in _groups(once, len(start), self.group)]
-            room = int(arguments["max_new_tokens"])
-            cache = reader.cache(groups, ids.shape[1] - 1, room, rows, decoding.beams)
+            cache = reader.cache(groups, width, new, rows, decoding.beams)
             del groups
             return self._shrinking(ids, mask, cache, self._info(batch, ids.shape[1]), decoding, arguments, pulse)
 
@@ -161,6 +178,8 @@ class Writer:
         return min(found)
 
     def _step_in_pieces(self, rows: int, width: int) -> float:
+        if self.encoder is not None:
+            return self.encoder.step_seconds(rows, width, self.vocabulary.ends[0])
         reader = reading.Reader(self.network, (), self.steady)
         found = []
         with reading.in_pieces(self.network):
@@ -216,10 +235,10 @@ class Writer:
         cache: Cache | None = None,
     ) -> torch.Tensor:
         """Sequences of shape (prompts, tokens), prompts included for a decoder."""
+        given = {"input_ids": ids, "attention_mask": mask} if self.encoder is None else encoding.given(ids, mask)
         with_cache = {} if cache is None else {"past_key_values": cache}
         written: torch.Tensor = self.network.generate(
-            input_ids=ids,
-            attention_mask=mask,
+            **given,
             eos_token_id=list(self.vocabulary.ends),
             pad_token_id=self.vocabulary.pad,
             logits_processor=decoding.processors(info),

@@ -304,7 +304,7 @@ class HuggingFace(TrainableEngine):
         budget = token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
         if self._in_int8 and not writer.steady:
             return 1  # rows of a batch would change each other's last bits, and with them their texts
-        if writer.window is None:
+        if writer.window is None and not writer.in_pieces:
             return budget if on_gpu else min(budget, 8192)
         longest = max((len(p.token_ids) for p in prompts), default=0) + new
         most = min(budget // max(1, longest), len(prompts) * beams)

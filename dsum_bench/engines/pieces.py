@@ -6,7 +6,7 @@ are the same for many rows, so each is kept, and read, once:
 - what all prompts begin with: one piece for the whole batch;
 - what is left of each prompt: one piece for each group that was read together, no wider than that group, and one row
   for all beams of a prompt;
-- the tokens written since: a row for each beam.
+- the tokens written since: a place for each beam, which the beams that go on from it share.
 
 The outputs over the pieces are put together by their log-sum-exp, as in FlashAttention (Dao et al. 2022) and Hydragen
 (Juravsky et al. 2024). No mask of the model is used: a row begins at the left edge of its piece, and what fills it up
@@ -160,8 +160,10 @@ class Reading(DynamicLayer):  # type: ignore[misc]  # transformers has no types 
     def get_seq_length(self) -> int:
         return self.length
 
-    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor:
+    def attend(self, query: torch.Tensor, scale: float | None, bias: torch.Tensor | None) -> torch.Tensor:
         """Outputs of shape (1, tokens, heads, size)."""
+        if bias is not None:
+            raise TypeError("scores to add belong to tokens of one prompt")
         made = query.new_zeros(1, query.shape[2], query.shape[1], self.values.shape[3])
         for span in self.spans:
             asked, keys, values = query[:, :, span], self.keys[:, :, span], self.values[:, :, span]
@@ -205,82 +207,179 @@ class Reading(DynamicLayer):  # type: ignore[misc]  # transformers has no types 
         return Piece(made[0], made[1], marks)
 
 
+@dataclass
+class Lineage:
+    """What each beam of a prompt has written. A step writes a place for each beam, and a beam that goes on from another
+    one sees the places of that one from then on: nothing moves when beams change.
+
+    shown: scores to add, of shape (prompts, beams, places). masks: made of it since the last change, for all layers.
+    """
+
+    beams: int
+    shown: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    masks: dict[int, torch.Tensor] = field(default_factory=dict)
+    biased: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def reorder(self, rows: torch.Tensor) -> None:
+        """Let rows go on from other rows of their prompts."""
+        if self.beams > 1 and len(self.shown):
+            taken = (rows % self.beams).view(-1, self.beams, 1).expand_as(self.shown)
+            self.shown, self.masks = self.shown.gather(1, taken), {}
+
+    def mask(self, prompts: int, steps: int, groups: int, bias: torch.Tensor | None) -> torch.Tensor | None:
+        """Scores to add for all places of so many steps, of shape (prompts, 1 or heads, beams times groups, places);
+        None for none.
+
+        groups: heads that share keys. bias: scores to add, of shape (1, heads, 1, steps).
+        """
+        if self.beams == 1:
+            return bias
+        if bias is None:
+            return self._mask(prompts, steps, groups)
+        if self.biased is None or self.biased[0] is not bias:
+            spread = bias.repeat_interleave(self.beams, 3)
+            self.biased = bias, self._mask(prompts, steps, groups) + spread
+        return self.biased[1]
+
+    def _mask(self, prompts: int, steps: int, groups: int) -> torch.Tensor:
+        if not len(self.shown):
+            self.shown = torch.zeros(prompts, self.beams, 0)
+        while self.shown.shape[2] < steps * self.beams:
+            own = torch.full((self.beams, self.beams), HIDDEN).fill_diagonal_(0)
+            self.shown, self.masks = torch.cat([self.shown, own.expand(prompts, -1, -1)], dim=2), {}
+        if groups not in self.masks:
+            self.masks[groups] = self.shown.repeat_interleave(groups, 1)[:, None]
+        return self.masks[groups]
+
+
+class Prompts:
+    """Keys and values of prompts in order, in the groups that they were read in."""
+
+    def __init__(self, groups: Sequence[Piece], steady: bool) -> None:
+        self.groups, self.steady = list(groups), steady
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Keep these, in ascending order."""
+        kept, at = [], 0
+        for piece in self.groups:
+            here = rows[(rows >= at) & (rows < at + len(piece.keys))] - at
+            at += len(piece.keys)
+            if len(here):
+                kept.append(piece.rows(here))
+        self.groups = kept
+
+    def attend(self, asked: torch.Tensor, scale: float | None, reach: int | None) -> list[Found]:
+        """Attention of (prompts, heads, queries, size), in pieces."""
+        found, at = [], 0
+        for piece in self.groups:
+            end = at + len(piece.keys)
+            mask = piece.marks.mask(piece.keys.shape[2], reach)
+            found.append(blocks(asked[at:end], piece.keys, piece.values, mask, scale, self.steady))
+            at = end
+        return found[0] if len(found) == 1 else [_below(found, n) for n in range(max(map(len, found), default=0))]
+
+
 class Writing(DynamicLayer):  # type: ignore[misc]
     """A layer while outputs are written, one token a step.
 
     Args:
-        start: of all prompts, one row, or None. prompts: the rest of them, in order.
+        start: of all prompts, one row, or None. prompts: the rest of them; none where an encoder has read them.
         width: tokens that the widest prompt has, that of the start included. room: new tokens that there may be.
+        lineage: of all layers.
     """
 
     def __init__(
-        self, start: Pair | None, prompts: Sequence[Piece], width: int, room: int, beams: int, window: int, steady: bool
+        self, start: Pair | None, prompts: Prompts, width: int, room: int, lineage: Lineage, window: int = 0
     ) -> None:
         super().__init__()
-        self.start, self.prompts, self.width, self.beams = start, list(prompts), width, beams
-        self.window, self.steady = window, steady
-        rows = sum(len(piece.keys) for piece in prompts) * beams
-        _, self.heads, _, size = prompts[0].keys.shape
-        self.buffers = [prompts[0].keys.new_empty(rows, self.heads, room, size) for _ in range(2)]
+        self.start, self.prompts, self.width, self.room = start, prompts, width, room
+        self.lineage, self.window = lineage, window
+        self.buffers: list[torch.Tensor] = []
         self.written = 0
-        self.dtype, self.device, self.is_initialized = self.buffers[0].dtype, self.buffers[0].device, True
+        self.is_initialized = True
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self.written == self.buffers[0].shape[2]:  # cannot happen within max_new_tokens
-            self.buffers = [pad(buffer, (0, 0, 0, 16)) for buffer in self.buffers]
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[:, :, self.written : self.written + 1] = states
+        beams = self.lineage.beams
+        # A step's places lie side by side, in (prompts, heads, places, size).
+        new = [s.reshape(-1, beams, s.shape[1], s.shape[3]).transpose(1, 2) for s in (key_states, value_states)]
+        if not self.buffers:
+            self.buffers = [s.new_empty(*s.shape[:2], self.room * beams, s.shape[3]) for s in new]
+            self.dtype, self.device = key_states.dtype, key_states.device
+        if self.written * beams == self.buffers[0].shape[2]:  # cannot happen within max_new_tokens
+            self.buffers = [pad(buffer, (0, 0, 0, 16 * beams)) for buffer in self.buffers]
+        for buffer, states in zip(self.buffers, new, strict=True):
+            buffer[:, :, self.written * beams : (self.written + 1) * beams] = states
         self.written += 1
         return self, self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As of keys that a model looks at: (prompts, heads, tokens, size)."""
+        return (*self.buffers[0].shape[:2], self.written, self.buffers[0].shape[3])
 
     def get_seq_length(self) -> int:
         return self.width + self.written
 
-    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Give rows what other rows have written; beams of one prompt share what they have read."""
-        for buffer in self.buffers:
-            written = buffer[:, :, : self.written]
-            written.copy_(written.index_select(0, beam_idx))
-
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep these rows, in ascending order, where every prompt has one row."""
         self.buffers = [buffer[indices] for buffer in self.buffers]
-        kept, at = [], 0
-        for piece in self.prompts:
-            here = indices[(indices >= at) & (indices < at + len(piece.keys))] - at
-            at += len(piece.keys)
-            if len(here):
-                kept.append(piece.rows(here))
-        self.prompts = kept
+        self.prompts.keep(indices)
 
-    def attend(self, query: torch.Tensor, scale: float | None) -> torch.Tensor:
-        """Outputs of shape (rows, 1, heads, size)."""
-        rows, heads, _, size = query.shape
-        beams, groups = self.beams, heads // self.heads
-        prompts = rows // beams
-        # Queries of the heads that share keys, and of a prompt's beams, are queries of one head.
-        query = query.reshape(rows, self.heads, groups, size)
-        first = max(0, self.written - self.window) if self.window else 0
-        keys, values = (buffer[:, :, first : self.written] for buffer in self.buffers)
-        new = over(query, keys, values, None, scale)
-        asked = query.reshape(prompts, beams, self.heads, groups, size).transpose(1, 2).flatten(2, 3)
-        pieces = [_folded(new, prompts, beams), *self._over_prompts(asked, scale)]
+    def attend(self, query: torch.Tensor, scale: float | None, bias: torch.Tensor | None) -> torch.Tensor:
+        """Outputs of shape (rows, 1, heads, size). bias: scores to add for the written tokens."""
+        beams, heads = self.lineage.beams, self.buffers[0].shape[1]
+        asked = _asked(query, heads, beams)
+        mask = self.lineage.mask(len(asked), self.written, asked.shape[2] // beams, bias)
+        first = max(0, self.written - self.window) * beams if self.window else 0
+        keys, values = (buffer[:, :, first : self.written * beams] for buffer in self.buffers)
+        pieces = [over(asked, keys, values, None if mask is None else mask[..., first:], scale)]
+        pieces += self.prompts.attend(asked, scale, self.window - self.written if self.window else None)
         if self.start is not None:
             every = asked.transpose(0, 1).flatten(1, 2)[None]
             output, scores = over(every, *self.start, None, scale)
-            shape = (self.heads, prompts, beams * groups)
-            pieces.append((output.reshape(*shape, size).transpose(0, 1), scores.reshape(shape).transpose(0, 1)))
-        made = together(pieces).reshape(prompts, self.heads, beams, groups, size)
-        return made.transpose(1, 2).reshape(rows, 1, heads, size)
+            shape = (heads, *asked.shape[::2])
+            pieces.append((output.reshape(*shape, -1).transpose(0, 1), scores.reshape(shape).transpose(0, 1)))
+        return _answered(together(pieces), beams)
 
-    def _over_prompts(self, asked: torch.Tensor, scale: float | None) -> list[Found]:
-        found, at = [], 0
-        for piece in self.prompts:
-            end, width = at + len(piece.keys), piece.keys.shape[2]
-            mask = piece.marks.mask(width, self.window - self.written if self.window else None)
-            found.append(blocks(asked[at:end], piece.keys, piece.values, mask, scale, self.steady))
-            at = end
-        return found[0] if len(found) == 1 else [_below(found, n) for n in range(max(map(len, found)))]
+
+class Crossing(DynamicLayer):  # type: ignore[misc]
+    """A layer that attends to what an encoder has read; beams of one prompt share it."""
+
+    def __init__(self, prompts: Prompts, beams: int) -> None:
+        super().__init__()
+        self.prompts, self.beams = prompts, beams
+        first = prompts.groups[0].keys
+        self.dtype, self.device, self.is_initialized = first.dtype, first.device, True
+        self.keys = self.values = self  # which a model takes without an update
+        self.heads = first.shape[1]
+        self.shape = (*first.shape[:2], 1, first.shape[3])
+        """Of one place: what a model adds for places is then the same for all of them, and changes nothing."""
+
+    def get_seq_length(self) -> int:
+        return 1
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Rows go on from rows of their own prompt, which has been read once."""
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        self.prompts.keep(indices)
+
+    def attend(self, query: torch.Tensor, scale: float | None, bias: torch.Tensor | None) -> torch.Tensor:
+        """Outputs of shape (rows, 1, heads, size)."""
+        return _answered(together(self.prompts.attend(_asked(query, self.heads, self.beams), scale, None)), self.beams)
+
+
+def _asked(query: torch.Tensor, heads: int, beams: int) -> torch.Tensor:
+    """Queries (rows, heads, 1, size) as (prompts, heads of keys, queries, size): those of the heads that share keys,
+    and of a prompt's beams, are queries of one head."""
+    rows, _, _, size = query.shape
+    return query.reshape(rows // beams, beams, heads, -1, size).transpose(1, 2).flatten(2, 3)
+
+
+def _answered(made: torch.Tensor, beams: int) -> torch.Tensor:
+    """Outputs (prompts, heads of keys, queries, size) as (rows, 1, heads, size)."""
+    prompts, heads, _, size = made.shape
+    return made.reshape(prompts, heads, beams, -1, size).transpose(1, 2).reshape(prompts * beams, 1, -1, size)
 
 
 def _below(groups: Sequence[list[Found]], number: int) -> Found:
@@ -291,9 +390,3 @@ def _below(groups: Sequence[list[Found]], number: int) -> Found:
     ]
     outputs, scores = zip(*found, strict=True)
     return torch.cat(outputs), torch.cat(scores)
-
-
-def _folded(found: Found, prompts: int, beams: int) -> Found:
-    """Rows of beams as rows of prompts: (prompts, heads, beams times queries, ...)."""
-    output, scores = (t.reshape(prompts, beams, *t.shape[1:]).transpose(1, 2).flatten(2, 3) for t in found)
-    return output, scores

@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from dsum_bench.engines.cache import Cache
-from dsum_bench.engines.pieces import Marks, Pair, Piece, Reading, Writing
+from dsum_bench.engines.pieces import Lineage, Marks, Pair, Piece, Prompts, Reading, Writing
 
 NAME, STEADY = "dsum-bench-pieces", "dsum-bench-steady"
 CLOSE, CLOSE_IN_INT8 = 1e-3, 0.2
@@ -24,9 +24,10 @@ CLOSE, CLOSE_IN_INT8 = 1e-3, 0.2
 def _attention(
     module: Any, query: torch.Tensor, key: Any, value: Any, mask: Any, scaling: float | None = None, **kwargs: Any
 ) -> tuple[torch.Tensor, None]:
-    if kwargs.get("softcap") or kwargs.get("position_bias") is not None:
+    if kwargs.get("softcap"):
         raise TypeError("this layer computes attention in a way of its own")
-    return key.attend(query, scaling), None  # what update() of Reading and Writing has returned
+    # The key is what update() of Reading, Writing and Crossing has returned.
+    return key.attend(query, scaling, kwargs.get("position_bias")), None
 
 
 AttentionInterface.register(NAME, _attention)
@@ -65,7 +66,7 @@ class Reader:
         ]
         ids = torch.tensor([[token for row in rows for token in row] or [0]])
         places = torch.cat([torch.arange(len(row)) for row in rows] if ends[-1] else [torch.zeros(1, dtype=torch.long)])
-        forward(self.network, ids, places[None] + layers[0].length, _cache(layers))
+        forward(self.network, ids, places[None] + layers[0].length, layered(layers))
         return layers
 
     def cache(self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], beams: int) -> Cache:
@@ -77,15 +78,26 @@ class Reader:
         """
         starts: Sequence[Pair | None] = [] if self.steady else self._read
         starts = starts or [None] * len(self.windows)
-        groups = _chosen(groups, rows)
-        layers = [
-            Writing(starts[place], [group[place] for group in groups], width, room, beams, window, self.steady)
-            for place, window in enumerate(self.windows)
-        ]
-        return _cache(layers)
+        groups, lineage = chosen(groups, rows), Lineage(beams)
+        layers = []
+        for place, window in enumerate(self.windows):
+            prompts = Prompts([group[place] for group in groups], self.steady)
+            layers.append(Writing(starts[place], prompts, width, room, lineage, window))
+        return Written(layers, lineage)
 
 
-def _chosen(groups: Sequence[list[Piece]], rows: Sequence[int]) -> Sequence[list[Piece]]:
+class Written(Cache):  # type: ignore[misc]
+    """Layers of which no beam has to be moved."""
+
+    def __init__(self, layers: Sequence[DynamicLayer], lineage: Lineage) -> None:
+        super().__init__()
+        self.layers, self.lineage = list(layers), lineage
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        self.lineage.reorder(beam_idx)
+
+
+def chosen(groups: Sequence[list[Piece]], rows: Sequence[int]) -> Sequence[list[Piece]]:
     """These rows of the groups; a prompt that is asked for several outputs has as many."""
     if list(rows) == list(range(sum(len(group[0].keys) for group in groups))):
         return groups
@@ -135,7 +147,7 @@ def works(network: Any, end: int, steady: bool) -> bool:
     return float((found - alone).norm()) <= (CLOSE_IN_INT8 if steady else CLOSE) * float(alone.norm())
 
 
-def _cache(layers: Sequence[DynamicLayer]) -> Cache:
+def layered(layers: Sequence[DynamicLayer]) -> Cache:
     made = Cache()
     made.layers = list(layers)
     return made

@@ -1,4 +1,4 @@
-"""Small random decoders with integer prompts, and what transformers alone writes."""
+"""Small random networks with integer prompts, and what transformers alone writes."""
 
 from __future__ import annotations
 
@@ -32,6 +32,28 @@ def network(family: str, **changes: Any) -> Any:
     return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
 
 
+def encoder_decoder(family: str, **changes: Any) -> Any:
+    """A small random encoder-decoder whose end token is likely. Of the wide weights that a decoder has, it would only
+    repeat a token."""
+    import torch
+    import transformers
+
+    sizes: dict[str, Any] = {"d_model": 32, "pad_token_id": 0, "eos_token_id": END, "decoder_start_token_id": 2}
+    if family.endswith("T5"):
+        sizes |= {"d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+        sizes |= {"initializer_factor": 4.0, "tie_word_embeddings": False}
+    else:
+        both = {"layers": 2, "attention_heads": 4, "ffn_dim": 64}
+        sizes |= {f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in both.items()}
+        sizes |= {"decoder_layers": 3, "init_std": 0.5, "forced_eos_token_id": None}
+    config = getattr(transformers, f"{family}Config")(vocab_size=VOCABULARY, **sizes | changes)
+    torch.manual_seed(3)
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config, dtype=torch.float32).eval()
+    start = {"bos_token_id": 1, "decoder_start_token_id": 2}
+    model.generation_config = transformers.GenerationConfig(**start)
+    return model
+
+
 def prompts(shared: int) -> list[Prompt]:
     import random
 
@@ -49,8 +71,8 @@ def alone(model: Any, rows: list[Prompt], **arguments: Any) -> dict[str, list[in
     for prompt in rows:
         ids = torch.tensor([prompt.token_ids])
         ends = {"eos_token_id": END, "pad_token_id": 0, "attention_mask": torch.ones_like(ids)}
-        out = model.generate(ids, max_new_tokens=NEW, **ends, **arguments)[0]
-        found[prompt.sample_id] = cut(out[ids.shape[1] :].tolist())
+        out = model.generate(input_ids=ids, max_new_tokens=NEW, **ends, **arguments)[0]
+        found[prompt.sample_id] = cut(out[1 if model.config.is_encoder_decoder else ids.shape[1] :].tolist())
     return found
 
 
