@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +22,7 @@ from dsum_bench.machine import Machine, detect
 from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
 
 if TYPE_CHECKING:
-    from dsum_bench.engines.generation import OutputTokens, Writer
+    from dsum_bench.engines.generation import Writer
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
@@ -216,7 +217,7 @@ class HuggingFace(TrainableEngine):
     ) -> Iterator[list[Generation]]:
         if decoding is None:
             raise ModelError("this model needs a decoding strategy")
-        from dsum_bench.engines import continuous, packing
+        from dsum_bench.engines import continuous, packing, trial
         from dsum_bench.engines.generation import OutputTokens, Writer
 
         if not self.packed:  # whoever trains the network needs its weights as they are
@@ -225,24 +226,27 @@ class HuggingFace(TrainableEngine):
         ends = self._ends(adapter)
         vocabulary = OutputTokens(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
         arguments = {**decoding.config(), **adapter.generate_arguments()}
-        if continuous.honours(self.network, decoding, arguments, vocabulary):
+        left = self.padding_side(adapter.architecture) == "left"
+        writer = Writer(self.network, vocabulary, prompts, left, steady=self._in_int8)
+        # In the middle of a training its cache would take the memory that the next batch needs.
+        if not self.packed and continuous.honours(self.network, decoding, arguments, vocabulary):
             written = set()
-            for part in self._flow(prompts, vocabulary, adapter, new, tell):
-                written |= {g.sample_id for g in part}
-                yield part
+            plain = partial(self._try, writer=writer, adapter=adapter, decoding=decoding, tell=tell)
+            for part in trial.outputs(self.network, prompts, vocabulary, new, plain, tell):
+                written |= {w.prompt.sample_id for w in part}
+                yield [_read(w.prompt, w.tokens, ends, adapter, w.seconds, w.note) for w in part]
             prompts = [p for p in prompts if p.sample_id not in written]
             if not prompts:
                 return
-        left = self.padding_side(adapter.architecture) == "left"
-        writer = Writer(self.network, vocabulary, prompts, left, steady=self._in_int8)
         budget = self._budget(writer, prompts, decoding.beams, new)
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
         done = 0
         while queue:
             batch = queue.popleft()
             tell(f"{done}/{len(prompts)} samples, batch of {len(batch)}")
-            finished = self._try(batch, writer, adapter, decoding, tell)
-            if finished is None:
+            start = perf_counter()
+            rows = self._try(batch, writer, adapter, decoding, tell)
+            if rows is None:
                 if len(batch) == 1:
                     raise ModelError(
                         f"out of memory with a single prompt of {len(batch[0].token_ids)} tokens (sample "
@@ -255,22 +259,8 @@ class HuggingFace(TrainableEngine):
                 queue = deque(plan_batches(rest, budget, decoding.beams, new))
                 continue
             done += len(batch)
-            yield finished
-
-    def _flow(
-        self, prompts: Sequence[Prompt], vocabulary: OutputTokens, adapter: Adapter, new: int, tell: Tell
-    ) -> Iterator[list[Generation]]:
-        """Outputs by continuous batching. Should it fail, the rest is left out, for batches to write."""
-        from dsum_bench.engines import continuous
-
-        start = perf_counter()
-        try:
-            for rows in continuous.write(self.network, vocabulary, prompts, new, tell):
-                seconds = (perf_counter() - start) / max(1, len(rows))
-                start = perf_counter()
-                yield [_read(prompt, row, vocabulary.ends, adapter, seconds) for prompt, row in rows]
-        except Exception as error:  # whatever it is, batches can do without it
-            tell(f"continuous batching failed ({first_line(error)}); continuing with plain batches")
+            seconds = (perf_counter() - start) / len(batch)
+            yield [_read(p, row, ends, adapter, seconds) for p, row in zip(batch, rows, strict=True)]
 
     def padding_side(self, architecture: Architecture) -> Literal["left", "right", ""]:
         """A decoder writes on after its prompt, so its prompts must end together."""
@@ -290,7 +280,6 @@ class HuggingFace(TrainableEngine):
 
     def _budget(self, writer: Writer, prompts: Sequence[Prompt], beams: int, new: int) -> int:
         """Tokens in a batch, at most as many as memory holds and as make the single token cheaper here."""
-        import torch
 
         config = self.network.config.get_text_config()
         layers = getattr(config, "num_hidden_layers", 0) or 0
@@ -300,7 +289,7 @@ class HuggingFace(TrainableEngine):
         on_gpu = self.placement.device.startswith("cuda")
         width = 4 if self.placement.dtype == "float32" else 2
         # Elsewhere other programs need memory too.
-        free = torch.cuda.mem_get_info()[0] if on_gpu else detect().free_bytes // 4
+        free = _free_on_gpu(self.placement.device) if on_gpu else detect().free_bytes // 4
         budget = token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
         if self._in_int8 and not writer.steady:
             return 1  # rows of a batch would change each other's last bits, and with them their texts
@@ -313,9 +302,9 @@ class HuggingFace(TrainableEngine):
 
     def _try(
         self, batch: list[Prompt], writer: Writer, adapter: Adapter, decoding: Decoding, tell: Tell
-    ) -> list[Generation] | None:
-        """One batch; None when memory did not suffice. The error is let go before anything is tried again,
-        since its traceback holds the tensors."""
+    ) -> list[list[int]] | None:
+        """New tokens of one batch; None when memory did not suffice. The error is let go before anything is tried
+        again, since its traceback holds the tensors."""
         import torch
 
         try:
@@ -331,16 +320,12 @@ class HuggingFace(TrainableEngine):
 
     def _run(
         self, batch: list[Prompt], writer: Writer, adapter: Adapter, decoding: Decoding, tell: Tell
-    ) -> list[Generation]:
+    ) -> list[list[int]]:
         from dsum_bench.engines.heartbeat import Heartbeat
 
-        start = perf_counter()
         arguments = {**decoding.config(), **adapter.generate_arguments()}
         with Heartbeat(tell, len(batch)).inside(self.network) as pulse:
-            rows = writer.write(batch, decoding, arguments, pulse)
-        seconds = (perf_counter() - start) / len(batch)
-        ends = writer.vocabulary.ends
-        return [_read(p, row, ends, adapter, seconds) for p, row in zip(batch, rows, strict=True)]
+            return writer.write(batch, decoding, arguments, pulse)
 
     def _ends(self, adapter: Adapter) -> tuple[int, ...]:
         found = (*self.checkpoint_ends, *adapter.end_ids())
@@ -406,6 +391,14 @@ def _quantization(placement: Placement, sharded: bool) -> Any:
     )
 
 
+def _free_on_gpu(device: str) -> int:
+    """Bytes that torch can still give out: what the card has free, and what torch keeps of freed tensors."""
+    import torch
+
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + kept)
+
+
 def _longest(config: Mapping[str, Any]) -> int | None:
     """Longest sequence a configuration allows; None where it names none."""
     text = config.get("text_config") or config
@@ -415,8 +408,11 @@ def _longest(config: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _read(prompt: Prompt, row: list[int], ends: tuple[int, ...], adapter: Adapter, seconds: float) -> Generation:
+def _read(
+    prompt: Prompt, row: Sequence[int], ends: tuple[int, ...], adapter: Adapter, seconds: float, note: str = ""
+) -> Generation:
     stop = next((i for i, token in enumerate(row) if token in ends), None)
     finish: Finish = "length" if stop is None else "stop"
     kept = row if stop is None else row[:stop]
-    return Generation(prompt.sample_id, adapter.decode(kept), len(prompt.token_ids), len(kept), finish, seconds)
+    text = adapter.decode(kept)
+    return Generation(prompt.sample_id, text, len(prompt.token_ids), len(kept), finish, seconds, note)
