@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+ELSEWHERE = ("/usr/local/nvidia/bin", "/usr/lib/wsl/lib")
+"""Where containers and WSL have nvidia-smi, which need not be on the path."""
 UNLIMITED = 1 << 60
 """How cgroups of version 1 write that there is no limit: a number of about this size."""
 
@@ -88,7 +91,7 @@ def _limit(group: Path, limit: str, used: str, dropped: str) -> tuple[int, int] 
 
 
 def _gpus() -> tuple[Gpu, ...]:
-    command = shutil.which("nvidia-smi")
+    command = shutil.which("nvidia-smi") or shutil.which("nvidia-smi", path=os.pathsep.join(ELSEWHERE))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if command is None or visible in ("", "-1"):
         return ()
@@ -99,8 +102,11 @@ def _gpus() -> tuple[Gpu, ...]:
         return ()
     found = {}
     for line in text.splitlines():
-        index, uuid, name, compute, total, free = (part.strip() for part in line.split(",", 5))
-        found[index] = found[uuid] = Gpu(index, name, float(compute), int(total) * 2**20, int(free) * 2**20)
+        with suppress(ValueError):  # a figure that it cannot tell is "[N/A]", and what it warns of has no commas
+            index, uuid, name, compute, total, free = (part.strip() for part in line.split(",", 5))
+            found[index] = found[uuid] = Gpu(index, name, float(compute), int(total) * 2**20, int(free) * 2**20)
     if visible is None:
         return tuple(dict.fromkeys(found.values()))
-    return tuple(found[v.strip()] for v in visible.split(",") if v.strip() in found)
+    named = (next((n for n in found if n == v or (v.startswith("GPU-") and n.startswith(v))), None) for v in
+             (part.strip() for part in visible.split(",")))  # fmt: skip
+    return tuple(dict.fromkeys(found[n] for n in named if n is not None))

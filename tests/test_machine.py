@@ -68,3 +68,39 @@ def test_this_machine_has_what_the_system_says() -> None:
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     machine = detect()
     assert 0 < machine.free_bytes <= machine.total_bytes <= whole
+
+
+SMI = """#!/bin/sh
+cat <<'END'
+0, GPU-5d1f0000-aa, NVIDIA H100 80GB HBM3, 9.0, 81559, 80995
+1, GPU-77ab0000-bb, Tesla T4, 7.5, 15360, 15000
+2, GPU-90cd0000-cc, NVIDIA GB10, 12.1, [N/A], [N/A]
+Unable to determine the device handle for GPU 3: Unknown Error
+END
+"""
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [(None, "01"), ("1", "1"), ("1,0", "10"), ("GPU-77ab", "1"), ("GPU-5d1f0000-aa", "0"), ("", ""), ("-1", "")],
+)
+def test_gpus_are_those_that_nvidia_smi_has_figures_of_and_that_are_visible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, seen: str
+) -> None:
+    (tmp_path / "nvidia-smi").write_text(SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    gpus = detect().gpus
+    assert "".join(gpu.index for gpu in gpus) == seen
+    assert all(gpu.total_bytes == {"0": 81559, "1": 15360}[gpu.index] << 20 for gpu in gpus)
+
+
+def test_nvidia_smi_is_found_off_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvidia-smi").write_text(SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("dsum_bench.machine.ELSEWHERE", (str(tmp_path),))
+    assert [gpu.compute for gpu in detect().gpus] == [9.0, 7.5]

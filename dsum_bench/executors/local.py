@@ -72,5 +72,7 @@ class Local(Executor):
 
 
 def _visible(slot: str) -> dict[str, str]:
-    """Let a worker see the GPU of its slot alone, or none."""
-    return {} if slot == LAUNCHED else {"CUDA_VISIBLE_DEVICES": "" if slot == CPU else slot}
+    """Let a worker see the GPU of its slot alone, or none. CUDA counts the fastest first, nvidia-smi by PCI bus."""
+    if slot == LAUNCHED:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": "" if slot == CPU else slot, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}

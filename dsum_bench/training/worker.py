@@ -123,7 +123,7 @@ def plan(job: TrainingJob, trainer: Trainer, engine: TrainableEngine, texts: lis
     on_gpu = spec.placement.device.startswith("cuda")
     # Processes on the CPU share what is free.
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    free = torch.cuda.mem_get_info()[0] if on_gpu else detect().free_bytes // beside
+    free = torch.cuda.mem_get_info(spec.placement.device)[0] if on_gpu else detect().free_bytes // beside
     memory, checkpointing, keeps_freed = planning.choose(counted, params, tokens, logits, spec.placement, free)
     job.work.mkdir(parents=True, exist_ok=True)
     processes = int(os.environ.get("WORLD_SIZE", "1"))

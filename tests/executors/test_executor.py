@@ -21,11 +21,15 @@ import dsum_bench
 from dsum_bench.engines.control import ControlEngine
 from dsum_bench.spec import Generation
 
+def seen():
+    assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "numbers are those of nvidia-smi"
+    return os.environ["CUDA_VISIBLE_DEVICES"]
+
 class Shown(ControlEngine):
     name = "shown"
 
     def generate(self, prompts, adapter, decoding, tell):
-        yield [Generation(p.sample_id, os.environ["CUDA_VISIBLE_DEVICES"], 0, 0, "stop", 0.0) for p in prompts]
+        yield [Generation(p.sample_id, seen(), 0, 0, "stop", 0.0) for p in prompts]
 
 @dsum_bench.hookimpl
 def dsum_register_engines(register):
