@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -32,6 +34,9 @@ def main(
     rows_file = data or Path(__file__).parents[1] / "dsum_bench" / "datasets" / "samples_ko" / "train.jsonl"
     for part in dict.fromkeys((*(parts or PARTS), *((ON_GPU,) if gpu else ()))):
         click.echo(f"{part}:")
+        if part == ON_GPU:
+            run_on_gpu(data, out)
+            continue
         rows, remarks = importlib.import_module(f"benchmarks.{part}").run(rows_file, count, repeats)
         text = "\n\n".join(
             [
@@ -47,6 +52,12 @@ def main(
         click.echo(text)
         if out:
             (out / f"bench-{part}.md").write_text(text + "\n", encoding="utf-8")
+
+
+def run_on_gpu(data: Path | None, out: Path | None) -> None:
+    """The part gpu by its own command, with its own counts: it writes its page as it goes."""
+    options = [*(["--data", str(data)] if data else []), *(["--out", str(out)] if out else [])]
+    subprocess.run([sys.executable, "-m", "benchmarks.gpu", *options], check=False)
 
 
 if __name__ == "__main__":

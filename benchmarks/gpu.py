@@ -1,28 +1,30 @@
-"""Generation on a GPU at the shapes of Llama-3.2-3B and Llama-3-8B, in bfloat16 and NF4, with random weights.
+"""``python -m benchmarks.gpu``: the shapes of Llama-3.2-3B and Llama-3-8B on a GPU, with random weights.
 
 Random weights write nonsense at the speed of real ones. Their end token is never the likeliest, so all outputs have
-the same length. Peers are the notebook's loop and transformers' pipeline in its best batch size.
+the same length. Each part runs in a process of its own (``benchmarks.gpu_parts``), with a limit on its time; what it
+has found is written at once, so that a part that fails or a machine that goes away costs only what was to come.
 """
 
 from __future__ import annotations
 
-import gc
+import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
-from statistics import median
-from typing import Any, Literal
+from threading import Timer
+from time import monotonic
+from typing import Any
 
 import click
 
-from benchmarks.measure import Row, interleaved
-from benchmarks.screening import EVERY, NEW, Bench, best
+from benchmarks.measure import Row, machine, table
 from benchmarks.script import TOKENIZER
-from dsum_bench.decoding.base import Decoding
-from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams
-from dsum_bench.spec import ModelSpec
 
 COMMON = {"vocab_size": 128256, "max_position_embeddings": 8192, "num_key_value_heads": 8,
           "rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}  # fmt: skip
@@ -31,33 +33,147 @@ SHAPES: dict[str, dict[str, Any]] = {
                             "num_attention_heads": 24, "head_dim": 128, "tie_word_embeddings": True},
     "llama3-8b": COMMON | {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32,
                            "num_attention_heads": 32, "head_dim": 128},
+    "tiny": COMMON | {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+                      "num_key_value_heads": 2, "head_dim": 16, "tie_word_embeddings": True},
 }  # fmt: skip
-PACKINGS: tuple[Literal["none", "nf4"], ...] = ("none", "nf4")
+"""tiny: to see on a CPU that the parts run; its figures mean nothing."""
+SIZES = ("llama32-3b", "llama3-8b")
+WEIGHTS = "weights"
+PARTS = ("write-none", "train-qlora", "train-lora", "write-nf4")
+"""In the order of what one would miss most. train-lora is left out for 8B."""
+REPORTED = "@"
+"""What a line that reports something begins with."""
+
+Found = dict[str, Any]
 
 
-def run(data: Path, count: int, repeats: int) -> tuple[list[Row], list[str]]:
-    """Rows of the table, and remarks.
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path, exists=True), help="JSON lines with dialogue and summary.")
+@click.option("--shape", "shapes", multiple=True, type=click.Choice(tuple(SHAPES)), help="Both sizes without it.")
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="All parts without it.")
+@click.option("--count", default=32, show_default=True, help="Dialogues to screen.")
+@click.option("--repeats", default=2, show_default=True, help="Rounds of every comparison.")
+@click.option("--limit", default=100.0, show_default=True, help="Seconds that a part may take.")
+@click.option("--seconds", default=570.0, show_default=True, help="Seconds that all may take together.")
+@click.option("--keep", is_flag=True, help="Keep the weights in the temporary folder for another call.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write bench-gpu.md, .json and .log into.")
+def main(
+    data: Path | None,
+    shapes: tuple[str, ...],
+    parts: tuple[str, ...],
+    count: int,
+    repeats: int,
+    limit: float,
+    seconds: float,
+    keep: bool,
+    out: Path | None,
+) -> None:
+    """Writing and training on a GPU, against what people would run instead, and memory planned against measured."""
+    import shutil
 
-    Raises:
-        ClickException: no GPU, or no tokenizer is named.
-    """
-    import torch
-
-    if not torch.cuda.is_available():
-        raise click.ClickException("the part gpu needs a GPU that torch can use")
     if TOKENIZER not in os.environ:
-        raise click.ClickException(f"the part gpu needs a folder with Llama 3's tokenizer in {TOKENIZER}")
-    rows: list[Row] = []
-    speed = bandwidth("cuda")
-    remarks = [f"{torch.cuda.get_device_name()}: {speed / 1e9:.0f} GB/s in a copy."]
-    for name, shape in SHAPES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            save(shape, Path(os.environ[TOKENIZER]), Path(folder), "cuda")
-            for packing in PACKINGS:
-                found, remark = compare(name, Path(folder), packing, data, count, repeats, speed)
-                rows += found
-                remarks += remark
-    return rows, remarks
+        raise click.ClickException(f"set {TOKENIZER} to a folder with Llama 3's tokenizer")
+    rows_file = data or Path(__file__).parents[1] / "dsum_bench" / "datasets" / "samples_ko" / "train.jsonl"
+    place = Path(tempfile.gettempdir()) / "dsum-bench-gpu"
+    page = Page(out, f"python -m benchmarks.gpu --count {count} --repeats {repeats}" + (" --data FILE" if data else ""))
+    end = monotonic() + seconds
+    for shape in shapes or SIZES:
+        folder = place / shape
+        for part in (WEIGHTS, *(parts or PARTS)):
+            if (shape, part) == ("llama3-8b", "train-lora"):
+                continue
+            left = min(limit, end - monotonic())
+            if left < 5:
+                page.add({"shape": shape, "part": part, "kind": "failed", "text": "there was no time left"})
+                continue
+            command = ["benchmarks.gpu_parts", part, shape, str(folder), str(rows_file), str(count), str(repeats)]
+            follow(command, left, lambda found, s=shape, p=part: page.add({"shape": s, "part": p, **found}), page.log)  # type: ignore[misc]
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    click.echo(page.text())
+
+
+class Page:
+    """What was found so far, written anew after each finding."""
+
+    def __init__(self, out: Path | None, command: str) -> None:
+        self.out = out
+        self.command = command
+        self.found: list[Found] = []
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+
+    def add(self, found: Found) -> None:
+        """Keep a finding. kind: ``row`` of the table, ``remark`` or ``failed``."""
+        self.found.append(found)
+        click.echo(f"{found['shape']}, {found['part']}: {found['kind']} {found.get('text', '')}", err=True)
+        if self.out:
+            raw = json.dumps(self.found, indent=1, ensure_ascii=False)
+            (self.out / "bench-gpu.json").write_text(raw + "\n", encoding="utf-8")
+            (self.out / "bench-gpu.md").write_text(self.text(), encoding="utf-8")
+
+    def log(self, line: str) -> None:
+        """Keep what a part printed."""
+        click.echo(line, err=True)
+        if self.out:
+            with (self.out / "bench-gpu.log").open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+
+    def text(self) -> str:
+        """The page as Markdown."""
+        rows = [
+            Row(f["what"], f["peer"], f["ours"], f["theirs"], f.get("note", ""))
+            for f in self.found
+            if f["kind"] == "row"
+        ]
+        packages = ", ".join(f"{name} {version(name)}" for name in ("peft", "bitsandbytes"))
+        parts = [
+            "# Benchmark: gpu",
+            f"    {self.command}",
+            f"{machine(os.cpu_count() or 1)}, {packages}. Random weights. Seconds are medians of interleaved rounds; "
+            "the ratios of the rounds lie in the range given.",
+            *([table(rows)] if rows else []),
+            *listed([f["text"] for f in self.found if f["kind"] == "remark"]),
+            *listed([f"Failed: {f['shape']}, {f['part']}: {f['text']}" for f in self.found if f["kind"] == "failed"]),
+        ]
+        return "\n\n".join(parts) + "\n"
+
+
+def listed(lines: Sequence[str]) -> list[str]:
+    """One paragraph of bullet points; none without lines."""
+    return ["\n".join(f"- {line}" for line in lines)] if lines else []
+
+
+def follow(command: Sequence[str], limit: float, found: Callable[[Found], None], log: Callable[[str], None]) -> None:
+    """Run a module, giving on what it reports and what it prints; after ``limit`` seconds end all it has started."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+    def stop() -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    timer = Timer(limit, stop)
+    timer.start()
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith(REPORTED):
+            with suppress(json.JSONDecodeError):
+                found(json.loads(line[len(REPORTED) :]))
+                continue
+        log(line.rstrip("\n"))
+    code = process.wait()
+    if timer.is_alive():
+        timer.cancel()
+        if code:
+            found({"kind": "failed", "text": f"its process ended with code {code}"})
+    else:
+        found({"kind": "failed", "text": f"ended after {limit:.0f} seconds"})
 
 
 def save(shape: Mapping[str, Any], tokenizer: Path, folder: Path, device: str) -> None:
@@ -75,71 +191,7 @@ def save(shape: Mapping[str, Any], tokenizer: Path, folder: Path, device: str) -
         # The logits of special tokens are then 0, below the largest of all others.
         network.get_output_embeddings().weight[words.vocab_size :] = 0
     network.save_pretrained(folder)
-    del network
-    give_back()
 
 
-def compare(
-    name: str, folder: Path, packing: Literal["none", "nf4"], data: Path, count: int, repeats: int, speed: float
-) -> tuple[list[Row], list[str]]:
-    """One shape in one packing. speed: bytes a second that memory moves."""
-    spec = ModelSpec(name=name, adapter="llama3", source=(str(folder),), dtype="bfloat16", quantization=packing)
-    bench = Bench(data, count, spec)
-    label = f"{name}, {'bfloat16' if packing == 'none' else packing}"
-    rows = [
-        *against(bench, f"{label}, greedy", 1, Greedy(GreedyParams(max_new_tokens=NEW)), repeats),
-        *against(bench, f"{label}, beam4", 4, Beam(BeamParams(max_new_tokens=NEW, beams=4)), repeats),
-    ]
-    weights = sum(p.numel() * p.element_size() for p in bench.network.parameters())
-    table = bench.network.get_input_embeddings().weight
-    if not bench.network.config.tie_word_embeddings:
-        weights -= table.numel() * table.element_size()  # of which a step reads a row for each token
-    limit, spent = NEW * weights / speed, median(rows[0].ours)
-    remark = (
-        f"{label}: {len(bench.prompts) * NEW / spent:.0f} new tokens a second greedily. Reading {weights / 1e9:.2f} GB "
-        f"of weights once for each of {NEW} steps takes {limit:.2f} s, {100 * limit / spent:.0f} % of the time taken."
-    )
-    del bench
-    give_back()
-    return rows, [remark]
-
-
-def against(bench: Bench, what: str, beams: int, decoding: Decoding, repeats: int) -> list[Row]:
-    """The two peers in one decoding."""
-    size = best(bench, partial(bench.pipeline, beams), (8, 32, 64))
-    seconds = interleaved(
-        {
-            "ours": lambda: bench.ours(decoding),
-            "loop": lambda: bench.some(EVERY, lambda: bench.notebook(beams)),
-            "pipe": lambda: bench.pipeline(beams, size),
-        },
-        repeats,
-    )
-    loop = [t * EVERY for t in seconds["loop"]]
-    return [
-        Row(what, "the notebook's loop", seconds["ours"], loop),
-        Row(what, f"pipeline, batches of {size}", seconds["ours"], seconds["pipe"]),
-    ]
-
-
-def bandwidth(device: str) -> float:
-    """Bytes a second that a copy reads and writes."""
-    import torch
-
-    big = torch.randn(2**28 if device == "cuda" else 2**24, device=device)
-
-    def copy() -> None:
-        big.clone()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    return 2 * big.numel() * 4 / min(interleaved({"copy": copy}, 5)["copy"])
-
-
-def give_back() -> None:
-    """Free what is no longer held."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,468 @@
+"""The parts of the GPU benchmark, each run by ``benchmarks.gpu`` in a process of its own: reports are lines of JSON."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, Literal, cast
+
+from benchmarks.gpu import REPORTED, SHAPES, WEIGHTS, save
+from benchmarks.measure import interleaved
+from benchmarks.screening import NEW, Bench, best
+from benchmarks.script import TOKENIZER
+from dsum_bench.decoding.base import Decoding
+from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams
+from dsum_bench.machine import detect
+from dsum_bench.plugins import Plugins
+from dsum_bench.registry.load import load
+from dsum_bench.spec import ModelSpec, PluginSettings
+from dsum_bench.training.job import CurvePoint, PlanReady, TrainingJob
+
+GIB = 2**30
+UPDATES, BATCH, ACCUMULATE = 7, 4, 4
+TINY = 3
+"""Rows that the shape tiny is trained on, one to an update."""
+LONGEST = 1024
+REGISTRY = """
+[models.{name}]
+source = "{folder}"
+adapter = "llama3"
+dtype = "bfloat16"
+
+[datasets.rows]
+format = "jsonl"
+path = "{{split}}.jsonl"
+language = "ko"
+"""
+
+
+def report(kind: Literal["row", "remark", "failed"], **values: Any) -> None:
+    """Give on a finding."""
+    print(REPORTED + json.dumps({"kind": kind, **values}, ensure_ascii=False), flush=True)
+
+
+@contextmanager
+def attempt(what: str) -> Iterator[None]:
+    """What fails inside is reported, with its traceback in the log; afterwards memory is free again."""
+    try:
+        yield
+    except Exception as error:
+        traceback.print_exc()
+        report("failed", text=f"{what}: {type(error).__name__}: {str(error)[:300]}")
+    finally:
+        give_back()
+
+
+def main() -> None:
+    """``gpu_parts PART SHAPE FOLDER DATA COUNT REPEATS``"""
+    import torch
+
+    part, shape, folder, data, count, repeats = sys.argv[1:]
+    place = Path(folder)
+    if shape != "tiny" and not torch.cuda.is_available():
+        report("failed", text="torch sees no GPU")
+        return
+    if part == WEIGHTS:
+        with attempt(part):
+            weights(shape, place)
+    elif part.startswith("write-"):
+        quantization = cast(Literal["none", "nf4"], part.removeprefix("write-"))
+        with attempt(part):
+            writing(shape, place, quantization, Path(data), int(count), int(repeats))
+    else:
+        training(shape, place, part.removeprefix("train-"), Path(data))
+
+
+def weights(shape: str, folder: Path) -> None:
+    """Make the checkpoint, unless it is there."""
+    if (folder / "made").is_file():
+        return
+    start = perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    save(SHAPES[shape], Path(os.environ[TOKENIZER]), folder, device())
+    (folder / "made").touch()
+    size = sum(f.stat().st_size for f in folder.iterdir()) / 1e9
+    report("remark", text=f"{shape}: {size:.1f} GB of weights made and written in {perf_counter() - start:.0f} s.")
+
+
+# -- writing --------------------------------------------------------------------------------------------------
+
+
+def writing(
+    shape: str, folder: Path, quantization: Literal["none", "nf4"], data: Path, count: int, repeats: int
+) -> None:
+    """One shape in one packing: both decodings against the peers, continuous batching, and memory."""
+    import torch
+
+    spec = ModelSpec(name=shape, adapter="llama3", source=(str(folder),), dtype="bfloat16", quantization=quantization)
+    start = perf_counter()
+    bench = Bench(data, count, spec, "ko-default")
+    label = f"{shape}, {'bfloat16' if quantization == 'none' else quantization}"
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    tokens = sum(len(p.token_ids) for p in bench.prompts)
+    report(
+        "remark",
+        text=f"{label}: on {where}, placed as {bench.engine.placement}; loaded in {perf_counter() - start:.1f} s. "
+        f"{len(bench.prompts)} dialogues, {tokens:,} prompt tokens, {NEW} new tokens each.",
+    )
+    greedy, beam = Greedy(GreedyParams(max_new_tokens=NEW)), Beam(BeamParams(max_new_tokens=NEW, beams=4))
+    with plain_batches():
+        measured_memory(label, bench, spec, ((1, greedy), (4, beam)))
+        if quantization == "none":
+            with attempt(f"{label}, continuous"):
+                continuous(label, bench, greedy)
+        size = 32
+        with attempt(f"{label}, batch size of the pipeline"):
+            size = best(bench, partial(bench.pipeline, 1), (8, 32))
+        for name, beams, decoding in (("greedy", 1, greedy), ("beam4", 4, beam)):
+            with attempt(f"{label}, {name}"):
+                spent = against(bench, f"{label}, {name}", beams, decoding, size, repeats)
+                if beams == 1:
+                    limits(label, bench, spent)
+
+
+@contextmanager
+def plain_batches() -> Iterator[None]:
+    """Without continuous batching, which is measured apart."""
+    from dsum_bench.engines import continuous as flow
+
+    before = flow.DEVICES
+    flow.DEVICES = frozenset()
+    try:
+        yield
+    finally:
+        flow.DEVICES = before
+
+
+def against(bench: Bench, what: str, beams: int, decoding: Decoding, size: int, repeats: int) -> list[float]:
+    """The two peers in one decoding; gives our seconds. The loop is timed on one dialogue of middle length, since all
+    take as many steps."""
+    count = len(bench.prompts)
+    middle = sorted(bench.prompts, key=lambda p: len(p.token_ids))[count // 2]
+
+    def loop() -> None:
+        whole, bench.prompts = bench.prompts, [middle]
+        try:
+            bench.notebook(beams)
+        finally:
+            bench.prompts = whole
+
+    seconds = interleaved(
+        {"ours": lambda: bench.ours(decoding), "loop": loop, "pipe": lambda: bench.pipeline(beams, size)}, repeats
+    )
+    ours = seconds["ours"]
+    report("row", what=what, peer="the notebook's loop", ours=ours, theirs=[t * count for t in seconds["loop"]])
+    report("row", what=what, peer=f"pipeline, batches of {size}", ours=ours, theirs=seconds["pipe"])
+    return ours
+
+
+def measured_memory(label: str, bench: Bench, spec: ModelSpec, ways: tuple[tuple[int, Decoding], ...]) -> None:
+    """Memory that placement plans for, which is weights and a single prompt, against the peak with all prompts."""
+    import torch
+
+    for beams, decoding in ways:
+        with attempt(f"{label}, memory of {beams} beams"):
+            plan = bench.engine.plan(spec, detect(), beams).placement
+            longest = max(range(len(bench.prompts)), key=lambda i: len(bench.prompts[i].token_ids))
+            whole, peaks = bench.prompts, []
+            for prompts in ([whole[longest]], whole):
+                bench.prompts = prompts
+                give_back()
+                reset_peaks()
+                start = perf_counter()
+                try:
+                    bench.ours(decoding)
+                finally:
+                    bench.prompts = whole
+                peaks.append((*peak(), perf_counter() - start))
+            held = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+            (one, one_reserved, _), (every, every_reserved, seconds) = peaks
+            report(
+                "remark",
+                beams=beams,
+                planned=plan.needs_bytes,
+                weights=held,
+                peaks=peaks,
+                text=f"{label}, {beams} beams: planned {plan.needs_bytes / GIB:.2f} GiB for weights and one prompt; "
+                f"the weights take {held / GIB:.2f}, the longest prompt alone {one / GIB:.2f} "
+                f"({one_reserved / GIB:.2f} reserved), all {len(whole)} prompts {every / GIB:.2f} "
+                f"({every_reserved / GIB:.2f} reserved; first time, {seconds:.1f} s).",
+            )
+
+
+def continuous(label: str, bench: Bench, decoding: Decoding) -> None:
+    """Continuous batching against plain batches: seconds, memory, and whether their tokens differ by ties."""
+    from dsum_bench.engines import continuous as flow
+    from dsum_bench.engines import trial
+    from dsum_bench.engines.generation import OutputTokens, Writer
+    from dsum_bench.engines.heartbeat import Heartbeat
+
+    network, ends = bench.engine.network, tuple(bench.ends)
+    words = OutputTokens(ends, bench.pad, frozenset(), bench.tokenizer)
+    rows: dict[str, dict[str, list[int]]] = {}
+
+    def plain() -> None:
+        writer = Writer(network, words, bench.prompts, True)
+        batch = sorted(bench.prompts, key=lambda p: -len(p.token_ids))
+        made = writer.write(batch, decoding, decoding.config(), Heartbeat(print, len(batch)))
+        rows["plain"] = {p.sample_id: row for p, row in zip(batch, made, strict=True)}
+
+    def flowing() -> None:
+        made = [pair for part in flow.write(network, words, bench.prompts, NEW, print) for pair in part]
+        rows["flow"] = {p.sample_id: row for p, row in made}
+
+    reset_peaks()
+    seconds = interleaved({"plain batches": plain, "continuous": flowing}, 2)
+    differ = [p for p in bench.prompts if list(rows["flow"].get(p.sample_id, ())) != list(rows["plain"][p.sample_id])]
+    wrong = trial.wrong(network, bench.prompts, rows["flow"], rows["plain"], ends)
+    gaps = []
+    for prompt in differ:
+        found, other = (rows[n].get(prompt.sample_id, []) for n in ("flow", "plain"))
+        at = trial.differs_at(found, other)
+        if at < min(len(found), len(other)):
+            scores = trial.last_scores(network, [*prompt.token_ids, *other[:at]])
+            gap = scores.max() - min(scores[found[at]], scores[other[at]])
+            gaps.append((at, float(gap), float(gap / scores.abs().max())))
+    report("row", what=f"{label}, greedy, plain batches", peer="continuous batching", ours=seconds["plain batches"],
+           theirs=seconds["continuous"],
+           note=f"{len(bench.prompts) - len(differ)} of {len(bench.prompts)} outputs equal")  # fmt: skip
+    told = ", ".join(f"token {at}: {gap:.3g} ({share:.2g} of the largest)" for at, gap, share in gaps)
+    report(
+        "remark",
+        gaps=gaps,
+        wrong=wrong,
+        text=f"{label}: {len(differ)} of {len(bench.prompts)} outputs of continuous batching differ from those of "
+        f"plain batches, {len(wrong)} of them by more than a tie. Peak {peak()[1] / GIB:.1f} GiB reserved. Score below "
+        f"the best at the first difference: {told or 'none'}.",
+    )
+
+
+def limits(label: str, bench: Bench, ours: list[float]) -> None:
+    """What reading the weights alone takes."""
+    speed = bandwidth()
+    size = sum(p.numel() * p.element_size() for p in bench.network.parameters())
+    embeddings = bench.network.get_input_embeddings().weight
+    if not bench.network.config.tie_word_embeddings:
+        size -= embeddings.numel() * embeddings.element_size()  # of which a step reads a row for each token
+    limit, spent = NEW * size / speed, median(ours)
+    report(
+        "remark",
+        text=f"{label}: {len(bench.prompts) * NEW / spent:.0f} new tokens a second greedily. A copy moves "
+        f"{speed / 1e9:.0f} GB/s; reading {size / 1e9:.2f} GB of weights once for each of {NEW} steps takes "
+        f"{limit:.2f} s, {100 * limit / spent:.0f} % of the time taken.",
+    )
+
+
+# -- training -------------------------------------------------------------------------------------------------
+
+
+def training(shape: str, folder: Path, recipe: str, data: Path) -> None:
+    """Tokens a second and peak memory of a recipe as shipped, and of a plain loop with peft."""
+    label = f"{shape}, {recipe}"
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        ours, theirs = {}, {}
+        with attempt(f"{label}, ours"):
+            job = job_of(place, shape, folder, recipe, data)
+            ours = trained(job)
+            report("remark", text=f"{label}: {told(ours)} Planned {ours['planned'] / GIB:.2f} GiB "
+                   f"({', '.join(f'{n} {v / GIB:.2f}' for n, v in ours['parts'].items())}).", **ours)  # fmt: skip
+        with attempt(f"{label}, plain loop"):
+            theirs = plain_loop(job_of(place, shape, folder, recipe, data))
+            report("remark", text=f"{label}, plain loop: {told(theirs)}", **theirs)
+        if ours and theirs:
+            report("row", what=f"{label}, 1,000 tokens", peer="plain loop with peft",
+                   ours=[1000 * ours["seconds"] / ours["tokens"]],
+                   theirs=[1000 * theirs["seconds"] / theirs["tokens"]])  # fmt: skip
+
+
+def told(found: dict[str, Any]) -> str:
+    """A run's figures in a sentence."""
+    return (
+        f"{found['tokens'] / found['seconds']:.0f} tokens a second from the first update on ({found['tokens']:,} in "
+        f"{found['seconds']:.1f} s{', activations computed again' if found.get('checkpointing') else ''}); loss "
+        f"{found['losses'][0]:.3f} to {found['losses'][-1]:.3f}; peak {found['allocated'] / GIB:.2f} GiB allocated, "
+        f"{found['reserved'] / GIB:.2f} reserved, {found['used'] / GIB:.2f} of the card in use at the end."
+    )
+
+
+def job_of(place: Path, shape: str, folder: Path, recipe: str, data: Path) -> TrainingJob:
+    """The training that ``dsum-bench finetune`` would start, without evaluation."""
+    from dsum_bench.training.finetune import TrainingOptions, make_job
+    from dsum_bench.training.prepare import TrainingRequest, prepare
+
+    (place / "registry.toml").write_text(REGISTRY.format(name=f"{shape}-random", folder=folder), encoding="utf-8")
+    lines = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    batch, accumulate = (1, 1) if shape == "tiny" else (BATCH, ACCUMULATE)
+    count = TINY if shape == "tiny" else UPDATES * batch * accumulate
+    rows = [
+        {"id": str(n), "dialogue": r["dialogue"], "summary": r.get("summary") or r["summary1"]}
+        for n, r in enumerate(lines[i % len(lines)] for i in range(count))
+    ]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (place / "train.jsonl").write_text(text, encoding="utf-8")
+    plugins = Plugins(PluginSettings(packages=()))
+    registry = load([place / "registry.toml"], plugins, place)
+    request = TrainingRequest(
+        f"{shape}-random", recipe, "rows", "train", None, None, None, 0, None, "template",
+        ("epochs=1", "save_steps=1000", f"batch={batch}", f"accumulate={accumulate}", f"max_tokens={LONGEST}"),
+        None, 42, None,
+    )  # fmt: skip
+    prepared = prepare(request, registry, plugins, detect())
+    return make_job(prepared, TrainingOptions(f"gpu-{recipe}", probe=False), plugins, place / "results")
+
+
+def trained(job: TrainingJob) -> dict[str, Any]:
+    """The worker's own training."""
+    from dsum_bench.training import worker
+
+    points: list[tuple[int, float, float]] = []
+    plans: list[PlanReady] = []
+
+    def emit(event: Any) -> None:
+        if isinstance(event, CurvePoint) and "loss" in event.values:
+            points.append((int(event.values["tokens"]), perf_counter(), event.values["loss"]))
+        elif isinstance(event, PlanReady):
+            plans.append(event)
+
+    reset_peaks()
+    worker.run(job, emit)
+    plan = plans[0].figures
+    return summed(points) | {
+        "planned": plan.peak,
+        "parts": dict(plan.memory),
+        "checkpointing": plan.checkpointing,
+        "longest": plan.longest,
+    }
+
+
+def plain_loop(job: TrainingJob) -> dict[str, Any]:
+    """What a notebook has: rows in a random order, batches filled up, the network's own loss, AdamW."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from benchmarks.training_speed import padded
+    from dsum_bench.training import worker
+    from dsum_bench.training.texts import build_texts
+
+    plugins = Plugins(job.plugins)
+    engine: Any = plugins.get("engine", job.spec.model.engine)(job.spec.model, job.spec.placement)
+    loaded = engine.prepare(print)
+    texts = build_texts(worker.build_adapter(job.spec, plugins, loaded), job.train, LONGEST)
+    engine.packed = True
+    reset_peaks()
+    engine.load(print)
+    config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.1, target_modules="all-linear", task_type="CAUSAL_LM")  # type: ignore[arg-type]
+    network = get_peft_model(engine.network, config).train()
+    learning = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=2e-4, weight_decay=0.0)
+    random.Random(42).shuffle(texts)
+    size, accumulate = (int(str(job.spec.recipe.params[name])) for name in ("batch", "accumulate"))
+    done, points = 0, []
+    for start in range(0, len(texts), size * accumulate):
+        update = texts[start : start + size * accumulate]
+        total = 0.0
+        for at in range(0, len(update), size):
+            rows = update[at : at + size]
+            batch = {name: t.to(network.device) for name, t in padded(rows, loaded.tokenizer.pad_token_id or 0).items()}
+            loss = network(**batch, use_cache=False).loss / accumulate
+            loss.backward()
+            total += float(loss.detach())
+            done += sum(len(row.input_ids) for row in rows)
+        torch.nn.utils.clip_grad_norm_(learning, 0.3)
+        optimizer.step()
+        optimizer.zero_grad()
+        points.append((done, now(), total))
+    return summed(points)
+
+
+def summed(points: list[tuple[int, float, float]]) -> dict[str, Any]:
+    """Figures from the end of the first update on: libraries are loaded and memory is laid out once."""
+    (first, began, _), (last, ended, _) = points[0], points[-1]
+    allocated, reserved = peak()
+    figures = {"tokens": last - first, "seconds": ended - began, "allocated": allocated, "reserved": reserved}
+    return figures | {"used": in_use(), "losses": [loss for *_, loss in points]}
+
+
+# -- the device -----------------------------------------------------------------------------------------------
+
+
+def device() -> str:
+    """Where the shapes are made."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def now() -> float:
+    """The time once the GPU has done all it was given."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return perf_counter()
+
+
+def reset_peaks() -> None:
+    """Have the peak begin here."""
+    import torch
+
+    if torch.cuda.is_available():
+        give_back()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak() -> tuple[int, int]:
+    """Bytes that torch had allocated and reserved at most."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0, 0
+    return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+
+
+def in_use() -> int:
+    """Bytes of the card that anyone holds now: a paged optimiser's state is not among torch's own."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    return int(total - free)
+
+
+def bandwidth() -> float:
+    """Bytes a second that a copy reads and writes."""
+    import torch
+
+    big = torch.randn(2**28 if torch.cuda.is_available() else 2**22, device=device())
+
+    def copy() -> None:
+        big.clone()
+        now()
+
+    return 2 * big.numel() * 4 / min(interleaved({"copy": copy}, 5)["copy"])
+
+
+def give_back() -> None:
+    """Free what is no longer held."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    main()
