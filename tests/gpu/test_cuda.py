@@ -249,7 +249,9 @@ def test_a_resumed_training_ends_as_an_unbroken_one(train: Train) -> None:
 
 def test_the_command_line_screens_on_the_gpu(folder: Path, dsum: Dsum) -> None:
     (dsum.folder / "registry.toml").write_text(REGISTRY.format(folder=folder), encoding="utf-8")
-    done = dsum("screen", "--no-controls", "mine", "--limit", "3", "--set", "max_new_tokens=8")
+    done = dsum(
+        "screen", "--no-controls", "mine", "--limit", "3", "--set", "max_new_tokens=8", "--metric", "rouge@char"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     ((status, device, peak),) = dsum.rows("select status, device, peak_memory from runs")
     assert status == "done" and dsum.rows("select count(*) from outputs") == [(3,)]
