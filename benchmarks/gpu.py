@@ -41,6 +41,8 @@ SIZES = ("llama32-3b", "llama3-8b")
 WEIGHTS = "weights"
 PARTS = ("write-none", "train-qlora", "train-lora", "write-nf4")
 """In the order of what one would miss most. train-lora is left out for 8B."""
+MORE = ("train-lora-liger", "train-qlora-liger")
+"""Where they are asked for: the package liger-kernel must be there."""
 REPORTED = "@"
 """What a line that reports something begins with."""
 
@@ -50,10 +52,12 @@ Found = dict[str, Any]
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path, exists=True), help="JSON lines with dialogue and summary.")
 @click.option("--shape", "shapes", multiple=True, type=click.Choice(tuple(SHAPES)), help="Both sizes without it.")
-@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="All parts without it.")
+@click.option(
+    "--part", "parts", multiple=True, type=click.Choice((*PARTS, *MORE)), help="All without it, but for liger."
+)
 @click.option("--count", default=32, show_default=True, help="Dialogues to screen.")
 @click.option("--repeats", default=2, show_default=True, help="Rounds of every comparison.")
-@click.option("--limit", default=100.0, show_default=True, help="Seconds that a part may take.")
+@click.option("--limit", default=150.0, show_default=True, help="Seconds that a part may take.")
 @click.option("--seconds", default=570.0, show_default=True, help="Seconds that all may take together.")
 @click.option("--keep", is_flag=True, help="Keep the weights in the temporary folder for another call.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write bench-gpu.md, .json and .log into.")

@@ -122,10 +122,13 @@ def writing(
         if quantization == "none":
             with attempt(f"{label}, continuous"):
                 continuous(label, bench, greedy)
-        size = 32
-        with attempt(f"{label}, batch size of the pipeline"):
-            size = best(bench, partial(bench.pipeline, 1), (8, 32))
-        for name, beams, decoding in (("greedy", 1, greedy), ("beam4", 4, beam)):
+        size, compared = 32, [("greedy", 1, greedy), ("beam4", 4, beam)]
+        if quantization == "none":
+            with attempt(f"{label}, batch size of the pipeline"):
+                size = best(bench, partial(bench.pipeline, 1), (8, 32))
+        else:
+            compared = compared[:1]  # packed weights are slow, and a lent GPU is dear
+        for name, beams, decoding in compared:
             with attempt(f"{label}, {name}"):
                 spent = against(bench, f"{label}, {name}", beams, decoding, size, repeats)
                 if beams == 1:
@@ -269,17 +272,19 @@ def limits(label: str, bench: Bench, ours: list[float]) -> None:
 
 def training(shape: str, folder: Path, recipe: str, data: Path) -> None:
     """Tokens a second and peak memory of a recipe as shipped, and of a plain loop with peft."""
-    label = f"{shape}, {recipe}"
+    recipe, _, key = recipe.partition("-")
+    label = f"{shape}, {recipe}{f' with {key}' if key else ''}"
+    settings = (f"{key}=true",) if key else ()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         ours, theirs = {}, {}
         with attempt(f"{label}, ours"):
-            job = job_of(place, shape, folder, recipe, data)
+            job = job_of(place, shape, folder, recipe, data, settings)
             ours = trained(job)
             report("remark", text=f"{label}: {told(ours)} Planned {ours['planned'] / GIB:.2f} GiB "
                    f"({', '.join(f'{n} {v / GIB:.2f}' for n, v in ours['parts'].items())}).", **ours)  # fmt: skip
         with attempt(f"{label}, plain loop"):
-            theirs = plain_loop(job_of(place, shape, folder, recipe, data))
+            theirs = plain_loop(job_of(place, shape, folder, recipe, data, settings))
             report("remark", text=f"{label}, plain loop: {told(theirs)}", **theirs)
         if ours and theirs:
             report("row", what=f"{label}, 1,000 tokens", peer="plain loop with peft",
@@ -297,7 +302,9 @@ def told(found: dict[str, Any]) -> str:
     )
 
 
-def job_of(place: Path, shape: str, folder: Path, recipe: str, data: Path) -> TrainingJob:
+def job_of(
+    place: Path, shape: str, folder: Path, recipe: str, data: Path, settings: tuple[str, ...] = ()
+) -> TrainingJob:
     """The training that ``dsum-bench finetune`` would start, without evaluation."""
     from dsum_bench.training.finetune import TrainingOptions, make_job
     from dsum_bench.training.prepare import TrainingRequest, prepare
@@ -316,7 +323,8 @@ def job_of(place: Path, shape: str, folder: Path, recipe: str, data: Path) -> Tr
     registry = load([place / "registry.toml"], plugins, place)
     request = TrainingRequest(
         f"{shape}-random", recipe, "rows", "train", None, None, None, 0, None, "template",
-        ("epochs=1", "save_steps=1000", f"batch={batch}", f"accumulate={accumulate}", f"max_tokens={LONGEST}"),
+        ("epochs=1", "save_steps=1000", f"batch={batch}", f"accumulate={accumulate}", f"max_tokens={LONGEST}",
+         *settings),
         None, 42, None,
     )  # fmt: skip
     prepared = prepare(request, registry, plugins, detect())
