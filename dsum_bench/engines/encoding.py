@@ -53,18 +53,18 @@ class Encoder:
         return [Piece(keys, values, marks) for keys, values in made]
 
     def cache(
-        self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], beams: int
+        self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], lineage: Lineage
     ) -> EncoderDecoderCache:
         """A cache to write with.
 
         Args:
             groups: what was read. rows: which of their rows each prompt of the batch is, ascending.
-            width: tokens that are written already. room: new tokens that there may be.
+            width: tokens that are written already. room: new tokens that there may be. lineage: a new one.
         """
-        groups, lineage = chosen(groups, rows), Lineage(beams)
+        groups = chosen(groups, rows)
         places = range(len(groups[0]))
         written = [Writing(None, Prompts([], self.steady), width, room, lineage) for _ in places]
-        read = [Crossing(Prompts([group[place] for group in groups], self.steady), beams) for place in places]
+        read = [Crossing(Prompts([group[place] for group in groups], self.steady), lineage.beams) for place in places]
         return EncoderDecoderCache(Written(written, lineage), layered(read))
 
     def starts(self, rows: int) -> torch.Tensor:
@@ -76,7 +76,7 @@ class Encoder:
     def step_seconds(self, rows: int, width: int, token: int) -> float:
         """Seconds of one new token for so many prompts of ``width`` tokens; the better of two tries."""
         wide = [piece.widened(rows, width) for piece in self.read([(token,)])]
-        cache, found = self.cache([wide], 0, 2, range(rows), 1), []
+        cache, found = self.cache([wide], 0, 2, range(rows), Lineage(1)), []
         with in_pieces(self.network):
             for _ in range(2):
                 start = perf_counter()
@@ -116,7 +116,7 @@ def works(network: Any, end: int, steady: bool) -> bool:
     rows, written = [(1, 2, 3, 5, 4, end), (4, 2, end)], torch.zeros(4, 0, dtype=torch.long)
     reader = Encoder(network, steady)
     try:
-        cache = reader.cache([reader.read(rows)], 0, len(TRIED), (0, 1), 2)
+        cache = reader.cache([reader.read(rows)], 0, len(TRIED), (0, 1), Lineage(2))
         for tokens, origins in TRIED:
             cache.reorder_cache(torch.tensor(origins))
             written = torch.cat([written[list(origins)], torch.tensor(tokens)[:, None]], dim=1)

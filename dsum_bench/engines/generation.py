@@ -6,7 +6,7 @@ Six things are done around it, and each leaves every text as it is:
 - prompts are read in small groups of like length, so that little is filled up, and answered in large ones;
 - a prompt is read once however many beams it is answered with: ``generate`` alone reads it once for each;
 - prompts of the same tokens, as those of several sampled outputs are, are read once;
-- rows that have ended leave the batch once they are half of it;
+- rows that have ended leave the batch once they are half of it, on a CPU with beams too (``leaving``);
 - on a CPU, keys and values lie in pieces, each of which is there, and read, once (``pieces``, and ``encoding`` for
   encoder-decoders).
 
@@ -28,6 +28,8 @@ from dsum_bench.decoding.base import Batch, Decoding
 from dsum_bench.engines import cache as caches
 from dsum_bench.engines import encoding, reading
 from dsum_bench.engines.cache import Cache
+from dsum_bench.engines.leaving import leaving
+from dsum_bench.engines.pieces import Lineage
 from dsum_bench.spec import Prompt
 
 SHORTEST = 16
@@ -149,9 +151,10 @@ class Writer:
             read = _groups(once, len(start), self.group)
             with reading.in_pieces(self.network):
                 groups = [reader.read([p.token_ids[:-1] for p in group]) for group in read]
-        with reading.in_pieces(self.network):
-            cache = reader.cache(groups, width, new, rows, decoding.beams)
-            del groups
+        lineage = Lineage(decoding.beams)
+        cache = reader.cache(groups, width, new, rows, lineage)
+        del groups
+        with reading.in_pieces(self.network), leaving(self.network, cache, lineage):
             return self._shrinking(ids, mask, cache, self._info(batch, ids.shape[1]), decoding, arguments, pulse)
 
     def _info(self, batch: Sequence[Prompt], width: int) -> Batch:
@@ -184,7 +187,7 @@ class Writer:
         found = []
         with reading.in_pieces(self.network):
             wide = [piece.widened(rows, width) for piece in reader.read([self.vocabulary.ends[:1]])]
-            cache = reader.cache([wide], width, 2, range(rows), 1)
+            cache = reader.cache([wide], width, 2, range(rows), Lineage(1))
             for step in (0, 1):
                 start = perf_counter()
                 ids = torch.full((rows, 1), self.vocabulary.ends[0])

@@ -213,18 +213,26 @@ class Lineage:
     one sees the places of that one from then on: nothing moves when beams change.
 
     shown: scores to add, of shape (prompts, beams, places). masks: made of it since the last change, for all layers.
+    live: numbers of the prompts that are still written; None for all.
     """
 
     beams: int
     shown: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
     masks: dict[int, torch.Tensor] = field(default_factory=dict)
     biased: tuple[torch.Tensor, torch.Tensor] | None = None
+    live: torch.Tensor | None = None
 
     def reorder(self, rows: torch.Tensor) -> None:
-        """Let rows go on from other rows of their prompts."""
+        """Let rows go on from other rows of their prompts. rows: of all prompts."""
         if self.beams > 1 and len(self.shown):
-            taken = (rows % self.beams).view(-1, self.beams, 1).expand_as(self.shown)
-            self.shown, self.masks = self.shown.gather(1, taken), {}
+            origins = (rows % self.beams).view(-1, self.beams, 1)
+            origins = origins if self.live is None else origins[self.live]
+            self.shown, self.masks = self.shown.gather(1, origins.expand_as(self.shown)), {}
+
+    def keep(self, places: torch.Tensor) -> None:
+        """Keep the prompts at these places among those that are still written, in ascending order."""
+        live = torch.arange(len(self.shown)) if self.live is None else self.live
+        self.live, self.shown, self.masks, self.biased = live[places], self.shown[places], {}, None
 
     def mask(self, prompts: int, steps: int, groups: int, bias: torch.Tensor | None) -> torch.Tensor | None:
         """Scores to add for all places of so many steps, of shape (prompts, 1 or heads, beams times groups, places);
@@ -321,7 +329,7 @@ class Writing(DynamicLayer):  # type: ignore[misc]
         return self.width + self.written
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows, in ascending order, where every prompt has one row."""
+        """Keep these prompts, in ascending order."""
         self.buffers = [buffer[indices] for buffer in self.buffers]
         self.prompts.keep(indices)
 

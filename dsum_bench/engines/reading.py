@@ -69,17 +69,18 @@ class Reader:
         forward(self.network, ids, places[None] + layers[0].length, layered(layers))
         return layers
 
-    def cache(self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], beams: int) -> Cache:
+    def cache(
+        self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], lineage: Lineage
+    ) -> Cache:
         """A cache to write with.
 
         Args:
             groups: what was read. rows: which of their rows each prompt of the batch is, ascending.
-            width: tokens of the widest row, with the start. room: new tokens that there may be.
+            width: tokens of the widest row, with the start. room: new tokens that there may be. lineage: a new one.
         """
         starts: Sequence[Pair | None] = [] if self.steady else self._read
         starts = starts or [None] * len(self.windows)
-        groups, lineage = chosen(groups, rows), Lineage(beams)
-        layers = []
+        groups, layers = chosen(groups, rows), []
         for place, window in enumerate(self.windows):
             prompts = Prompts([group[place] for group in groups], self.steady)
             layers.append(Writing(starts[place], prompts, width, room, lineage, window))
@@ -139,7 +140,7 @@ def works(network: Any, end: int, steady: bool) -> bool:
     reader = Reader(network, rows[0][:2] if seen >= len(rows[0]) else (), steady)
     try:
         with in_pieces(network):
-            cache = reader.cache([reader.read([row[:-1] for row in rows])], 5, 1, (0, 1), 1)
+            cache = reader.cache([reader.read([row[:-1] for row in rows])], 5, 1, (0, 1), Lineage(1))
             last, places = (torch.tensor([[f(row)] for row in rows]) for f in (lambda r: r[-1], lambda r: len(r) - 1))
             found = forward(network, last, places, cache).logits[:, -1]
     except (TypeError, AttributeError, ValueError, RuntimeError, KeyError, IndexError):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from networks import END, NEW, alone, cut, encoder_decoder, prompts
+from networks import END, NEW, alone, cut, encoder_decoder, likelier_end, prompts
 
 from dsum_bench.decoding.base import Batch
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
@@ -90,8 +90,7 @@ def test_a_forced_first_token_is_written() -> None:
 
 def test_rows_that_have_ended_leave_the_batch() -> None:
     model, rows = FAMILIES["bart"](), prompts(0)
-    model.lm_head.weight = type(model.lm_head.weight)(model.lm_head.weight.detach().clone())
-    model.lm_head.weight.data[END] *= 1.6
+    likelier_end(model, 1.6)
     expected = alone(model, rows, do_sample=False)
     lengths = [len(row) for row in expected.values()]
     assert min(lengths) < 4 and max(lengths) == NEW, f"the rows must end at different steps: {lengths}"
@@ -99,6 +98,22 @@ def test_rows_that_have_ended_leave_the_batch() -> None:
     model.lm_head.register_forward_hook(lambda layer, given, made: sizes.append(len(made)))
     assert written(model, rows, Greedy(GreedyParams(max_new_tokens=NEW))) == expected
     assert sizes[-1] <= len(rows) // 2 < max(sizes)
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(("family", "factor"), [("bart", 1.6), ("t5", 8)])
+def test_prompts_whose_beam_search_is_over_leave_the_batch(family: str, factor: float, early: bool) -> None:
+    model, rows = FAMILIES[family](), prompts(0)
+    likelier_end(model, factor)
+    decoding = Beam(BeamParams(max_new_tokens=NEW, beams=3, early_stopping=early))
+    expected = oracle(model, rows, decoding)
+    assert len({len(row) for row in expected.values()}) > 2
+    sizes: list[int] = []
+    model.lm_head.register_forward_hook(lambda layer, given, made: sizes.append(len(made)))
+    assert written(model, rows, decoding) == expected
+    sizes = sizes[-NEW:]
+    assert max(sizes) == 3 * len(rows) and sizes[-1] <= 0.75 * max(sizes), sizes
+    assert written(model, rows, decoding) == expected  # nothing is left on the model
 
 
 @pytest.mark.parametrize("beams", [1, 4])

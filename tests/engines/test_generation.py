@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import END, NEW, alone, cut, network, prompts
+from networks import END, NEW, alone, cut, likelier_end, network, prompts
 
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams, Sampling, SamplingParams
 from dsum_bench.spec import Prompt
@@ -71,6 +71,23 @@ def test_rows_that_have_ended_leave_the_batch(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(model, "forward", counted)
     assert written(model, rows, Greedy(GreedyParams(max_new_tokens=NEW))) == oracle
     assert sizes[-1] <= len(rows) // 2 < max(sizes)
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize(
+    ("family", "factor"),
+    [("llama", 2.6), ("mistral, a window that the output runs out of", 4)],
+    ids=["llama", "mistral"],
+)
+def test_prompts_whose_beam_search_is_over_leave_the_batch(family: str, factor: float, early: bool) -> None:
+    model, rows = FAMILIES[family](), prompts(18)
+    likelier_end(model, factor)
+    expected = alone(model, rows, num_beams=3, early_stopping=early, do_sample=False)
+    assert len({len(row) for row in expected.values()}) > 2
+    sizes: list[int] = []
+    model.lm_head.register_forward_hook(lambda layer, given, made: sizes.append(len(made)))
+    assert written(model, rows, Beam(BeamParams(max_new_tokens=NEW, beams=3, early_stopping=early))) == expected
+    assert 3 * len(rows) in sizes and sizes[-1] <= 0.75 * 3 * len(rows), sizes
 
 
 @pytest.mark.parametrize(

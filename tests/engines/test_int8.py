@@ -172,6 +172,7 @@ def test_scores_have_the_same_bits_beside_any_neighbours_and_with_and_without_a_
     import torch
 
     from dsum_bench.engines import reading
+    from dsum_bench.engines.pieces import Lineage
 
     rng, model = random.Random(0), decoder("Gemma3Text", sliding_window=100)
     start = [rng.randrange(600) for _ in range(40)]
@@ -180,7 +181,7 @@ def test_scores_have_the_same_bits_beside_any_neighbours_and_with_and_without_a_
     def scores(rows: list[list[int]], start: list[int]) -> torch.Tensor:
         reader = reading.Reader(model, start, steady=True)
         groups = [reader.read([row[:-1] for row in rows])]
-        cache = reader.cache(groups, max(map(len, rows)) - 1, 4, range(len(rows)), beams)
+        cache = reader.cache(groups, max(map(len, rows)) - 1, 4, range(len(rows)), Lineage(beams))
         ids = torch.tensor([[(row[-1] + beam) % 600] for row in rows for beam in range(beams)])
         places = torch.tensor([[len(row) - 1] for row in rows for _ in range(beams)])
         found = []

@@ -54,6 +54,12 @@ def encoder_decoder(family: str, **changes: Any) -> Any:
     return model
 
 
+def likelier_end(model: Any, factor: float) -> None:
+    """Let outputs end at different steps, whatever tokens they are read from."""
+    model.lm_head.weight = type(model.lm_head.weight)(model.lm_head.weight.detach().clone())
+    model.lm_head.weight.data[END] *= factor
+
+
 def prompts(shared: int) -> list[Prompt]:
     import random
 
