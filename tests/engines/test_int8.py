@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,16 @@ DECODINGS = [
 ]
 
 
-def by_hand(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def by_hand(x: np.ndarray, weight: np.ndarray, apart: Sequence[int] = ()) -> np.ndarray:
     """The product of rows and channels, each rounded to 127 steps of its largest value, in double precision. What that
-    takes from a row with a value of ten times its root mean square is rounded to steps that are 254 times as fine."""
+    takes from a row with a value of ten times its root mean square is rounded to steps that are 254 times as fine.
+
+    apart: inputs that may take four times as many steps."""
     x, weight = x.astype(np.float64), weight.astype(np.float64)
-    largest, peak = np.abs(x).max(1, keepdims=True), 10 * np.sqrt((x**2).mean(1, keepdims=True))
+    near, far = x.copy(), x[:, list(apart)]
+    near[:, list(apart)] = 0
+    largest, peak = np.abs(near).max(1, keepdims=True), 10 * np.sqrt((near**2).mean(1, keepdims=True))
+    largest = np.maximum(largest, np.abs(far).max(1, keepdims=True, initial=0) / 4)
     step = np.where(largest > 0, largest, 1) / 127
     rounded = np.rint(x / step) * step
     rounded += np.where(largest > peak, np.rint((x - rounded) / step * 254) * step / 254, 0)
@@ -63,7 +68,49 @@ def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, bias: bool) -
     assert float((found - exact)[1].norm()) < 0.03 * float(exact[1].norm())
 
 
-def test_a_row_has_the_same_bits_in_any_batch() -> None:
+def test_channels_apart_leave_the_others_their_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from dsum_bench.engines import int8
+    from dsum_bench.engines.int8 import Int8Linear, Rows
+
+    torch.manual_seed(4)
+    layer, apart = torch.nn.Linear(192, 64, bias=False), [3, 40, 191]
+    x = torch.randn(50, 192)
+    x[:, apart] *= torch.tensor([8.0, 30.0, 1.0])
+    x[0, 40], x[1, 100] = 300.0, 90.0  # beyond what the columns of a channel hold, and in a channel like any other
+    expected = by_hand(x.numpy(), layer.weight.detach().numpy(), apart)
+    with torch.inference_mode():
+        found = Int8Linear(layer, Rows(), layer, torch.tensor(apart))(x)
+        np.testing.assert_allclose(found.double().numpy(), expected, rtol=2e-5, atol=1e-4)
+        monkeypatch.setattr(int8, "PEAK", 1e9)  # no remainders
+        found, plain = (Int8Linear(layer, Rows(), layer, a)(x) for a in (torch.tensor(apart), None))
+        exact = layer(x)
+    assert float((found - exact)[2:].norm()) < 0.5 * float((plain - exact)[2:].norm())
+
+
+def test_calibration_finds_the_channels_of_a_norm_that_stand_out() -> None:
+    import torch
+    import transformers
+
+    from dsum_bench.engines.calibration import APART, outlier_channels
+
+    config = transformers.LlamaConfig(
+        vocab_size=300, hidden_size=192, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4
+    )
+    torch.manual_seed(1)
+    model = transformers.LlamaForCausalLM(config).eval()
+    large, last = [5, 77, 130], model.model.layers[1]
+    last.input_layernorm.weight.data[large] = 40.0
+    found = outlier_channels(model, torch.arange(100)[None], peak=8.0)
+    layers = [last.self_attn.q_proj, last.self_attn.k_proj, last.self_attn.v_proj]
+    assert {layer for layer in found if layer.in_features == 192} == set(layers)
+    assert len(found[layers[0]]) == APART and set(large) <= set(found[layers[0]].tolist())
+    assert all(torch.equal(found[layer], found[layers[0]]) for layer in layers)
+
+
+@pytest.mark.parametrize("apart", [None, [7, 8, 300]])
+def test_a_row_has_the_same_bits_in_any_batch(apart: list[int] | None) -> None:
     import torch
 
     from dsum_bench.engines.int8 import Int8Linear, Rows
@@ -73,7 +120,7 @@ def test_a_row_has_the_same_bits_in_any_batch() -> None:
     x = torch.randn(65, 576) * torch.rand(65, 1) * 100
     x[::3, 7] = 5000.0  # stands out
     with torch.inference_mode():
-        made = Int8Linear(layer, Rows(), layer)
+        made = Int8Linear(layer, Rows(), layer, None if apart is None else torch.tensor(apart))
         together = made(x)
         for rows in ([0], [64, 3], list(range(1, 50, 7))):
             assert torch.equal(made(x[rows]), together[rows])
