@@ -8,6 +8,7 @@ In many networks a few channels of what a norm returns are far above the others,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,6 +33,8 @@ TOKENS = 384
 APART = 16
 """Channels that are kept apart at most. With 8 to 16 of them hardly a row of SmolLM2 135M and Gemma 3 270M has another
 outlier, where 30 to 100 % of the rows had one; the inputs of down_proj are another matter, their outliers move."""
+FEW = 0.05
+"""A share of rows that is left as it is."""
 NARROWEST = 8 * APART
 """A layer of fewer inputs keeps none apart."""
 
@@ -43,24 +46,32 @@ def ids(tokenizer: Any, config: Any) -> torch.Tensor:
     return torch.tensor([made[: min(TOKENS, longest)]])
 
 
-@torch.inference_mode()
-def outlier_channels(network: Any, ids: torch.Tensor, peak: float) -> Mapping[nn.Linear, torch.Tensor]:
-    """The channels to keep apart of each linear layer that has such, ascending.
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What linear layers take; those of one tensor share this.
 
-    peak: a row has an outlier where its largest value is more than so many times its root mean square. Layers that
-    take the same tensor get the same channels.
+    apart: the channels to keep apart, ascending, or None. outliers: the share of rows that have an outlier.
     """
-    found: dict[nn.Linear, torch.Tensor] = {}
+
+    apart: torch.Tensor | None
+    outliers: float
+
+
+@torch.inference_mode()
+def inputs(network: Any, ids: torch.Tensor, peak: float) -> Mapping[nn.Linear, Inputs]:
+    """The inputs of the linear layers that this text, (1, tokens), reaches.
+
+    peak: a row has an outlier where its largest value is more than so many times its root mean square.
+    """
+    found: dict[nn.Linear, Inputs] = {}
     last: list[Any] = [None, None]
 
-    def note(layer: nn.Linear, inputs: tuple[torch.Tensor, ...]) -> None:
-        if last[0] is not inputs[0]:
-            last[:] = inputs[0], _channels(inputs[0].flatten(0, -2).float(), peak)
-        if last[1] is not None:
-            found.setdefault(layer, last[1])
+    def note(layer: nn.Linear, taken: tuple[torch.Tensor, ...]) -> None:
+        if last[0] is not taken[0]:
+            last[:] = taken[0], _inputs(taken[0].flatten(0, -2).float(), peak)
+        found.setdefault(layer, last[1])
 
-    layers = [m for m in network.modules() if type(m) is nn.Linear and m.in_features >= NARROWEST]
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if type(m) is nn.Linear]
     try:
         more = {"decoder_input_ids": ids} if network.config.is_encoder_decoder else {}
         network(input_ids=ids, use_cache=False, **more)
@@ -70,12 +81,14 @@ def outlier_channels(network: Any, ids: torch.Tensor, peak: float) -> Mapping[nn
     return found
 
 
-def _channels(rows: torch.Tensor, peak: float) -> torch.Tensor | None:
-    """The channels with the largest values, where less than half as many rows have an outlier without them."""
-    chosen = rows.abs().amax(dim=0).topk(APART).indices.sort().values
+def _inputs(rows: torch.Tensor, peak: float) -> Inputs:
+    """The channels with the largest values are kept apart where less than half as many rows have an outlier then."""
     before = _outliers(rows, peak)
+    if before <= FEW or rows.shape[1] < NARROWEST:
+        return Inputs(None, before)
+    chosen = rows.abs().amax(dim=0).topk(APART).indices.sort().values
     after = _outliers(rows.index_fill(1, chosen, 0.0), peak)
-    return chosen if before > 0.05 and after < before / 2 else None
+    return Inputs(chosen if after < before / 2 else None, before)
 
 
 def _outliers(rows: torch.Tensor, peak: float) -> float:

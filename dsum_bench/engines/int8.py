@@ -12,7 +12,7 @@ value is divided, so that the scale of a row need not grow with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from dsum_bench.engines.calibration import outlier_channels
+from dsum_bench.engines.calibration import FEW, Inputs, inputs
 from dsum_bench.engines.packing import replace_linear, unmapped
 from dsum_bench.engines.pieces import HIDDEN, PLACES, QUERIES, blocks, together, widened
 from dsum_bench.engines.reading import STEADY
@@ -39,6 +39,7 @@ COLUMNS = 4
 """Of a channel that is kept apart: it may be so many times as large as the others. A sum of them is still exact."""
 SMALLEST = 1e-30
 """A row of zeros has this as its largest value."""
+NONE = torch.empty(0, dtype=torch.long)
 CHANNELS = 4096
 """Quantised at once: the weights of a large vocabulary should not lie in memory in float32."""
 
@@ -48,16 +49,16 @@ class Bytes:
     """Rows in bytes, with 128 for zero. Where a value stands out, the others would be left with few steps: what
     rounding has taken from such a row follows as a row of its own.
 
-    values: (rows and remainders, columns). scales: (rows, 1). follow: the rows that have a remainder.
+    values: (rows and remainders, columns). scales: (rows, 1). follow: the rows that have a remainder; None for all.
     """
 
     values: torch.Tensor
     scales: torch.Tensor
-    follow: torch.Tensor
+    follow: torch.Tensor | None
 
 
 class Apart:
-    """Channels that are kept apart. At their own places the weights are 0; their columns follow behind.
+    """Channels that are kept apart. The first column of each is at its place, the others follow behind.
 
     kept: (inputs,), 0 for a channel that is kept apart and 1 for the others.
     """
@@ -65,35 +66,41 @@ class Apart:
     def __init__(self, channels: torch.Tensor, inputs: int) -> None:
         self.channels = channels
         self.kept = torch.ones(inputs).index_fill_(0, channels, 0.0)
-        self.steps = torch.arange(COLUMNS).float()
+        self.steps = torch.arange(COLUMNS).float()[:, None, None]
+        self.columns = len(channels) * (COLUMNS - 1)
 
-    def divided(self, values: torch.Tensor) -> torch.Tensor:
-        """Integers of shape (rows, channels) as (rows, columns) that add up to them, none above a COLUMNS-th of the
+    def put(self, whole: torch.Tensor, into: torch.Tensor) -> None:
+        """Divide integers of shape (rows, channels) among their columns, so that none is above a COLUMNS-th of the
         largest: by Hermite's identity, n is the sum of floor((n + k) / m) over k from 0 to m - 1."""
-        return values.unsqueeze(-1).add(self.steps).div_(COLUMNS).floor_().flatten(1)
+        parts = whole.add(self.steps).div_(COLUMNS).floor_().to(torch.int8)
+        into.index_copy_(1, self.channels, parts[0])
+        into[:, -self.columns :] = parts[1:].transpose(0, 1).flatten(1)
 
     def widened(self, weight: torch.Tensor) -> torch.Tensor:
         """Weights of shape (outputs, inputs) as (outputs, columns)."""
-        own = weight[:, self.channels].repeat_interleave(COLUMNS, dim=1)
-        return torch.cat([weight.index_fill(1, self.channels, 0), own], dim=1)
+        return torch.cat([weight, *[weight[:, self.channels]] * (COLUMNS - 1)], dim=1)
 
 
 class Rows:
-    """The rows that were quantised last: layers that stand side by side, as those of queries, keys and values, take the
-    same ones."""
+    """The rows that were quantised last: layers that stand side by side take the same ones."""
 
     def __init__(self) -> None:
-        self.last: tuple[torch.Tensor, nn.Module, Bytes] | None = None
+        self.last: tuple[torch.Tensor, nn.Module, Apart | None, Bytes] | None = None
         self.room = torch.empty(0)  # new memory for each product would cost more than the product of small layers
 
-    def quantised(self, x: torch.Tensor, parent: nn.Module, apart: Apart | None = None) -> Bytes:
-        """What ``quantise`` makes of the rows of x."""
-        if self.last is None or self.last[0] is not x or self.last[1] is not parent:
-            if self.room.numel() < x.numel():
-                self.room = torch.empty(x.numel())
+    def quantised(self, x: torch.Tensor, parent: nn.Module, apart: Apart | None, fine: bool) -> Bytes:
+        """What is made of the rows of x. fine: whether a step, of one token a row, needs remainders."""
+        last = self.last
+        if last is None or last[0] is not x or last[1] is not parent or last[2] is not apart:
             rows = x.reshape(-1, x.shape[-1])
-            self.last = x, parent, quantise(rows, self.room[: x.numel()].view_as(rows), apart)
-        return self.last[2]
+            if x.dim() == 3 and x.shape[1] == 1:
+                made = quantise_step(rows, apart.columns if apart else 0, fine)
+            else:
+                if self.room.numel() < x.numel():
+                    self.room = torch.empty(x.numel())
+                made = quantise(rows, self.room[: x.numel()].view_as(rows), apart)
+            self.last = last = x, parent, apart, made
+        return last[3]
 
 
 def quantise(x: torch.Tensor, room: torch.Tensor, apart: Apart | None = None) -> Bytes:
@@ -104,28 +111,39 @@ def quantise(x: torch.Tensor, room: torch.Tensor, apart: Apart | None = None) ->
     """
     near = x if apart is None else torch.mul(x, apart.kept)
     largest = torch.maximum(near.amax(dim=1, keepdim=True), -near.amin(dim=1, keepdim=True)).clamp_(min=SMALLEST)
-    far = x[:, :0]
     if apart is not None:
         far = x.index_select(1, apart.channels)
-        largest = torch.maximum(largest, far.abs().amax(dim=1, keepdim=True) / COLUMNS)
+        largest = torch.maximum(largest, far.abs().amax(dim=1, keepdim=True).div_(COLUMNS))
     scales = largest / LARGEST
     square = torch.mul(near, near, out=room).mean(dim=1, keepdim=True)
     follow = (largest**2 > PEAK**2 * square).flatten().nonzero().flatten()
-    width = x.shape[1]
-    values = torch.empty(len(x) + len(follow), width + COLUMNS * far.shape[1], dtype=torch.int8)
+    rows, width = x.shape
+    values = torch.empty(rows + len(follow), width + (apart.columns if apart else 0), dtype=torch.int8)
     steps = torch.mul(near, 1 / scales, out=room).round_()
-    values[: len(x), :width] = steps
+    values[:rows, :width] = steps
+    if len(follow):
+        rough, finer = scales[follow], FINER / scales[follow]
+        rest = near[follow].sub_(steps[follow].mul_(rough)).mul_(finer).round_()
+        values[rows:, :width] = rest.clamp_(-LARGEST, LARGEST)
     if apart is not None:
         whole = torch.mul(far, 1 / scales).round_()
-        values[: len(x), width:] = apart.divided(whole)
-    if len(follow):
-        finer, rough = FINER / scales[follow], scales[follow]
-        rest = near[follow].sub_(steps[follow].mul_(rough)).mul_(finer).round_()
-        values[len(x) :, :width] = rest.clamp_(-LARGEST, LARGEST)
-        if apart is not None:
-            rest = far[follow].sub_(whole[follow].mul_(rough)).mul_(finer).round_()
-            values[len(x) :, width:] = apart.divided(rest)
+        apart.put(whole, values[:rows])
+        if len(follow):
+            apart.put(far[follow].sub_(whole[follow].mul_(rough)).mul_(finer).round_(), values[rows:])
     return Bytes(values.view(torch.uint8).bitwise_xor_(ZERO), scales, follow)
+
+
+def quantise_step(x: torch.Tensor, columns: int, fine: bool) -> Bytes:
+    """The rows of a step in bytes, each with its remainder if ``fine``. As the weights take most of the time of so few
+    rows, remainders cost less than finding out which of them are needed; nor are channels kept apart."""
+    scales = x.abs().amax(dim=1, keepdim=True).clamp_(min=SMALLEST).div_(LARGEST)
+    exact = x / scales
+    steps = exact.round()
+    parts = [steps, exact.sub_(steps).mul_(FINER).round_()] if fine else [steps]
+    values = torch.cat(parts).to(torch.int8)
+    if columns:
+        values = nn.functional.pad(values, (0, columns))
+    return Bytes(values.view(torch.uint8).bitwise_xor_(ZERO), scales, None if fine else NONE)
 
 
 def channels(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -140,31 +158,76 @@ def channels(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return made, scales
 
 
-class Int8Linear(nn.Module):
-    """A linear layer. weight: packed. scales: of the output channels. parent: the module that it is part of. apart:
-    channels of its inputs that are kept apart."""
+class Product:
+    """One product for linear layers that take the same rows.
 
-    def __init__(self, layer: nn.Linear, rows: Rows, parent: nn.Module, apart: torch.Tensor | None = None) -> None:
-        super().__init__()
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        weight, self.scales = channels(layer.weight)
-        divided = None if apart is None else Apart(apart, self.in_features)
-        weight = weight if divided is None else divided.widened(weight)
-        self.weight = torch.ops.onednn.qlinear_prepack(weight, None)
-        self.zeros = torch.zeros(self.out_features, dtype=torch.long)
-        self.bias = None if layer.bias is None else layer.bias.detach().float()
-        self.quantised: Callable[[torch.Tensor], Bytes] = partial(rows.quantised, parent=parent, apart=divided)
+    Args:
+        layers: their outputs stand side by side. rows: shared by all products of a network.
+        parent: the module that the layers are part of. inputs: what they take, where that is known.
+    """
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def __init__(self, layers: Sequence[nn.Linear], rows: Rows, parent: nn.Module, inputs: Inputs | None) -> None:
+        width = layers[0].in_features
+        apart = None if inputs is None or inputs.apart is None else Apart(inputs.apart, width)
+        made = [channels(layer.weight) for layer in layers]
+        weight, self.scales = (torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*made, strict=True))
+        del made
+        self.weight: torch.Tensor = torch.ops.onednn.qlinear_prepack(apart.widened(weight) if apart else weight, None)
+        self.zeros = torch.zeros(len(self.scales), dtype=torch.long)
+        given = [layer.bias for layer in layers]
+        self.bias = None
+        if any(bias is not None for bias in given):
+            zero = [torch.zeros(layer.out_features) for layer in layers]
+            self.bias = torch.cat([z if b is None else b.detach().float() for z, b in zip(zero, given, strict=True)])
+        fine = inputs is None or inputs.outliers > FEW
+        self.quantised: Callable[[torch.Tensor], Bytes] = partial(rows.quantised, parent=parent, apart=apart, fine=fine)
+        self.layers, self.left = len(layers), 0
+        self.last: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        """Outputs of shape (rows, those of all layers); computed once where each layer asks for them."""
+        if self.layers == 1:
+            return self._outputs(x)
+        if self.last is None or self.last[0] is not x:
+            self.last, self.left = (x, self._outputs(x)), self.layers
+        made, self.left = self.last[1], self.left - 1
+        if not self.left:
+            self.last = None
+        return made
+
+    def _outputs(self, x: torch.Tensor) -> torch.Tensor:
         rows = self.quantised(x)
         both: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             rows.values, 1.0, ZERO, self.weight, self.scales, self.zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
-        made = both[: len(rows.scales)].mul_(rows.scales)
-        if len(rows.follow):
-            made[rows.follow] += both[len(made) :].mul_(rows.scales[rows.follow] / FINER)
-        if self.bias is not None:
-            made += self.bias
+        count = len(rows.scales)
+        made = both[:count]
+        if rows.follow is None:
+            made = made.add_(both[count:], alpha=1 / FINER).mul_(rows.scales)
+        else:
+            made = made.mul_(rows.scales)
+            if len(rows.follow):
+                made[rows.follow] += both[count:].mul_(rows.scales[rows.follow] / FINER)
+        return made if self.bias is None else made.add_(self.bias)
+
+
+class Int8Linear(nn.Module):
+    """A linear layer: the columns of a product from ``start`` on."""
+
+    def __init__(self, layer: nn.Linear, product: Product, start: int = 0) -> None:
+        super().__init__()
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self.product, self.start = product, start
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """Packed; that of all layers of the product."""
+        return self.product.weight
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made = self.product.outputs(x)
+        if self.product.layers > 1:
+            made = made[:, self.start : self.start + self.out_features]
         return made.view(*x.shape[:-1], self.out_features)
 
 
@@ -186,10 +249,8 @@ def quantise_network(network: Any, ids: torch.Tensor | None = None) -> None:
 
     ids: a text of shape (1, tokens) that shows which channels to keep apart; without it, none are.
     """
-    rows = Rows()
-    apart = {} if ids is None else outlier_channels(network, ids, PEAK)
     shared = network.get_input_embeddings().weight
-    replace_linear(network, lambda layer, parent: Int8Linear(layer, rows, parent, apart.get(layer)))
+    replace_linear(network, _Replacing(network, {} if ids is None else inputs(network, ids, PEAK)))
     weight, scales = channels(shared)
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
@@ -200,6 +261,31 @@ def quantise_network(network: Any, ids: torch.Tensor | None = None) -> None:
     base.config.dtype = torch.float32
     if base.config.is_encoder_decoder and base.config._attn_implementation == "sdpa":
         base.set_attn_implementation(STEADY)
+
+
+class _Replacing:
+    """Makes the layers that replace those of a network, one product for all that stand side by side."""
+
+    def __init__(self, network: Any, known: Mapping[nn.Linear, Inputs]) -> None:
+        self.rows, self.known = Rows(), dict(known)
+        self.beside: dict[tuple[nn.Module, Inputs], list[nn.Linear]] = {}
+        self.made: dict[nn.Linear, Int8Linear] = {}
+        for parent in network.modules():
+            for layer in parent.children():
+                if type(layer) is nn.Linear and layer in known:
+                    self.beside.setdefault((parent, known[layer]), []).append(layer)
+
+    def __call__(self, layer: nn.Linear, parent: nn.Module) -> nn.Module:
+        if layer not in self.made:
+            inputs = self.known.get(layer)
+            layers = [layer] if inputs is None else self.beside.pop((parent, inputs), [layer])
+            for each in layers:  # no longer than needed: their weights are large
+                self.known.pop(each, None)
+            product, start = Product(layers, self.rows, parent, inputs), 0
+            for each in layers:
+                self.made[each] = Int8Linear(each, product, start)
+                start += each.out_features
+        return self.made.pop(layer)
 
 
 def _steady_attention(

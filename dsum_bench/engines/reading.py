@@ -64,8 +64,10 @@ class Reader:
             Reading(start, spans, window, self.steady, masks)
             for start, window in zip(starts, self.windows, strict=True)
         ]
-        ids = torch.tensor([[token for row in rows for token in row] or [0]])
-        places = torch.cat([torch.arange(len(row)) for row in rows] if ends[-1] else [torch.zeros(1, dtype=torch.long)])
+        # A layer in int8 takes a row of one token for a step of writing.
+        missing = max(0, (2 if self.steady else 1) - ends[-1])
+        ids = torch.tensor([[token for row in rows for token in row] + [0] * missing])
+        places = torch.cat([*[torch.arange(len(row)) for row in rows], torch.zeros(missing, dtype=torch.long)])
         forward(self.network, ids, places[None] + layers[0].length, layered(layers))
         return layers
 

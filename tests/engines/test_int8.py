@@ -44,12 +44,21 @@ def by_hand(x: np.ndarray, weight: np.ndarray, apart: Sequence[int] = ()) -> np.
     return np.asarray(rounded @ (np.rint(weight / channel) * channel).T)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("rows", [1, 3, 40])
-def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, bias: bool) -> None:
+def product(layer: Any, apart: list[int] | None = None) -> Any:
+    """The layer in int8."""
     import torch
 
-    from dsum_bench.engines.int8 import Int8Linear, Rows
+    from dsum_bench.engines.calibration import Inputs
+    from dsum_bench.engines.int8 import Int8Linear, Product, Rows
+
+    inputs = None if apart is None else Inputs(torch.tensor(apart), 1.0)
+    return Int8Linear(layer, Product([layer], Rows(), layer, inputs))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [2, 3, 40])
+def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, bias: bool) -> None:
+    import torch
 
     torch.manual_seed(rows)
     layer = torch.nn.Linear(70, 130, bias=bias)
@@ -59,7 +68,7 @@ def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, bias: bool) -
     expected = by_hand(x.flatten(0, 1).numpy(), layer.weight.detach().numpy())
     added = layer.bias.detach().double().numpy() if bias else 0.0
     with torch.inference_mode():
-        found = Int8Linear(layer, Rows(), layer)(x)
+        found = product(layer)(x)
         exact = torch.nn.functional.linear(x, layer.weight, layer.bias)
     assert found.shape == exact.shape
     np.testing.assert_allclose(
@@ -72,7 +81,6 @@ def test_channels_apart_leave_the_others_their_steps(monkeypatch: pytest.MonkeyP
     import torch
 
     from dsum_bench.engines import int8
-    from dsum_bench.engines.int8 import Int8Linear, Rows
 
     torch.manual_seed(4)
     layer, apart = torch.nn.Linear(192, 64, bias=False), [3, 40, 191]
@@ -81,10 +89,10 @@ def test_channels_apart_leave_the_others_their_steps(monkeypatch: pytest.MonkeyP
     x[0, 40], x[1, 100] = 300.0, 90.0  # beyond what the columns of a channel hold, and in a channel like any other
     expected = by_hand(x.numpy(), layer.weight.detach().numpy(), apart)
     with torch.inference_mode():
-        found = Int8Linear(layer, Rows(), layer, torch.tensor(apart))(x)
+        found = product(layer, apart)(x)
         np.testing.assert_allclose(found.double().numpy(), expected, rtol=2e-5, atol=1e-4)
         monkeypatch.setattr(int8, "PEAK", 1e9)  # no remainders
-        found, plain = (Int8Linear(layer, Rows(), layer, a)(x) for a in (torch.tensor(apart), None))
+        found, plain = (product(layer, a)(x) for a in (apart, None))
         exact = layer(x)
     assert float((found - exact)[2:].norm()) < 0.5 * float((plain - exact)[2:].norm())
 
@@ -93,7 +101,7 @@ def test_calibration_finds_the_channels_of_a_norm_that_stand_out() -> None:
     import torch
     import transformers
 
-    from dsum_bench.engines.calibration import APART, outlier_channels
+    from dsum_bench.engines.calibration import APART, inputs
 
     config = transformers.LlamaConfig(
         vocab_size=300, hidden_size=192, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4
@@ -102,25 +110,70 @@ def test_calibration_finds_the_channels_of_a_norm_that_stand_out() -> None:
     model = transformers.LlamaForCausalLM(config).eval()
     large, last = [5, 77, 130], model.model.layers[1]
     last.input_layernorm.weight.data[large] = 40.0
-    found = outlier_channels(model, torch.arange(100)[None], peak=8.0)
+    made = inputs(model, torch.arange(100)[None], peak=8.0)
+    found = {layer: taken.apart for layer, taken in made.items() if taken.apart is not None}
     layers = [last.self_attn.q_proj, last.self_attn.k_proj, last.self_attn.v_proj]
     assert {layer for layer in found if layer.in_features == 192} == set(layers)
     assert len(found[layers[0]]) == APART and set(large) <= set(found[layers[0]].tolist())
-    assert all(torch.equal(found[layer], found[layers[0]]) for layer in layers)
+    assert made[layers[0]] is made[layers[1]] is made[layers[2]]
+    assert made[layers[0]].outliers > 0.9 and made[last.mlp.gate_proj].outliers == 0
+
+
+@pytest.mark.parametrize("apart", [None, [3, 60]])
+def test_a_step_rounds_each_row_in_two_parts(apart: list[int] | None) -> None:
+    import torch
+
+    torch.manual_seed(2)
+    layer = torch.nn.Linear(70, 130)
+    x = torch.randn(5, 1, 70)
+    x[2], x[3, 0, 3] = 0.0, 500.0
+    with torch.inference_mode():
+        found = product(layer, apart)(x)
+    rows, weight = x[:, 0].double().numpy(), layer.weight.detach().double().numpy()
+    step = np.abs(rows).max(1, keepdims=True) / 127
+    step[2] = 1
+    channel = np.abs(weight).max(1, keepdims=True) / 127
+    # A step of 1/254 is halved by rounding: what is left is below a 508th of the first step in each channel.
+    exact = rows @ (np.rint(weight / channel) * channel).T + layer.bias.detach().double().numpy()
+    bound = step / 508 * np.abs(np.rint(weight / channel) * channel).sum(1)
+    assert found.shape == (5, 1, 130)
+    assert (np.abs(found[:, 0].double().numpy() - exact) <= bound + 1e-4).all()
+    with torch.inference_mode():
+        for each in range(5):
+            assert torch.equal(product(layer, apart)(x[each : each + 1]), found[each : each + 1])
+
+
+def test_layers_that_take_the_same_tensor_are_one_product() -> None:
+    import torch
+    from networks import network
+
+    from dsum_bench.engines import int8
+
+    model, other = network("Llama"), network("Llama")
+    ids = torch.arange(1, 40)[None]
+    int8.quantise_network(model, ids)
+    int8.quantise_network(other)
+    layer, apart = model.model.layers[2], other.model.layers[2]
+    names = [("self_attn", n) for n in ("q_proj", "k_proj", "v_proj", "o_proj")] + [
+        ("mlp", n) for n in ("gate_proj", "up_proj", "down_proj")
+    ]
+    found = [getattr(getattr(layer, part), name) for part, name in names]
+    assert [len({id(m.product) for m in found[a:b]}) for a, b in ((0, 3), (3, 4), (4, 6), (6, 7))] == [1, 1, 1, 1]
+    assert len({id(getattr(getattr(apart, part), name).product) for part, name in names}) == len(names)
+    with torch.inference_mode():
+        assert torch.equal(model(input_ids=ids).logits, other(input_ids=ids).logits)
 
 
 @pytest.mark.parametrize("apart", [None, [7, 8, 300]])
 def test_a_row_has_the_same_bits_in_any_batch(apart: list[int] | None) -> None:
     import torch
 
-    from dsum_bench.engines.int8 import Int8Linear, Rows
-
     torch.manual_seed(0)
     layer = torch.nn.Linear(576, 200)
     x = torch.randn(65, 576) * torch.rand(65, 1) * 100
     x[::3, 7] = 5000.0  # stands out
     with torch.inference_mode():
-        made = Int8Linear(layer, Rows(), layer, None if apart is None else torch.tensor(apart))
+        made = product(layer, apart)
         together = made(x)
         for rows in ([0], [64, 3], list(range(1, 50, 7))):
             assert torch.equal(made(x[rows]), together[rows])
