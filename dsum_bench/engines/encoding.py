@@ -37,7 +37,7 @@ class Encoder:
 
     def read(self, rows: Sequence[Sequence[int]]) -> list[Piece]:
         """The decoder's keys and values of all tokens of each row, for each layer."""
-        width = max(map(len, rows))
+        width = max(2 if self.steady else 1, *map(len, rows))  # a layer in int8 takes one token for a step of writing
         ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
         lengths = torch.tensor([len(row) for row in rows])
         mask = (torch.arange(width) < lengths[:, None]).long()

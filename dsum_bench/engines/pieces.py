@@ -85,6 +85,35 @@ def blocks(
     return found
 
 
+def one_by_one(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None, scale: float | None
+) -> Found:
+    """Attention of a step over one piece, all blocks at once, for a ``steady`` layer: each is a product of its own, of
+    the same size in any batch. Blocks that a row does not see add nothing to it, and are added one after the other.
+
+    For so few queries it takes half the time of ``over``.
+    """
+    rows, heads, queries, size = query.shape
+    count, all_heads = keys.shape[2] // PLACES, rows * heads
+    asked = query.reshape(all_heads, 1, queries, size).expand(-1, count, -1, -1).reshape(-1, queries, size)
+    assert mask is not None  # since its marks are ``always`` made
+    added = mask.view(rows, 1, count, PLACES).expand(-1, heads, -1, -1).reshape(-1, 1, PLACES)
+    places = keys.reshape(-1, PLACES, size).transpose(1, 2)
+    scores = torch.baddbmm(added, asked, places, alpha=size**-0.5 if scale is None else scale)
+    shares = scores.softmax(dim=-1)
+    # The largest share is 1 / sum(exp(score - largest score)).
+    sums = (scores.amax(dim=-1) - shares.amax(dim=-1).log_()).view(all_heads, count, queries, 1)
+    found = torch.bmm(shares, values.reshape(-1, PLACES, size)).view(all_heads, count, queries, size)
+    largest = sums.amax(dim=1)
+    weights = sums.sub_(largest.unsqueeze(1)).exp_()
+    made, total = found[:, 0].mul_(weights[:, 0]), weights[:, 0]
+    for place in range(1, count):
+        made.addcmul_(found[:, place], weights[:, place])
+        total += weights[:, place]
+    shape = (rows, heads, queries)
+    return made.div_(total).view(*shape, size), total.log().add_(largest).view(shape)
+
+
 def widened(states: torch.Tensor, multiple: int) -> torch.Tensor:
     """Filled up behind to a multiple of places."""
     missing = -states.shape[2] % multiple
@@ -132,6 +161,7 @@ class Piece:
 
     def widened(self, rows: int, width: int) -> Piece:
         """The first token of the first row, over and over."""
+        width = -(-width // PLACES) * PLACES if self.marks.always else width
         keys, values = (t[:1, :, :1].repeat(rows, 1, width, 1) for t in (self.keys, self.values))
         return Piece(keys, values, Marks(torch.full((rows,), width), self.marks.always))
 
@@ -282,9 +312,13 @@ class Prompts:
         for piece in self.groups:
             end = at + len(piece.keys)
             mask = piece.marks.mask(piece.keys.shape[2], reach)
-            found.append(blocks(asked[at:end], piece.keys, piece.values, mask, scale, self.steady))
+            read = one_by_one if self.steady else over
+            found.append(read(asked[at:end], piece.keys, piece.values, mask, scale))
             at = end
-        return found[0] if len(found) == 1 else [_below(found, n) for n in range(max(map(len, found), default=0))]
+        if not found:
+            return []
+        outputs, scores = zip(*found, strict=True)
+        return [(torch.cat(outputs), torch.cat(scores))]
 
 
 class Writing(DynamicLayer):  # type: ignore[misc]
@@ -388,13 +422,3 @@ def _answered(made: torch.Tensor, beams: int) -> torch.Tensor:
     """Outputs (prompts, heads of keys, queries, size) as (rows, 1, heads, size)."""
     prompts, heads, _, size = made.shape
     return made.reshape(prompts, heads, beams, -1, size).transpose(1, 2).reshape(prompts * beams, 1, -1, size)
-
-
-def _below(groups: Sequence[list[Found]], number: int) -> Found:
-    """The block of this number of all groups, one below the other. A group that has none sees nothing there."""
-    found = [
-        group[number] if number < len(group) else (torch.zeros_like(group[0][0]), torch.full_like(group[0][1], HIDDEN))
-        for group in groups
-    ]
-    outputs, scores = zip(*found, strict=True)
-    return torch.cat(outputs), torch.cat(scores)
