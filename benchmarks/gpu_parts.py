@@ -102,7 +102,7 @@ def weights(shape: str, folder: Path) -> None:
 def writing(
     shape: str, folder: Path, quantization: Literal["none", "nf4"], data: Path, count: int, repeats: int
 ) -> None:
-    """One shape in one packing: both decodings against the peers, continuous batching, and memory."""
+    """One shape in one packing: both decodings against the peers, and memory."""
     import torch
 
     spec = ModelSpec(name=shape, adapter="llama3", source=(str(folder),), dtype="bfloat16", quantization=quantization)
@@ -117,35 +117,18 @@ def writing(
         f"{len(bench.prompts)} dialogues, {tokens:,} prompt tokens, {NEW} new tokens each.",
     )
     greedy, beam = Greedy(GreedyParams(max_new_tokens=NEW)), Beam(BeamParams(max_new_tokens=NEW, beams=4))
-    with plain_batches():
-        measured_memory(label, bench, spec, ((1, greedy), (4, beam)))
-        if quantization == "none":
-            with attempt(f"{label}, continuous"):
-                continuous(label, bench, greedy)
-        size, compared = 32, [("greedy", 1, greedy), ("beam4", 4, beam)]
-        if quantization == "none":
-            with attempt(f"{label}, batch size of the pipeline"):
-                size = best(bench, partial(bench.pipeline, 1), (8, 32))
-        else:
-            compared = compared[:1]  # packed weights are slow, and a lent GPU is dear
-        for name, beams, decoding in compared:
-            with attempt(f"{label}, {name}"):
-                spent = against(bench, f"{label}, {name}", beams, decoding, size, repeats)
-                if beams == 1:
-                    limits(label, bench, spent)
-
-
-@contextmanager
-def plain_batches() -> Iterator[None]:
-    """Without continuous batching, which is measured apart."""
-    from dsum_bench.engines import continuous as flow
-
-    before = flow.DEVICES
-    flow.DEVICES = frozenset()
-    try:
-        yield
-    finally:
-        flow.DEVICES = before
+    measured_memory(label, bench, spec, ((1, greedy), (4, beam)))
+    size, compared = 32, [("greedy", 1, greedy), ("beam4", 4, beam)]
+    if quantization == "none":
+        with attempt(f"{label}, batch size of the pipeline"):
+            size = best(bench, partial(bench.pipeline, 1), (8, 32))
+    else:
+        compared = compared[:1]  # packed weights are slow, and a lent GPU is dear
+    for name, beams, decoding in compared:
+        with attempt(f"{label}, {name}"):
+            spent = against(bench, f"{label}, {name}", beams, decoding, size, repeats)
+            if beams == 1:
+                limits(label, bench, spent)
 
 
 def against(bench: Bench, what: str, beams: int, decoding: Decoding, size: int, repeats: int) -> list[float]:
@@ -202,53 +185,6 @@ def measured_memory(label: str, bench: Bench, spec: ModelSpec, ways: tuple[tuple
                 f"({one_reserved / GIB:.2f} reserved), all {len(whole)} prompts {every / GIB:.2f} "
                 f"({every_reserved / GIB:.2f} reserved; first time, {seconds:.1f} s).",
             )
-
-
-def continuous(label: str, bench: Bench, decoding: Decoding) -> None:
-    """Continuous batching against plain batches: seconds, memory, and whether their tokens differ by ties."""
-    from dsum_bench.engines import continuous as flow
-    from dsum_bench.engines import trial
-    from dsum_bench.engines.generation import OutputTokens, Writer
-    from dsum_bench.engines.heartbeat import Heartbeat
-
-    network, ends = bench.engine.network, tuple(bench.ends)
-    words = OutputTokens(ends, bench.pad, frozenset(), bench.tokenizer)
-    rows: dict[str, dict[str, list[int]]] = {}
-
-    def plain() -> None:
-        writer = Writer(network, words, bench.prompts, True)
-        batch = sorted(bench.prompts, key=lambda p: -len(p.token_ids))
-        made = writer.write(batch, decoding, decoding.config(), Heartbeat(print, len(batch)))
-        rows["plain"] = {p.sample_id: row for p, row in zip(batch, made, strict=True)}
-
-    def flowing() -> None:
-        made = [pair for part in flow.write(network, words, bench.prompts, NEW, print) for pair in part]
-        rows["flow"] = {p.sample_id: row for p, row in made}
-
-    reset_peaks()
-    seconds = interleaved({"plain batches": plain, "continuous": flowing}, 2)
-    differ = [p for p in bench.prompts if list(rows["flow"].get(p.sample_id, ())) != list(rows["plain"][p.sample_id])]
-    wrong = trial.wrong(network, bench.prompts, rows["flow"], rows["plain"], ends)
-    gaps = []
-    for prompt in differ:
-        found, other = (rows[n].get(prompt.sample_id, []) for n in ("flow", "plain"))
-        at = trial.differs_at(found, other)
-        if at < min(len(found), len(other)):
-            scores = trial.last_scores(network, [*prompt.token_ids, *other[:at]])
-            gap = scores.max() - min(scores[found[at]], scores[other[at]])
-            gaps.append((at, float(gap), float(gap / scores.abs().max())))
-    report("row", what=f"{label}, greedy, plain batches", peer="continuous batching", ours=seconds["plain batches"],
-           theirs=seconds["continuous"],
-           note=f"{len(bench.prompts) - len(differ)} of {len(bench.prompts)} outputs equal")  # fmt: skip
-    told = ", ".join(f"token {at}: {gap:.3g} ({share:.2g} of the largest)" for at, gap, share in gaps)
-    report(
-        "remark",
-        gaps=gaps,
-        wrong=wrong,
-        text=f"{label}: {len(differ)} of {len(bench.prompts)} outputs of continuous batching differ from those of "
-        f"plain batches, {len(wrong)} of them by more than a tie. Peak {peak()[1] / GIB:.1f} GiB reserved. Score below "
-        f"the best at the first difference: {told or 'none'}.",
-    )
 
 
 def limits(label: str, bench: Bench, ours: list[float]) -> None:

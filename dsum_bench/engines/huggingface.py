@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -217,7 +216,7 @@ class HuggingFace(TrainableEngine):
     ) -> Iterator[list[Generation]]:
         if decoding is None:
             raise ModelError("this model needs a decoding strategy")
-        from dsum_bench.engines import continuous, packing, trial
+        from dsum_bench.engines import packing
         from dsum_bench.engines.generation import OutputTokens, Writer
 
         if not self.packed:  # whoever trains the network needs its weights as they are
@@ -225,19 +224,8 @@ class HuggingFace(TrainableEngine):
         new = int(str(decoding.config()["max_new_tokens"]))
         ends = self._ends(adapter)
         vocabulary = OutputTokens(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
-        arguments = {**decoding.config(), **adapter.generate_arguments()}
         left = self.padding_side(adapter.architecture) == "left"
         writer = Writer(self.network, vocabulary, prompts, left, steady=self._in_int8)
-        # In the middle of a training its cache would take the memory that the next batch needs.
-        if not self.packed and continuous.honours(self.network, decoding, arguments, vocabulary):
-            written = set()
-            plain = partial(self._try, writer=writer, adapter=adapter, decoding=decoding, tell=tell)
-            for part in trial.outputs(self.network, prompts, vocabulary, new, plain, tell):
-                written |= {w.prompt.sample_id for w in part}
-                yield [_read(w.prompt, w.tokens, ends, adapter, w.seconds, w.note) for w in part]
-            prompts = [p for p in prompts if p.sample_id not in written]
-            if not prompts:
-                return
         budget = self._budget(writer, prompts, decoding.beams, new)
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
         done = 0
@@ -408,11 +396,9 @@ def _longest(config: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _read(
-    prompt: Prompt, row: Sequence[int], ends: tuple[int, ...], adapter: Adapter, seconds: float, note: str = ""
-) -> Generation:
+def _read(prompt: Prompt, row: Sequence[int], ends: tuple[int, ...], adapter: Adapter, seconds: float) -> Generation:
     stop = next((i for i, token in enumerate(row) if token in ends), None)
     finish: Finish = "length" if stop is None else "stop"
     kept = row if stop is None else row[:stop]
     text = adapter.decode(kept)
-    return Generation(prompt.sample_id, text, len(prompt.token_ids), len(kept), finish, seconds, note)
+    return Generation(prompt.sample_id, text, len(prompt.token_ids), len(kept), finish, seconds)

@@ -127,14 +127,14 @@ def test_in_float32_texts_of_batches_are_those_of_generate(folder: Path, beams: 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_in_16_bits_batches_differ_from_generate_by_ties_alone(folder: Path, quantization: str) -> None:
-    from dsum_bench.engines import trial
+    from ties import wrong
 
     model = loaded(folder, "bfloat16", quantization)
     if quantization == "nf4" and on_gpu():
         kinds = {type(m).__name__ for m in model.engine.network.model.layers.modules()}
         assert "Linear4bit" in kinds and "Linear" not in kinds
     alone = {p.sample_id: unbatched(model, p) for p in model.prompts}
-    assert not trial.wrong(model.engine.network, model.prompts, batched(model, model.prompts), alone, words(model).ends)
+    assert not wrong(model.engine.network, model.prompts, batched(model, model.prompts), alone, words(model).ends)
     assert model.texts(GREEDY).keys() == alone.keys()
 
 
@@ -144,25 +144,6 @@ def test_int8_loads_and_writes(folder: Path) -> None:
     assert len(found) == len(model.prompts) and any(text for text, *_ in found.values())
     if on_gpu():
         assert any(type(m).__name__ == "Linear8bitLt" for m in model.engine.network.modules())
-
-
-def test_continuous_batching_differs_from_batches_by_ties_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dsum_bench.engines import continuous, trial
-
-    if not on_gpu():
-        monkeypatch.setattr(continuous, "SETTINGS", continuous.SETTINGS | {"num_blocks": 64})
-    model = loaded(folder, "bfloat16")
-    network = model.engine.network
-    flow = continuous.write(network, words(model), model.prompts, NEW, print)
-    found = {prompt.sample_id: row for part in flow for prompt, row in part}
-    assert not trial.wrong(network, model.prompts, found, batched(model, model.prompts), words(model).ends)
-    assert network.config._attn_implementation == "sdpa", "it is as it was"
-    # Through the engine: the first rows are tried both ways, and no output is missing or noted.
-    monkeypatch.setattr(continuous, "DEVICES", frozenset({network.device.type}))
-    monkeypatch.setattr(trial, "LEAST", 4)
-    monkeypatch.setattr(trial, "ROWS", 2)
-    made = [g for batch in model.batches(GREEDY) for g in batch]
-    assert len(made) == len(model.prompts) and {g.note for g in made} == {""}
 
 
 class Interrupted(Exception):
