@@ -19,6 +19,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from dsum_bench.engines.pieces import PLACES, Crossing, Lineage, Marks, Piece, Prompts, Writing, widened
 from dsum_bench.engines.reading import CLOSE, CLOSE_IN_INT8, STEADY, Written, chosen, in_pieces, layered
 
+GROUP = 512
+"""Tokens that are read at once, of rows that are filled up: more are no faster, and more is filled up."""
 TRIED = (((1, 2, 3, 4), (0, 1, 2, 3)), ((5, 4, 3, 2), (1, 1, 3, 2)), ((3, 1, 2, 5), (1, 0, 2, 2)))
 """What four rows, two of each prompt, are given in three steps to see whether pieces work: tokens, and the rows that
 each goes on from."""
@@ -122,7 +124,7 @@ def works(network: Any, end: int, steady: bool) -> bool:
             written = torch.cat([written[list(origins)], torch.tensor(tokens)[:, None]], dim=1)
             with in_pieces(network):
                 found = _forward(network, written[:, -1:], cache).logits[:, -1]
-        each = [(torch.tensor([rows[row // 2]]), written[[row]]) for row in range(len(written))]
+        each = [(torch.tensor([row, row]), written[2 * place : 2 * place + 2]) for place, row in enumerate(rows)]
         alone = torch.cat([network(input_ids=ids, decoder_input_ids=out).logits[:, -1] for ids, out in each])
     except (TypeError, AttributeError, ValueError, RuntimeError, KeyError, IndexError):
         return False

@@ -142,7 +142,8 @@ class Writer:
             reader, width = self.encoder, 0
             ids = reader.starts(len(batch))
             mask = torch.ones_like(ids)
-            groups = [reader.read([p.token_ids for p in group]) for group in _groups(once, 0, self.group)]
+            few = _groups(once, 0, min(self.group, encoding.GROUP))
+            groups = [reader.read([p.token_ids for p in group]) for group in few]
         else:
             ids, mask = self._tensors(batch)
             width = ids.shape[1] - 1

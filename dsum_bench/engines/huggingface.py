@@ -216,11 +216,13 @@ class HuggingFace(TrainableEngine):
     ) -> Iterator[list[Generation]]:
         if decoding is None:
             raise ModelError("this model needs a decoding strategy")
-        from dsum_bench.engines import packing
+        from dsum_bench.engines import allocation, packing
         from dsum_bench.engines.generation import OutputTokens, Writer
 
         if not self.packed:  # whoever trains the network needs its weights as they are
             packing.pack(self.network)
+        if self.network.device.type == "cpu":
+            allocation.keep_memory()
         new = int(str(decoding.config()["max_new_tokens"]))
         ends = self._ends(adapter)
         vocabulary = OutputTokens(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
