@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
+from loaded_engine import LoadedEngine
 from networks import END, NEW, alone, cut, encoder_decoder, likelier_end, prompts
 
 from dsum_bench.decoding.base import Batch
@@ -78,6 +81,30 @@ def test_rules_write_what_transformers_writes(family: str, rule: str) -> None:
         Sampling(SamplingParams(**params, temperature=1.5, top_p=0.9), seed=5),
     ):
         assert written(model, rows, decoding) == oracle(model, rows, decoding)
+
+
+@pytest.mark.parametrize("family", ["bart", "t5"])
+def test_a_script_is_kept_to_as_by_transformers_alone(family: str, tmp_path: Path, bart_tokenizer: Any) -> None:
+    opened = LoadedEngine(getattr(tiny, family)(tmp_path, bart_tokenizer), "encoder_decoder", {"wrap": True})
+    engine, ends = opened.engine, opened.engine._ends(opened.adapter)
+    params: Mapping[str, Any] = {"max_new_tokens": 12, "script": "hangul", "no_repeat_ngram": 2}
+    for decoding in (Greedy(GreedyParams(**params)), Beam(BeamParams(**params, beams=4))):
+        expected = {}
+        for prompt in opened.prompts:
+            alone = Batch((prompt.sample_id,), 1, engine._tag_ids(), (prompt.dialogue,), ends, engine.tokenizer)
+            out = engine.network.generate(
+                input_ids=torch_ids(prompt), logits_processor=decoding.processors(alone), eos_token_id=list(ends),
+                pad_token_id=0, **decoding.config(),
+            )  # fmt: skip
+            expected[prompt.sample_id] = opened.adapter.decode([t for t in out[0, 1:].tolist() if t not in ends])
+        assert {name: text for name, (text, *_) in opened.texts(decoding).items()} == expected
+        assert len(set(expected.values())) > 1
+
+
+def torch_ids(prompt: Prompt) -> Any:
+    import torch
+
+    return torch.tensor([prompt.token_ids])
 
 
 def test_a_forced_first_token_is_written() -> None:
