@@ -192,8 +192,9 @@ def save(shape: Mapping[str, Any], tokenizer: Path, folder: Path, device: str) -
     with torch.device(device):
         network = LlamaForCausalLM._from_config(config, dtype=torch.bfloat16)
     with torch.no_grad():
-        # The logits of special tokens are then 0, below the largest of all others.
-        network.get_output_embeddings().weight[words.vocab_size :] = 0
+        # Logits of special tokens are then small, below the largest of all others. Not 0: where the table is the
+        # input's too, a zero vector stays zero in every layer, and each norm multiplies its gradient by 1 / sqrt(eps).
+        network.get_output_embeddings().weight[words.vocab_size :] *= 0.1
     network.save_pretrained(folder)
 
 
