@@ -22,8 +22,14 @@ FAMILIES: dict[str, Callable[[], Any]] = {
     "pegasus": lambda: encoder_decoder("Pegasus"),
     "t5": lambda: encoder_decoder("T5"),
     "mt5": lambda: encoder_decoder("MT5"),
+    "umt5": lambda: encoder_decoder("UMT5"),
+    "m2m100": lambda: encoder_decoder("M2M100"),
 }
-WINDOWS = {"led": lambda: encoder_decoder("LED", attention_window=8, max_encoder_position_embeddings=64)}
+OTHERS: dict[str, Callable[[], Any]] = {
+    "pegasus-x": lambda: encoder_decoder("PegasusX"),
+    "nllb-moe": lambda: encoder_decoder("NllbMoe"),
+    "led": lambda: encoder_decoder("LED", attention_window=8, max_encoder_position_embeddings=64),
+}
 
 
 def writer_of(model: Any, rows: list[Prompt], group: int = 80) -> Any:
@@ -170,8 +176,10 @@ def test_a_prompt_is_read_once_however_many_outputs_and_beams_it_has(beams: int)
     assert made == {"encoder": len(rows) + tried, "keys": len(rows) + tried}
 
 
-def test_a_prompt_that_the_encoder_sees_through_a_window_is_read_whole() -> None:
-    model, rows = WINDOWS["led"](), prompts(0)
+@pytest.mark.parametrize("family", OTHERS)
+def test_a_decoder_with_attention_of_its_own_uses_generate_unchanged(family: str) -> None:
+    model, rows = OTHERS[family](), prompts(0)
+    assert not writer_of(model, rows).in_pieces
     decoding = Beam(BeamParams(max_new_tokens=NEW, beams=3))
     assert written(model, rows, decoding) == oracle(model, rows, decoding)
 
