@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from dsum_bench.engines.mapping import let_go
+
 TEXT = """#Person1#: 안녕하세요, 지난주에 주문한 책이 아직 오지 않아서 전화드렸어요.
 #Person2#: 불편을 드려 죄송합니다. 주문 번호를 알려 주시겠어요?
 #Person1#: 네, 20394번이고 3월 12일에 결제했습니다.
@@ -30,6 +32,8 @@ Summarize the dialogue in one sentence.
 Summary: #Person2# has nearly finished the slides and will ask Julia for the sales figures.
 """
 TOKENS = 384
+WRITTEN = 128
+"""Tokens that a decoder beside an encoder is given."""
 APART = 16
 """Channels that are kept apart at most. With 8 to 16 of them hardly a row of SmolLM2 135M and Gemma 3 270M has another
 outlier, where 30 to 100 % of the rows had one; the inputs of down_proj are another matter, their outliers move."""
@@ -71,10 +75,16 @@ def inputs(network: Any, ids: torch.Tensor, peak: float) -> Mapping[nn.Linear, I
             last[:] = taken[0], _inputs(taken[0].flatten(0, -2).float(), peak)
         found.setdefault(layer, last[1])
 
-    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if type(m) is nn.Linear]
+    def done(layer: nn.Linear, *passed: Any) -> None:
+        let_go(layer.weight)
+
+    layers = [m for m in network.modules() if type(m) is nn.Linear]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    hooks += [layer.register_forward_hook(done) for layer in layers]
+    base = network.get_base_model() if hasattr(network, "get_base_model") else network
     try:
-        more = {"decoder_input_ids": ids} if network.config.is_encoder_decoder else {}
-        network(input_ids=ids, use_cache=False, **more)
+        more = {"decoder_input_ids": ids[:, :WRITTEN]} if base.config.is_encoder_decoder else {}
+        base.base_model(input_ids=ids, use_cache=False, **more)  # scores of a vocabulary would be large
     finally:
         for hook in hooks:
             hook.remove()

@@ -23,6 +23,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
 from dsum_bench.engines.calibration import FEW, Inputs, inputs
+from dsum_bench.engines.mapping import let_go
 from dsum_bench.engines.packing import replace_linear, unmapped
 from dsum_bench.engines.pieces import HIDDEN, PLACES, QUERIES, blocks, together, widened
 from dsum_bench.engines.reading import STEADY
@@ -155,6 +156,8 @@ def channels(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         found = part.abs().amax(dim=1).clamp_(min=SMALLEST) / LARGEST
         scales[at : at + CHANNELS] = found
         made[at : at + CHANNELS] = (part / found[:, None]).round_()
+        del part
+        let_go(weight[at : at + CHANNELS])
     return made, scales
 
 

@@ -53,7 +53,10 @@ class Reader:
             self._read = [(layer.keys, layer.values) for layer in self._pass([self.start])]
         marks = Marks(torch.tensor([len(row) - (0 if self.steady else len(self.start)) for row in rows]), self.steady)
         layers = self._pass([row[len(self.start) :] for row in rows])
-        return [layer.pieces(marks, self.steady) for layer in layers]
+        made = []
+        while layers:  # what a layer has read is not kept beside its pieces
+            made.append(layers.pop(0).pieces(marks, self.steady))
+        return made
 
     def _pass(self, rows: Sequence[Sequence[int]]) -> list[Reading]:
         ends = list(accumulate(len(row) for row in rows))
