@@ -79,6 +79,7 @@ class Encoder:
         """Seconds of one new token for so many prompts of ``width`` tokens; the better of two tries."""
         wide = [piece.widened(rows, width) for piece in self.read([(token,)])]
         cache, found = self.cache([wide], 0, 2, range(rows), Lineage(1)), []
+        del wide
         with in_pieces(self.network):
             for _ in range(2):
                 start = perf_counter()

@@ -71,7 +71,7 @@ class Writer:
         self.network = network
         self.vocabulary = vocabulary
         self.left = left
-        self.group = group
+        self.group = group // 2 if steady else group  # products in int8 are as fast with fewer rows, and take less room
         takes = _takes(network)
         placed = left and {"position_ids", "past_key_values"} <= takes.keys()
         self.window = caches.window(network) if placed else None
@@ -189,6 +189,7 @@ class Writer:
         with reading.in_pieces(self.network):
             wide = [piece.widened(rows, width) for piece in reader.read([self.vocabulary.ends[:1]])]
             cache = reader.cache([wide], width, 2, range(rows), Lineage(1))
+            del wide
             for step in (0, 1):
                 start = perf_counter()
                 ids = torch.full((rows, 1), self.vocabulary.ends[0])

@@ -25,7 +25,8 @@ from transformers.masking_utils import sdpa_mask
 from dsum_bench.engines.calibration import FEW, Inputs, inputs
 from dsum_bench.engines.mapping import let_go
 from dsum_bench.engines.packing import replace_linear, unmapped
-from dsum_bench.engines.pieces import HIDDEN, PLACES, QUERIES, blocks, together, widened
+from dsum_bench.engines.pages import HIDDEN
+from dsum_bench.engines.pieces import PLACES, QUERIES, blocks, together, widened
 from dsum_bench.engines.reading import STEADY
 
 LARGEST, ZERO = 127, 128
@@ -40,6 +41,8 @@ COLUMNS = 4
 """Of a channel that is kept apart: it may be so many times as large as the others. A sum of them is still exact."""
 SMALLEST = 1e-30
 """A row of zeros has this as its largest value."""
+SIZES = 128
+"""Many rows are filled up to a multiple: oneDNN compiles code for each number of rows, which takes 0.5 to 2 ms."""
 NONE = torch.empty(0, dtype=torch.long)
 CHANNELS = 4096
 """Quantised at once: the weights of a large vocabulary should not lie in memory in float32."""
@@ -50,7 +53,8 @@ class Bytes:
     """Rows in bytes, with 128 for zero. Where a value stands out, the others would be left with few steps: what
     rounding has taken from such a row follows as a row of its own.
 
-    values: (rows and remainders, columns). scales: (rows, 1). follow: the rows that have a remainder; None for all.
+    values: (rows, remainders and what fills up, columns). scales: (rows, 1). follow: the rows that have a remainder;
+    None for all.
     """
 
     values: torch.Tensor
@@ -119,18 +123,20 @@ def quantise(x: torch.Tensor, room: torch.Tensor, apart: Apart | None = None) ->
     square = torch.mul(near, near, out=room).mean(dim=1, keepdim=True)
     follow = (largest**2 > PEAK**2 * square).flatten().nonzero().flatten()
     rows, width = x.shape
-    values = torch.empty(rows + len(follow), width + (apart.columns if apart else 0), dtype=torch.int8)
+    end = rows + len(follow)
+    filled = -(-end // SIZES) * SIZES if rows >= SIZES else end
+    values = torch.empty(filled, width + (apart.columns if apart else 0), dtype=torch.int8)
     steps = torch.mul(near, 1 / scales, out=room).round_()
     values[:rows, :width] = steps
     if len(follow):
         rough, finer = scales[follow], FINER / scales[follow]
         rest = near[follow].sub_(steps[follow].mul_(rough)).mul_(finer).round_()
-        values[rows:, :width] = rest.clamp_(-LARGEST, LARGEST)
+        values[rows:end, :width] = rest.clamp_(-LARGEST, LARGEST)
     if apart is not None:
         whole = torch.mul(far, 1 / scales).round_()
         apart.put(whole, values[:rows])
         if len(follow):
-            apart.put(far[follow].sub_(whole[follow].mul_(rough)).mul_(finer).round_(), values[rows:])
+            apart.put(far[follow].sub_(whole[follow].mul_(rough)).mul_(finer).round_(), values[rows:end])
     return Bytes(values.view(torch.uint8).bitwise_xor_(ZERO), scales, follow)
 
 
@@ -210,7 +216,7 @@ class Product:
         else:
             made = made.mul_(rows.scales)
             if len(rows.follow):
-                made[rows.follow] += both[count:].mul_(rows.scales[rows.follow] / FINER)
+                made[rows.follow] += both[count : count + len(rows.follow)].mul_(rows.scales[rows.follow] / FINER)
         return made if self.bias is None else made.add_(self.bias)
 
 

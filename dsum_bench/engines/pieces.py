@@ -23,15 +23,12 @@ import torch
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer
 
-HIDDEN = -1e30
-"""Added to the score of what is not seen. It is finite, so that a row that sees nothing of a piece is no NaN."""
+from dsum_bench.engines.pages import HIDDEN, Found, Pages
 
 QUERIES, PLACES = 32, 128
 """What a steady layer fills queries up to, and places; it takes so many places at once."""
 
 Pair = tuple[torch.Tensor, torch.Tensor]
-Found = tuple[torch.Tensor, torch.Tensor]
-"""Outputs of shape (rows, heads, queries, size) and the log-sum-exp of their scores, (rows, heads, queries)."""
 
 
 def over(
@@ -83,35 +80,6 @@ def blocks(
             output, scores = over(query[:, :, skipped:], keys[:, :, here], values[:, :, here], part, scale)
             found.append((pad(output, (0, 0, skipped, 0)), pad(scores, (skipped, 0), value=HIDDEN)))
     return found
-
-
-def one_by_one(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None, scale: float | None
-) -> Found:
-    """Attention of a step over one piece, all blocks at once, for a ``steady`` layer: each is a product of its own, of
-    the same size in any batch. Blocks that a row does not see add nothing to it, and are added one after the other.
-
-    For so few queries it takes half the time of ``over``.
-    """
-    rows, heads, queries, size = query.shape
-    count, all_heads = keys.shape[2] // PLACES, rows * heads
-    asked = query.reshape(all_heads, 1, queries, size).expand(-1, count, -1, -1).reshape(-1, queries, size)
-    assert mask is not None  # since its marks are ``always`` made
-    added = mask.view(rows, 1, count, PLACES).expand(-1, heads, -1, -1).reshape(-1, 1, PLACES)
-    places = keys.reshape(-1, PLACES, size).transpose(1, 2)
-    scores = torch.baddbmm(added, asked, places, alpha=size**-0.5 if scale is None else scale)
-    shares = scores.softmax(dim=-1)
-    # The largest share is 1 / sum(exp(score - largest score)).
-    sums = (scores.amax(dim=-1) - shares.amax(dim=-1).log_()).view(all_heads, count, queries, 1)
-    found = torch.bmm(shares, values.reshape(-1, PLACES, size)).view(all_heads, count, queries, size)
-    largest = sums.amax(dim=1)
-    weights = sums.sub_(largest.unsqueeze(1)).exp_()
-    made, total = found[:, 0].mul_(weights[:, 0]), weights[:, 0]
-    for place in range(1, count):
-        made.addcmul_(found[:, place], weights[:, place])
-        total += weights[:, place]
-    shape = (rows, heads, queries)
-    return made.div_(total).view(*shape, size), total.log().add_(largest).view(shape)
 
 
 def widened(states: torch.Tensor, multiple: int) -> torch.Tensor:
@@ -291,13 +259,16 @@ class Lineage:
 
 
 class Prompts:
-    """Keys and values of prompts in order, in the groups that they were read in."""
+    """Keys and values of prompts in order, in the groups that they were read in; in pages if ``steady``."""
 
     def __init__(self, groups: Sequence[Piece], steady: bool) -> None:
         self.groups, self.steady = list(groups), steady
+        self.pages: Pages | None = None
 
     def keep(self, rows: torch.Tensor) -> None:
         """Keep these, in ascending order."""
+        if self.pages is not None:
+            self.pages.keep(rows)
         kept, at = [], 0
         for piece in self.groups:
             here = rows[(rows >= at) & (rows < at + len(piece.keys))] - at
@@ -307,13 +278,17 @@ class Prompts:
         self.groups = kept
 
     def attend(self, asked: torch.Tensor, scale: float | None, reach: int | None) -> list[Found]:
-        """Attention of (prompts, heads, queries, size), in pieces."""
+        """Attention of (prompts, heads, queries, size); nothing without prompts."""
+        if self.steady and self.groups:  # in the first step, when nobody else holds the groups any longer
+            self.pages = Pages([(piece.keys, piece.values, piece.marks.lengths) for piece in self.groups])
+            self.groups = []
+        if self.pages is not None:
+            return [self.pages.attend(asked, scale, reach)]
         found, at = [], 0
         for piece in self.groups:
             end = at + len(piece.keys)
             mask = piece.marks.mask(piece.keys.shape[2], reach)
-            read = one_by_one if self.steady else over
-            found.append(read(asked[at:end], piece.keys, piece.values, mask, scale))
+            found.append(over(asked[at:end], piece.keys, piece.values, mask, scale))
             at = end
         if not found:
             return []
