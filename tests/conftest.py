@@ -17,9 +17,11 @@ from assets import need, template, tokenizer_folder
 from bart_tokenizer import trained
 from commands import Dsum
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A job in the background of a shell script has SIGINT ignored. Whatever the tests start would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A job in the background of a shell script has SIGINT ignored, one under nohup SIGHUP. Whatever the tests start would
+# inherit that.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 # Hundreds of tests start a command. Where no bytecode is written, each compiles the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
