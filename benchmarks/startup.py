@@ -111,6 +111,7 @@ def _overhead(folder: Path, data: Path, count: int) -> str:
     if "fname" in data.read_text(encoding="utf-8").partition("\n")[0]:
         registry += 'columns = { id = "fname" }\n'
     (folder / "registry.toml").write_text(registry, encoding="utf-8")
+    count = min(count, len(data.read_text(encoding="utf-8").splitlines()))
     walls, inside = [], []
     for limit in (1, count):
         start = perf_counter()
