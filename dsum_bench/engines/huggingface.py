@@ -219,10 +219,10 @@ class HuggingFace(TrainableEngine):
         from dsum_bench.engines import allocation, packing
         from dsum_bench.engines.generation import OutputTokens, Writer
 
-        if not self.packed:  # whoever trains the network needs its weights as they are
+        if not self.packed:  # whoever trains the network needs its weights as they are, and has planned its memory
             packing.pack(self.network)
-        if self.network.device.type == "cpu":
-            allocation.keep_memory()
+            if self.network.device.type == "cpu":
+                allocation.keep_between_steps()
         new = int(str(decoding.config()["max_new_tokens"]))
         ends = self._ends(adapter)
         vocabulary = OutputTokens(ends, self._pad(ends), self._tag_ids(), self.tokenizer)

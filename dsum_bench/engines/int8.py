@@ -33,10 +33,7 @@ LARGEST, ZERO = 127, 128
 FINER = 2 * LARGEST
 """Steps of a remainder in one step of its row: it is at most half of that."""
 PEAK = 10.0
-"""A row whose largest value is more than so many times its root mean square has a remainder: quality against speed. The
-divergence of next tokens from those in float32 is 0.055 without remainders and 0.011 with them for Gemma 3 270M, whose
-weights in int8 alone cost 0.007, and 0.035 and 0.006 for SmolLM2 135M (three dialogues each). A pass of SmolLM2 over 32
-rows takes 0.55 of the time of float32 without them, 0.87 with them."""
+"""A row whose largest value is more than so many times its root mean square has a remainder: quality against speed."""
 COLUMNS = 4
 """Of a channel that is kept apart: it may be so many times as large as the others. A sum of them is still exact."""
 SMALLEST = 1e-30

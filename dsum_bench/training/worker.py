@@ -11,6 +11,7 @@ from typing import Any
 
 from dsum_bench.adapters.base import Adapter, AdapterContext
 from dsum_bench.adapters.build import build
+from dsum_bench.engines.allocation import give_memory_back, keep_freed_memory
 from dsum_bench.engines.base import Loaded, TrainableEngine
 from dsum_bench.errors import ModelError
 from dsum_bench.executors.base import Progress
@@ -22,7 +23,6 @@ from dsum_bench.spec import TrainingSpec
 from dsum_bench.training import planning, shape, sharding, trackers
 from dsum_bench.training.base import Trainer
 from dsum_bench.training.bins import of_texts
-from dsum_bench.training.freed import give_memory_back, keep_freed_memory
 from dsum_bench.training.job import PlanReady, TrainingJob, TrainingPlan
 from dsum_bench.training.pairs import build_pairs
 from dsum_bench.training.saving import save

@@ -11,6 +11,7 @@ from loaded_engine import NEW, LoadedEngine
 from networks import network
 
 from dsum_bench.decoding.strategies import Greedy, GreedyParams
+from dsum_bench.engines import allocation
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -67,11 +68,16 @@ def test_a_head_that_shares_the_embedding_is_copied_only_where_memory_has_room(m
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_a_network_in_training_keeps_its_weights(training: bool, tmp_path: Path, bart_tokenizer: Any) -> None:
+def test_a_network_in_training_keeps_its_weights_and_its_planned_memory(
+    training: bool, tmp_path: Path, bart_tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr(allocation, "keep_between_steps", lambda: kept.append(True))
     opened = LoadedEngine(tiny.bart(tmp_path, bart_tokenizer), "encoder_decoder", {"wrap": True})
     opened.engine.packed = training
     opened.texts(Greedy(GreedyParams(max_new_tokens=NEW)))
     assert kinds(opened.engine.network) == ({"Linear"} if training else {"PackedLinear"})
+    assert kept == ([] if training else [True])
 
 
 @pytest.mark.parametrize("dora", [True, False])
