@@ -8,6 +8,9 @@ from dsum_bench.spec import Prompt
 
 SMALL, SURE = 8, 64
 """Rows of a batch that is tried first, and of one that needs no trying where that one is soon done."""
+READ, MOST_READ = 2048, 8192
+"""Tokens of prompts that are read at once: on a CPU, and at most on a GPU. There a pass costs as much as thousands of
+tokens (kernels are started one by one, and 4-bit weights unpacked), but longer groups have more filling too."""
 SOON = 30.0
 """Seconds. What is longer is looked at more closely: a batch that is interrupted is lost."""
 
@@ -46,6 +49,16 @@ def token_budget(kv_bytes: int, logit_bytes: int, free_bytes: int) -> int:
     """
     per_token = kv_bytes + 4 * logit_bytes // 256
     return max(2048, min(262_144, int(0.8 * free_bytes / max(1, per_token))))
+
+
+def tokens_read_at_once(token_bytes: int, free_bytes: int) -> int:
+    """Tokens of a group of prompts on a GPU: what half of the memory holds that ``token_budget`` leaves.
+
+    Args:
+        token_bytes: memory of a token while it is read, beyond its keys and values.
+        free_bytes: memory that is free after loading.
+    """
+    return max(READ, min(MOST_READ, free_bytes // 10 // max(1, token_bytes)))
 
 
 def best_rows(step: Callable[[int], float], most: int, new: int, patience: float = 3.0) -> int:

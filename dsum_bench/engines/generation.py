@@ -27,6 +27,7 @@ from transformers import StoppingCriteria
 from dsum_bench.decoding.base import Batch, Decoding
 from dsum_bench.engines import cache as caches
 from dsum_bench.engines import encoding, reading
+from dsum_bench.engines.batching import READ
 from dsum_bench.engines.cache import Cache
 from dsum_bench.engines.leaving import leaving
 from dsum_bench.engines.pieces import Lineage
@@ -65,7 +66,7 @@ class Writer:
         vocabulary: OutputTokens,
         prompts: Sequence[Prompt],
         left: bool,
-        group: int = 2048,
+        group: int = READ,
         steady: bool = False,
     ) -> None:
         self.network = network

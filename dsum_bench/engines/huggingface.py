@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from dsum_bench.adapters.base import Adapter, Architecture
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.dialogue import TAG
-from dsum_bench.engines import checkpoint, hub, pypi, support, tuned
+from dsum_bench.engines import checkpoint, footprint, hub, pypi, support, tuned
 from dsum_bench.engines.base import Loaded, Plan, Tell, TrainableEngine
-from dsum_bench.engines.batching import best_rows, plan_batches, token_budget
+from dsum_bench.engines.batching import SURE, best_rows, plan_batches, token_budget, tokens_read_at_once
 from dsum_bench.engines.placement import place
 from dsum_bench.errors import ModelError, ModelSkipped, first_line
 from dsum_bench.machine import Machine, detect
@@ -228,6 +228,8 @@ class HuggingFace(TrainableEngine):
         vocabulary = OutputTokens(ends, self._pad(ends), self._tag_ids(), self.tokenizer)
         left = self.padding_side(adapter.architecture) == "left"
         writer = Writer(self.network, vocabulary, prompts, left, steady=self._in_int8)
+        if self._on_gpu:
+            writer.group = self._group(writer, prompts)
         budget = self._budget(writer, prompts, decoding.beams, new)
         queue = deque(plan_batches(prompts, budget, decoding.beams, new))
         done = 0
@@ -262,31 +264,44 @@ class HuggingFace(TrainableEngine):
 
         import torch
 
-        if self.placement.device.startswith("cuda"):
+        if self._on_gpu:
             return int(torch.cuda.max_memory_reserved())
         # ru_maxrss is in KiB, on macOS in bytes.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
+    @property
+    def _on_gpu(self) -> bool:
+        return self.placement.device.startswith("cuda")
+
+    @property
+    def _width(self) -> int:
+        """Bytes of a number."""
+        return 4 if self.placement.dtype == "float32" else 2
+
+    def _group(self, writer: Writer, prompts: Sequence[Prompt]) -> int:
+        """Tokens that are read at once on a GPU, by the memory that one of them takes meanwhile."""
+        lengths = [len(p.token_ids) for p in prompts] or [1]
+        ratio = max(n / (n - len(writer.shared)) for n in lengths)
+        eager = self.network.config._attn_implementation == "eager"
+        config = self.network.config.get_text_config()
+        each = footprint.activation_bytes(config, self._width, max(lengths), ratio, not writer.kept, eager)
+        return tokens_read_at_once(each, _free_on_gpu(self.placement.device))
+
     def _budget(self, writer: Writer, prompts: Sequence[Prompt], beams: int, new: int) -> int:
         """Tokens in a batch, at most as many as memory holds and as make the single token cheaper here."""
-
         config = self.network.config.get_text_config()
-        layers = getattr(config, "num_hidden_layers", 0) or 0
-        heads = getattr(config, "num_attention_heads", 1) or 1
-        kv_heads = getattr(config, "num_key_value_heads", None) or heads
-        head = getattr(config, "head_dim", None) or (getattr(config, "hidden_size", 0) or 0) // heads
-        on_gpu = self.placement.device.startswith("cuda")
-        width = 4 if self.placement.dtype == "float32" else 2
         # Elsewhere other programs need memory too.
-        free = _free_on_gpu(self.placement.device) if on_gpu else detect().free_bytes // 4
-        budget = token_budget(2 * layers * kv_heads * head * width, 4 * config.vocab_size, free)
+        free = _free_on_gpu(self.placement.device) if self._on_gpu else detect().free_bytes // 4
+        budget = token_budget(footprint.kv_bytes(config, self._width), 4 * config.vocab_size, free)
         if self._in_int8 and not writer.steady:
             return 1  # rows of a batch would change each other's last bits, and with them their texts
         if writer.window is None and not writer.in_pieces:
-            return budget if on_gpu else min(budget, 8192)
+            return budget if self._on_gpu else min(budget, 8192)
         longest = max((len(p.token_ids) for p in prompts), default=0) + new
         most = min(budget // max(1, longest), len(prompts) * beams)
+        if self._on_gpu and most <= SURE:
+            return min(budget, most * longest)  # as would be found out by steps that take as long as some of the work
         rows = best_rows(lambda rows: writer.step_seconds(rows, longest), most, new)
         return min(budget, rows * longest)
 
@@ -304,7 +319,7 @@ class HuggingFace(TrainableEngine):
                 text in str(error) for text in OUT_OF_MEMORY
             ):
                 raise
-        if self.placement.device.startswith("cuda"):
+        if self._on_gpu:
             torch.cuda.empty_cache()
         return None
 

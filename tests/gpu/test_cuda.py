@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,36 @@ def test_in_16_bits_batches_differ_from_generate_by_ties_alone(folder: Path, qua
     alone = {p.sample_id: unbatched(model, p) for p in model.prompts}
     assert not wrong(model.engine.network, model.prompts, batched(model, model.prompts), alone, words(model).ends)
     assert model.texts(GREEDY).keys() == alone.keys()
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4", "int8"])
+def test_reading_prompts_takes_no_more_memory_than_is_planned(folder: Path, quantization: str) -> None:
+    import torch
+
+    from dsum_bench.engines import footprint
+    from dsum_bench.engines.generation import Writer
+
+    model = loaded(folder, "bfloat16" if on_gpu() else "float32", quantization)
+    network = model.engine.network
+    prompts = [replace(p, sample_id=f"{p.sample_id}/{i}") for p in model.prompts for i in range(8)]
+    writer = Writer(network, words(model), prompts, True)
+    longest, config = max(len(p.token_ids) for p in prompts), network.config
+    shared = len(writer.shared)
+    width = 2 if on_gpu() else 4
+    each = footprint.activation_bytes(config, width, longest, longest / (longest - shared), False, False)
+    with torch.inference_mode():
+        writer._read_group(prompts[:1], writer.shared)
+        if not on_gpu():
+            return  # tests/engines holds the bound against what a CPU allocates
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        kept = writer._read_group(prompts, writer.shared)
+    peak = torch.cuda.max_memory_allocated() - before
+    del kept
+    held = len(prompts) * longest * (footprint.kv_bytes(config, width) + 16)
+    weights = max(p.numel() for p in network.model.layers.parameters()) * 2 * 2 * 2  # a layer unpacked, twice
+    assert peak <= len(prompts) * (longest - shared) * each + held + weights
 
 
 def test_int8_loads_and_writes(folder: Path) -> None:
