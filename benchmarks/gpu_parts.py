@@ -9,17 +9,17 @@ import random
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
+from unittest.mock import patch
 
 from benchmarks.gpu import REPORTED, SHAPES, WEIGHTS, save
 from benchmarks.measure import interleaved
-from benchmarks.screening import NEW, Bench, best
+from benchmarks.screening import NEW, Bench
 from benchmarks.script import TOKENIZER
 from dsum_bench.decoding.base import Decoding
 from dsum_bench.decoding.strategies import Beam, BeamParams, Greedy, GreedyParams
@@ -34,6 +34,12 @@ UPDATES, BATCH, ACCUMULATE = 7, 4, 4
 TINY = 3
 """Rows that the shape tiny is trained on, one to an update."""
 LONGEST = 1024
+TOGETHER = 32
+"""Rows of the pipeline's batches; it was slower with 8 on an H200."""
+WARM = 4
+"""New tokens of the loop's first call, which loads kernels."""
+WITHOUT_BEAMS = ("llama3-8b",)
+"""A lent GPU is dear."""
 REGISTRY = """
 [models.{name}]
 source = "{folder}"
@@ -45,6 +51,15 @@ format = "jsonl"
 path = "{{split}}.jsonl"
 language = "ko"
 """
+
+
+class Point(NamedTuple):
+    """The end of an update. tokens: so far. at: seconds. held: bytes that are allocated then."""
+
+    tokens: int
+    at: float
+    loss: float
+    held: int
 
 
 def report(kind: Literal["row", "remark", "failed"], **values: Any) -> None:
@@ -117,52 +132,49 @@ def writing(
         f"{len(bench.prompts)} dialogues, {tokens:,} prompt tokens, {NEW} new tokens each.",
     )
     greedy, beam = Greedy(GreedyParams(max_new_tokens=NEW)), Beam(BeamParams(max_new_tokens=NEW, beams=4))
-    measured_memory(label, bench, spec, ((1, greedy), (4, beam)))
-    size, compared = 32, [("greedy", 1, greedy), ("beam4", 4, beam)]
-    if quantization == "none":
-        with attempt(f"{label}, batch size of the pipeline"):
-            bench.some(count, partial(bench.pipeline, 1, 1))
-            size = best(bench, partial(bench.pipeline, 1), (8, 32))
-    else:
-        compared = compared[:1]  # packed weights are slow, and a lent GPU is dear
-    for name, beams, decoding in compared:
+    ways: list[tuple[str, int, Decoding]] = [("greedy", 1, greedy)]
+    if quantization == "none" and shape not in WITHOUT_BEAMS:
+        ways.append(("beam4", 4, beam))
+    measured_memory(label, bench, spec, tuple((beams, decoding) for _, beams, decoding in ways))
+    for name, beams, decoding in ways:
         with attempt(f"{label}, {name}"):
-            spent = against(bench, f"{label}, {name}", beams, decoding, size, repeats)
+            spent = against(bench, f"{label}, {name}", beams, decoding, repeats)
             if beams == 1:
                 limits(label, bench, spent)
 
 
-def against(bench: Bench, what: str, beams: int, decoding: Decoding, size: int, repeats: int) -> list[float]:
-    """The two peers in one decoding, each called once before it is timed; gives our seconds. The loop is timed on one
-    dialogue of middle length, since all take as many steps."""
+def against(bench: Bench, what: str, beams: int, decoding: Decoding, repeats: int) -> list[float]:
+    """The two peers in one decoding, each called before it is timed; gives our seconds. The loop is timed once, on one
+    dialogue of middle length, since all take as many steps, and it takes many times as long."""
     count = len(bench.prompts)
     middle = sorted(bench.prompts, key=lambda p: len(p.token_ids))[count // 2]
 
-    def loop() -> None:
+    def loop(new: int) -> float:
         whole, bench.prompts = bench.prompts, [middle]
+        start = now()
         try:
-            bench.notebook(beams)
+            bench.notebook(beams, new)
         finally:
             bench.prompts = whole
+        return now() - start
 
     peers: dict[str, Callable[[], object]] = {
         "ours": lambda: bench.ours(decoding),
-        "loop": loop,
-        "pipe": lambda: bench.pipeline(beams, size),
+        "pipe": lambda: bench.pipeline(beams, TOGETHER),
     }
     for work in peers.values():  # the first call loads kernels and lays out memory
         work()
     seconds = interleaved(peers, repeats)
     ours = seconds["ours"]
-    report("row", what=what, peer="the notebook's loop", ours=ours, theirs=[t * count for t in seconds["loop"]])
-    report("row", what=what, peer=f"pipeline, batches of {size}", ours=ours, theirs=seconds["pipe"])
+    report("row", what=what, peer=f"pipeline, batches of {TOGETHER}", ours=ours, theirs=seconds["pipe"])
+    loop(WARM)
+    report("row", what=what, peer="the notebook's loop", ours=[median(ours)], theirs=[loop(NEW) * count],
+           note=f"one dialogue, once, times {count}")  # fmt: skip
     return ours
 
 
 def measured_memory(label: str, bench: Bench, spec: ModelSpec, ways: tuple[tuple[int, Decoding], ...]) -> None:
     """Memory that placement plans for, which is weights and a single prompt, against the peak with all prompts."""
-    import torch
-
     for beams, decoding in ways:
         with attempt(f"{label}, memory of {beams} beams"):
             plan = bench.engine.plan(spec, detect(), beams).placement
@@ -178,7 +190,7 @@ def measured_memory(label: str, bench: Bench, spec: ModelSpec, ways: tuple[tuple
                 finally:
                     bench.prompts = whole
                 peaks.append((*peak(), perf_counter() - start))
-            held = torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
+            held = allocated()
             (one, one_reserved, _), (every, every_reserved, seconds) = peaks
             report(
                 "remark",
@@ -224,7 +236,8 @@ def training(shape: str, folder: Path, recipe: str, data: Path) -> None:
             job = job_of(place, shape, folder, recipe, data, settings)
             ours = trained(job)
             report("remark", text=f"{label}: {told(ours)} Planned {ours['planned'] / GIB:.2f} GiB "
-                   f"({', '.join(f'{n} {v / GIB:.2f}' for n, v in ours['parts'].items())}).", **ours)  # fmt: skip
+                   f"({', '.join(f'{n} {v / GIB:.2f}' for n, v in ours['parts'].items())}) for a batch of at most "
+                   f"{ours['planned_tokens']:,} tokens.", **ours)  # fmt: skip
         with attempt(f"{label}, plain loop"):
             theirs = plain_loop(job_of(place, shape, folder, recipe, data, settings))
             report("remark", text=f"{label}, plain loop: {told(theirs)}", **theirs)
@@ -240,7 +253,9 @@ def told(found: dict[str, Any]) -> str:
         f"{found['tokens'] / found['seconds']:.0f} tokens a second from the first update on ({found['tokens']:,} in "
         f"{found['seconds']:.1f} s{', activations computed again' if found.get('checkpointing') else ''}); loss "
         f"{found['losses'][0]:.3f} to {found['losses'][-1]:.3f}; peak {found['allocated'] / GIB:.2f} GiB allocated, "
-        f"{found['reserved'] / GIB:.2f} reserved, {found['used'] / GIB:.2f} of the card in use at the end."
+        f"{found['reserved'] / GIB:.2f} reserved, {found['held'] / GIB:.2f} allocated between updates, "
+        f"{found['used'] / GIB:.2f} of the card in use at the end. The largest batch has {found['batch_tokens']:,} "
+        f"tokens, filling counted, and {found['batch_logits']:,} places with logits."
     )
 
 
@@ -277,24 +292,46 @@ def trained(job: TrainingJob) -> dict[str, Any]:
     """The worker's own training."""
     from dsum_bench.training import worker
 
-    points: list[tuple[int, float, float]] = []
+    points: list[Point] = []
     plans: list[PlanReady] = []
 
     def emit(event: Any) -> None:
         if isinstance(event, CurvePoint) and "loss" in event.values:
-            points.append((int(event.values["tokens"]), perf_counter(), event.values["loss"]))
+            points.append(Point(int(event.values["tokens"]), now(), event.values["loss"], allocated()))
         elif isinstance(event, PlanReady):
             plans.append(event)
 
     reset_peaks()
-    worker.run(job, emit)
+    with shapes_of_batches() as shapes:
+        worker.run(job, emit)
     plan = plans[0].figures
-    return summed(points) | {
+    return summed(points, shapes) | {
         "planned": plan.peak,
         "parts": dict(plan.memory),
         "checkpointing": plan.checkpointing,
-        "longest": plan.longest,
+        "planned_tokens": plan.longest * int(str(job.spec.recipe.params["batch"])),
     }
+
+
+@contextmanager
+def shapes_of_batches() -> Iterator[list[tuple[int, int]]]:
+    """Tokens, filling counted, and places with logits of each batch that is made inside."""
+    from dsum_bench.training.batches import Collator, Packed
+
+    found: list[tuple[int, int]] = []
+
+    def watched(make: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        def made(*given: Any, **named: Any) -> dict[str, Any]:
+            batch = make(*given, **named)
+            found.append((batch["input_ids"].numel(), batch["shift_labels"].numel()))
+            return batch
+
+        return made
+
+    with ExitStack() as stack:
+        for kind in (Collator, Packed):
+            stack.enter_context(patch.object(kind, "__call__", watched(kind.__call__)))
+        yield found
 
 
 def plain_loop(job: TrainingJob) -> dict[str, Any]:
@@ -319,13 +356,14 @@ def plain_loop(job: TrainingJob) -> dict[str, Any]:
     optimizer = torch.optim.AdamW(learning, lr=2e-4, weight_decay=0.0)
     random.Random(42).shuffle(texts)
     size, accumulate = (int(str(job.spec.recipe.params[name])) for name in ("batch", "accumulate"))
-    done, points = 0, []
+    done, points, shapes = 0, list[Point](), list[tuple[int, int]]()
     for start in range(0, len(texts), size * accumulate):
         update = texts[start : start + size * accumulate]
         total = 0.0
         for at in range(0, len(update), size):
             rows = update[at : at + size]
             batch = {name: t.to(network.device) for name, t in padded(rows, loaded.tokenizer.pad_token_id or 0).items()}
+            shapes.append((batch["input_ids"].numel(), batch["input_ids"].numel()))
             loss = network(**batch, use_cache=False).loss / accumulate
             loss.backward()
             total += float(loss.detach())
@@ -333,16 +371,25 @@ def plain_loop(job: TrainingJob) -> dict[str, Any]:
         torch.nn.utils.clip_grad_norm_(learning, 0.3)
         optimizer.step()
         optimizer.zero_grad()
-        points.append((done, now(), total))
-    return summed(points)
+        points.append(Point(done, now(), total, allocated()))
+    return summed(points, shapes)
 
 
-def summed(points: list[tuple[int, float, float]]) -> dict[str, Any]:
+def summed(points: Sequence[Point], shapes: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Figures from the end of the first update on: libraries are loaded and memory is laid out once."""
-    (first, began, _), (last, ended, _) = points[0], points[-1]
-    allocated, reserved = peak()
-    figures = {"tokens": last - first, "seconds": ended - began, "allocated": allocated, "reserved": reserved}
-    return figures | {"used": in_use(), "losses": [loss for *_, loss in points]}
+    first, last = points[0], points[-1]
+    most, reserved = peak()
+    return {
+        "tokens": last.tokens - first.tokens,
+        "seconds": last.at - first.at,
+        "allocated": most,
+        "reserved": reserved,
+        "held": max(point.held for point in points),
+        "used": in_use(),
+        "losses": [point.loss for point in points],
+        "batch_tokens": max(tokens for tokens, _ in shapes),
+        "batch_logits": max(logits for _, logits in shapes),
+    }
 
 
 # -- the device -----------------------------------------------------------------------------------------------
@@ -380,6 +427,13 @@ def peak() -> tuple[int, int]:
     if not torch.cuda.is_available():
         return 0, 0
     return torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+
+
+def allocated() -> int:
+    """Bytes of tensors that are there now."""
+    import torch
+
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else 0
 
 
 def in_use() -> int:

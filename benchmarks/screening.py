@@ -73,7 +73,7 @@ class Bench:
         batches = self.engine.generate(self.prompts, self.adapter, decoding, lambda text: None)
         return {made.sample_id: made.text for batch in batches for made in batch}
 
-    def notebook(self, beams: int) -> dict[str, str]:
+    def notebook(self, beams: int, new: int = NEW) -> dict[str, str]:
         """One prompt at a time, its list of forbidden tokens made anew by decoding the vocabulary."""
         import torch
 
@@ -83,7 +83,7 @@ class Bench:
             ids = torch.tensor([prompt.token_ids], device=self.network.device)
             with torch.no_grad():
                 out = self.network.generate(
-                    ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, num_beams=beams, do_sample=False,
+                    ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, num_beams=beams, do_sample=False,
                     early_stopping=beams > 1, bad_words_ids=banned or None, eos_token_id=self.ends,
                     pad_token_id=self.pad,
                 )  # fmt: skip
