@@ -56,11 +56,13 @@ def memory(
     gradients = shape.trainable * 4
     # Kept of a layer for the backward pass: input and output of both norms (4), queries, keys and values before and
     # after their rotation (about 4), what attention gives (1), the residual (1); of the MLP the gate, its activation,
-    # the other half and their product. An adapter keeps the dropped-out input of each linear layer, in float32, and
-    # which of it was dropped. Held against measured runs in results/reference/training-memory.md.
+    # the other half and their product. An adapter keeps the dropped-out input of each linear layer, and which of it
+    # was dropped (a byte). Its weights are float32, but on a GPU autocast has a 16-bit network's products in 16 bits.
+    # Held against measured runs in results/reference/training-memory.md and bench-gpu.md.
+    on_gpu = device.startswith("cuda")
     inside = tokens * (10 * shape.hidden + 4 * shape.inner) * wide
     if shape.added:
-        inside += tokens * 5 * (6 * shape.hidden + shape.inner)
+        inside += tokens * ((wide if on_gpu else 4) + 1) * (6 * shape.hidden + shape.inner)
     kept = shape.layers * tokens * shape.hidden * wide
     # The logits, once as computed, and in float32 with their gradient for the loss.
     logits = target * shape.vocabulary * (wide + 8)
@@ -68,13 +70,13 @@ def memory(
     activations = kept + max(0, inside - logits) if params.gradient_checkpointing else shape.layers * inside
     # Without accumulation gradients grow while activations go; with it they are there from the second batch on.
     learning += gradients if params.accumulate > 1 else max(0, gradients - activations)
-    packs = quantization == "nf4" and not device.startswith("cuda")
+    packs = quantization == "nf4" and not on_gpu
     parts = {
         "weights": weights,
         "adapters and optimiser" if shape.added else "gradients and optimiser": learning,
         "activations": activations,
         "logits": logits,
-        "runtime": RUNTIME["cuda" if device.startswith("cuda") else "cpu"] + (PACKING if packs else 0),
+        "runtime": RUNTIME["cuda" if on_gpu else "cpu"] + (PACKING if packs else 0),
     }
     return {name: int(count) for name, count in parts.items()}
 
