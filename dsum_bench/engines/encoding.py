@@ -16,8 +16,10 @@ from transformers import EncoderDecoderCache
 from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
-from dsum_bench.engines.pieces import PLACES, Crossing, Lineage, Marks, Piece, Prompts, Writing, widened
-from dsum_bench.engines.reading import CLOSE, CLOSE_IN_INT8, STEADY, Written, chosen, in_pieces, layered
+from dsum_bench.engines.exact import Read, Room, States, SteadyCrossing, SteadyWriting
+from dsum_bench.engines.pieces import Crossing, Lineage, Marks, Piece, Prompts, Writing
+from dsum_bench.engines.reading import CLOSE, CLOSE_IN_INT8, Written, chosen, in_pieces, layered
+from dsum_bench.engines.steady import STEADY
 
 GROUP = 512
 """Tokens that are read at once, of rows that are filled up: more are no faster, and more is filled up."""
@@ -37,9 +39,9 @@ class Encoder:
         self.network = network
         self.steady = steady
 
-    def read(self, rows: Sequence[Sequence[int]]) -> list[Piece]:
+    def read(self, rows: Sequence[Sequence[int]]) -> list[Any]:
         """The decoder's keys and values of all tokens of each row, for each layer."""
-        width = max(2 if self.steady else 1, *map(len, rows))  # a layer in int8 takes one token for a step of writing
+        width = max(map(len, rows))
         ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
         lengths = torch.tensor([len(row) for row in rows])
         mask = (torch.arange(width) < lengths[:, None]).long()
@@ -49,24 +51,31 @@ class Encoder:
         layers = both.cross_attention_cache.layers
         if any(type(layer) is not DynamicLayer for layer in (*layers, *both.self_attention_cache.layers)):
             raise TypeError("this decoder keeps its keys in a way of its own")
-        marks = Marks(lengths, self.steady)
-        multiple = PLACES if self.steady else 1
-        made = [[widened(states, multiple).contiguous() for states in (layer.keys, layer.values)] for layer in layers]
-        return [Piece(keys, values, marks) for keys, values in made]
+        marks = Marks(lengths)
+        pieces = [Piece(layer.keys.contiguous(), layer.values.contiguous(), marks) for layer in layers]
+        return [States.of(piece) for piece in pieces] if self.steady else list(pieces)
 
     def cache(
-        self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], lineage: Lineage
+        self, groups: Sequence[list[Any]], width: int, room: int, rows: Sequence[int], lineage: Lineage
     ) -> EncoderDecoderCache:
         """A cache to write with.
 
         Args:
-            groups: what was read. rows: which of their rows each prompt of the batch is, ascending.
+            groups: what was read; they are empty afterwards. rows: which of their rows each prompt of the batch is,
+                ascending.
             width: tokens that are written already. room: new tokens that there may be. lineage: a new one.
         """
-        groups = chosen(groups, rows)
-        places = range(len(groups[0]))
-        written = [Writing(None, Prompts([], self.steady), width, room, lineage) for _ in places]
-        read = [Crossing(Prompts([group[place] for group in groups], self.steady), lineage.beams) for place in places]
+        groups, memory = chosen(groups, rows), Room()
+        written: list[DynamicLayer] = []
+        read: list[DynamicLayer] = []
+        for _ in range(len(groups[0])):
+            own = [group.pop(0) for group in groups]
+            if self.steady:
+                written.append(SteadyWriting(Read(None, [], room * lineage.beams, memory), width, room, lineage))
+                read.append(SteadyCrossing(Read(None, own, 0, memory), lineage.beams))
+            else:
+                written.append(Writing(None, Prompts([]), width, room, lineage))
+                read.append(Crossing(Prompts(own), lineage.beams))
         return EncoderDecoderCache(Written(written, lineage), layered(read))
 
     def starts(self, rows: int) -> torch.Tensor:

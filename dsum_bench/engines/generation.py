@@ -31,6 +31,7 @@ from dsum_bench.engines.batching import READ
 from dsum_bench.engines.cache import Cache
 from dsum_bench.engines.leaving import leaving
 from dsum_bench.engines.pieces import Lineage
+from dsum_bench.engines.steady import STEADY
 from dsum_bench.spec import Prompt
 
 SHORTEST = 16
@@ -83,7 +84,7 @@ class Writer:
         possible = encodes or (self.window is not None and bool(self.kept))
         self.in_pieces = possible and (encoding if encodes else reading).works(network, vocabulary.ends[0], steady)
         self.encoder = encoding.Encoder(network, steady) if encodes and self.in_pieces else None
-        self.steady = steady and (self.in_pieces or network.config._attn_implementation == reading.STEADY)
+        self.steady = steady and (self.in_pieces or network.config._attn_implementation == STEADY)
         self._readers: dict[tuple[int, ...], reading.Reader] = {}
 
     @torch.inference_mode()

@@ -15,20 +15,22 @@ comes after it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicLayer
 
-from dsum_bench.engines.pages import HIDDEN, Found, Pages
-
-QUERIES, PLACES = 32, 128
-"""What a steady layer fills queries up to, and places; it takes so many places at once."""
+HIDDEN = -1e30
+"""Added to the score of what is not seen. It is finite, so that a row that sees nothing of a piece is no NaN."""
+BLOCK = 64
+"""Tokens that a steady layer asks at once; with 128 more places are filled up than larger products save."""
 
 Pair = tuple[torch.Tensor, torch.Tensor]
+Found = tuple[torch.Tensor, torch.Tensor]
+"""Outputs of shape (rows, heads, queries, size) and the log-sum-exp of their scores, (rows, heads, queries)."""
 
 
 def over(
@@ -52,49 +54,11 @@ def together(pieces: Sequence[Found]) -> torch.Tensor:
     return made
 
 
-def blocks(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float | None,
-    steady: bool,
-    first: int | None = None,
-) -> list[Found]:
-    """Attention over one piece; block by block where it has to be ``steady``.
-
-    A product may add up in another order when it has more columns or rows, and another last bit of an activation is
-    another int8 value now and then. With blocks of one size, counted from the left edge of the row, its output has the
-    same bits beside whatever neighbours.
-
-    first: place of the first query, where none sees what comes after it; those before a block are not asked there.
-    """
-    if not steady:
-        return [over(query, keys, values, mask, scale)]
-    found = []
-    for at in range(0, keys.shape[2], PLACES):
-        here = slice(at, at + PLACES)
-        skipped = 0 if first is None else max(0, at - first) // QUERIES * QUERIES
-        if skipped < query.shape[2]:
-            part = None if mask is None else mask[..., skipped:, here]
-            output, scores = over(query[:, :, skipped:], keys[:, :, here], values[:, :, here], part, scale)
-            found.append((pad(output, (0, 0, skipped, 0)), pad(scores, (skipped, 0), value=HIDDEN)))
-    return found
-
-
-def widened(states: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Filled up behind to a multiple of places."""
-    missing = -states.shape[2] % multiple
-    return pad(states, (0, 0, 0, missing)) if missing else states
-
-
 @dataclass
 class Marks:
-    """What each row of a piece shows, the same for all layers. lengths: tokens of each row. always: make a mask even
-    where it hides nothing, since scores without one may be rounded otherwise."""
+    """What each row of a piece shows, the same for all layers. lengths: tokens of each row."""
 
     lengths: torch.Tensor
-    always: bool = False
     known: dict[tuple[int, int | None], torch.Tensor | None] = field(default_factory=dict)
 
     def mask(self, width: int, reach: int | None) -> torch.Tensor | None:
@@ -108,7 +72,7 @@ class Marks:
                 shown &= places >= self.lengths[:, None] - reach
             mask = torch.zeros(shown.shape).masked_fill_(~shown, HIDDEN)[:, None, None]
             self.known = {k: v for k, v in self.known.items() if k[1] is None}  # the others were an earlier step's
-            self.known[key] = mask if self.always or not bool(shown.all()) else None
+            self.known[key] = None if bool(shown.all()) else mask
         return self.known[key]
 
 
@@ -120,18 +84,19 @@ class Piece:
     values: torch.Tensor
     marks: Marks
 
+    def __len__(self) -> int:
+        return len(self.keys)
+
     def rows(self, kept: torch.Tensor) -> Piece:
         """These rows, no wider than they need to be."""
         lengths = self.marks.lengths[kept]
         width = max(1, int(lengths.max()))
-        width = min(-(-width // PLACES) * PLACES, self.keys.shape[2])
-        return Piece(self.keys[kept, :, :width], self.values[kept, :, :width], Marks(lengths, self.marks.always))
+        return Piece(self.keys[kept, :, :width], self.values[kept, :, :width], Marks(lengths))
 
     def widened(self, rows: int, width: int) -> Piece:
         """The first token of the first row, over and over."""
-        width = -(-width // PLACES) * PLACES if self.marks.always else width
         keys, values = (t[:1, :, :1].repeat(rows, 1, width, 1) for t in (self.keys, self.values))
-        return Piece(keys, values, Marks(torch.full((rows,), width), self.marks.always))
+        return Piece(keys, values, Marks(torch.full((rows,), width)))
 
 
 class Reading(DynamicLayer):  # type: ignore[misc]  # transformers has no types here
@@ -141,12 +106,20 @@ class Reading(DynamicLayer):  # type: ignore[misc]  # transformers has no types 
         start: keys and values of what they all begin with, (1, heads, tokens, size) each, or None.
         spans: where in the row each prompt lies. window: tokens that the layer looks back, 0 for all.
         masks: made so far, for all layers.
+        keep: what is done with the piece once the layer has attended to it: ``kept`` is what it returns.
     """
 
     def __init__(
-        self, start: Pair | None, spans: Sequence[slice], window: int, steady: bool, masks: dict[Any, torch.Tensor]
+        self,
+        start: Pair | None,
+        spans: Sequence[slice],
+        window: int,
+        steady: bool,
+        masks: dict[Any, torch.Tensor],
+        keep: Callable[[Piece], Any],
     ) -> None:
         super().__init__()
+        self.keep, self.kept = keep, None
         self.start, self.spans, self.window, self.steady, self.masks = start, spans, window, steady, masks
         self.length = 0 if start is None else start[0].shape[2]
 
@@ -163,19 +136,53 @@ class Reading(DynamicLayer):  # type: ignore[misc]  # transformers has no types 
         if bias is not None:
             raise TypeError("scores to add belong to tokens of one prompt")
         made = query.new_zeros(1, query.shape[2], query.shape[1], self.values.shape[3])
+        if self.steady:
+            self._attend_in_blocks(query, scale, made)
+            self._keep()
+            return made
         for span in self.spans:
             asked, keys, values = query[:, :, span], self.keys[:, :, span], self.values[:, :, span]
             if self.start is not None:
                 keys, values = torch.cat([self.start[0], keys], 2), torch.cat([self.start[1], values], 2)
             queries, width = asked.shape[2], keys.shape[2]
-            if queries == 0:
-                continue
-            if self.steady:
-                asked, keys, values = widened(asked, QUERIES), widened(keys, PLACES), widened(values, PLACES)
-            mask = self._mask(asked.shape[2], keys.shape[2], width - queries)
-            found = together(blocks(asked, keys, values, mask, scale, self.steady, width - queries))
-            made[:, span] = found[:, :, :queries].transpose(1, 2)
+            if queries:
+                mask = self._mask(queries, width, width - queries)
+                made[:, span] = over(asked, keys, values, mask, scale)[0].transpose(1, 2)
+        self._keep()
         return made
+
+    def _keep(self) -> None:
+        """Values can be part of a larger tensor, which would stay as long as they do."""
+        self.kept = self.keep(self.piece())
+        self.keys = self.values = self.keys[:, :, :0]
+
+    def _attend_in_blocks(self, query: torch.Tensor, scale: float | None, made: torch.Tensor) -> None:
+        """A product may add up in another order when it has more columns or rows, and another last bit of an activation
+        is another int8 value now and then. So tokens are asked in blocks at fixed places of their prompt, each with all
+        that is before its end: these products are of one size beside whatever neighbours, and with any start."""
+        spans = sorted(self.spans, key=lambda span: span.start - span.stop)
+        skipped = self.length // BLOCK * BLOCK
+        width = -(-(self.length + spans[0].stop - spans[0].start) // BLOCK) * BLOCK
+        asked = query.new_zeros(len(spans), query.shape[1], width - skipped, query.shape[3])
+        heads = self.keys.shape[1]
+        keys = query.new_zeros(len(spans), heads, width, query.shape[3])
+        values = query.new_zeros(len(spans), heads, width, self.values.shape[3])
+        if self.start is not None:
+            keys[:, :, : self.length], values[:, :, : self.length] = self.start
+        places = [slice(self.length, self.length + span.stop - span.start) for span in spans]
+        behind = [slice(place.start - skipped, place.stop - skipped) for place in places]
+        for row, (span, place, own) in enumerate(zip(spans, places, behind, strict=True)):
+            asked[row, :, own] = query[0, :, span]
+            keys[row, :, place], values[row, :, place] = self.keys[0, :, span], self.values[0, :, span]
+        for at in range(skipped, width, BLOCK):
+            rows = sum(place.stop > at for place in places)
+            block = asked[:rows, :, at - skipped : at - skipped + BLOCK]
+            first = max(0, at - self.window) // BLOCK * BLOCK if self.window else 0
+            mask = self._mask(BLOCK, at + BLOCK - first, at - first)
+            seen = (slice(rows), slice(None), slice(first, at + BLOCK))
+            block.copy_(over(block, keys[seen], values[seen], mask, scale)[0])
+        for row, (span, own) in enumerate(zip(spans, behind, strict=True)):
+            made[0, span] = asked[row, :, own].transpose(0, 1)
 
     def _mask(self, queries: int, width: int, first: int) -> torch.Tensor:
         """(1, 1, queries, width): a token sees itself and what comes before it. first: place of the first query."""
@@ -188,21 +195,17 @@ class Reading(DynamicLayer):  # type: ignore[misc]  # transformers has no types 
             self.masks[key] = torch.zeros(shown.shape).masked_fill_(~shown, HIDDEN)[None, None]
         return self.masks[key]
 
-    def pieces(self, marks: Marks, whole: bool) -> Piece:
-        """What was read, a row for each prompt. whole: with what they all begin with."""
-        start = self.start if whole else None
-        first = 0 if start is None else self.length
-        width = first + max(1, *(span.stop - span.start for span in self.spans), 1)
-        width = -(-width // PLACES) * PLACES if self.steady else width
+    def piece(self) -> Piece:
+        """What was read, a row for each prompt."""
+        lengths = [span.stop - span.start for span in self.spans]
+        width = max(1, *lengths, 1)
         made = []
-        for place, own in enumerate((self.keys, self.values)):
-            piece = own.new_zeros(len(self.spans), own.shape[1], width, own.shape[3])
+        for own in (self.keys, self.values):
+            states = own.new_zeros(len(self.spans), own.shape[1], width, own.shape[3])
             for row, span in enumerate(self.spans):
-                piece[row, :, first : first + span.stop - span.start] = own[0, :, span]
-            if start is not None:
-                piece[:, :, :first] = start[place]
-            made.append(piece)
-        return Piece(made[0], made[1], marks)
+                states[row, :, : span.stop - span.start] = own[0, :, span]
+            made.append(states)
+        return Piece(made[0], made[1], Marks(torch.tensor(lengths)))
 
 
 @dataclass
@@ -259,34 +262,20 @@ class Lineage:
 
 
 class Prompts:
-    """Keys and values of prompts in order, in the groups that they were read in; in pages if ``steady``."""
+    """Keys and values of prompts in order, in the groups that they were read in."""
 
-    def __init__(self, groups: Sequence[Piece], steady: bool) -> None:
-        self.groups, self.steady = list(groups), steady
-        self.pages: Pages | None = None
+    def __init__(self, groups: Sequence[Piece]) -> None:
+        self.groups = list(groups)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Keep these, in ascending order."""
-        if self.pages is not None:
-            self.pages.keep(rows)
-        kept, at = [], 0
-        for piece in self.groups:
-            here = rows[(rows >= at) & (rows < at + len(piece.keys))] - at
-            at += len(piece.keys)
-            if len(here):
-                kept.append(piece.rows(here))
-        self.groups = kept
+        self.groups = kept(self.groups, rows)
 
     def attend(self, asked: torch.Tensor, scale: float | None, reach: int | None) -> list[Found]:
         """Attention of (prompts, heads, queries, size); nothing without prompts."""
-        if self.steady and self.groups:  # in the first step, when nobody else holds the groups any longer
-            self.pages = Pages([(piece.keys, piece.values, piece.marks.lengths) for piece in self.groups])
-            self.groups = []
-        if self.pages is not None:
-            return [self.pages.attend(asked, scale, reach)]
         found, at = [], 0
         for piece in self.groups:
-            end = at + len(piece.keys)
+            end = at + len(piece)
             mask = piece.marks.mask(piece.keys.shape[2], reach)
             found.append(over(asked[at:end], piece.keys, piece.values, mask, scale))
             at = end
@@ -294,6 +283,30 @@ class Prompts:
             return []
         outputs, scores = zip(*found, strict=True)
         return [(torch.cat(outputs), torch.cat(scores))]
+
+
+class Group(Protocol):
+    """Prompts that were read together."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, kept: torch.Tensor) -> Self:
+        """These, no wider than they need to be."""
+        ...
+
+
+Kind = TypeVar("Kind", bound=Group)
+
+
+def kept(groups: Sequence[Kind], rows: torch.Tensor) -> list[Kind]:
+    """These rows of the groups, in ascending order."""
+    found, at = [], 0
+    for group in groups:
+        here = rows[(rows >= at) & (rows < at + len(group))] - at
+        at += len(group)
+        if len(here):
+            found.append(group.rows(here))
+    return found
 
 
 class Writing(DynamicLayer):  # type: ignore[misc]
@@ -345,7 +358,7 @@ class Writing(DynamicLayer):  # type: ignore[misc]
     def attend(self, query: torch.Tensor, scale: float | None, bias: torch.Tensor | None) -> torch.Tensor:
         """Outputs of shape (rows, 1, heads, size). bias: scores to add for the written tokens."""
         beams, heads = self.lineage.beams, self.buffers[0].shape[1]
-        asked = _asked(query, heads, beams)
+        asked = asked_of(query, heads, beams)
         mask = self.lineage.mask(len(asked), self.written, asked.shape[2] // beams, bias)
         first = max(0, self.written - self.window) * beams if self.window else 0
         keys, values = (buffer[:, :, first : self.written * beams] for buffer in self.buffers)
@@ -356,7 +369,7 @@ class Writing(DynamicLayer):  # type: ignore[misc]
             output, scores = over(every, *self.start, None, scale)
             shape = (heads, *asked.shape[::2])
             pieces.append((output.reshape(*shape, -1).transpose(0, 1), scores.reshape(shape).transpose(0, 1)))
-        return _answered(together(pieces), beams)
+        return answer_of(together(pieces), beams)
 
 
 class Crossing(DynamicLayer):  # type: ignore[misc]
@@ -366,10 +379,14 @@ class Crossing(DynamicLayer):  # type: ignore[misc]
         super().__init__()
         self.prompts, self.beams = prompts, beams
         first = prompts.groups[0].keys
-        self.dtype, self.device, self.is_initialized = first.dtype, first.device, True
+        self.take(first.shape, first.device)
+
+    def take(self, shape: Sequence[int], device: torch.device) -> None:
+        """shape: of keys."""
+        self.dtype, self.device, self.is_initialized = torch.float32, device, True
         self.keys = self.values = self  # which a model takes without an update
-        self.heads = first.shape[1]
-        self.shape = (*first.shape[:2], 1, first.shape[3])
+        self.heads = shape[1]
+        self.shape = (*shape[:2], 1, shape[3])
         """Of one place: what a model adds for places is then the same for all of them, and changes nothing."""
 
     def get_seq_length(self) -> int:
@@ -383,17 +400,19 @@ class Crossing(DynamicLayer):  # type: ignore[misc]
 
     def attend(self, query: torch.Tensor, scale: float | None, bias: torch.Tensor | None) -> torch.Tensor:
         """Outputs of shape (rows, 1, heads, size)."""
-        return _answered(together(self.prompts.attend(_asked(query, self.heads, self.beams), scale, None)), self.beams)
+        return answer_of(
+            together(self.prompts.attend(asked_of(query, self.heads, self.beams), scale, None)), self.beams
+        )
 
 
-def _asked(query: torch.Tensor, heads: int, beams: int) -> torch.Tensor:
+def asked_of(query: torch.Tensor, heads: int, beams: int) -> torch.Tensor:
     """Queries (rows, heads, 1, size) as (prompts, heads of keys, queries, size): those of the heads that share keys,
     and of a prompt's beams, are queries of one head."""
     rows, _, _, size = query.shape
     return query.reshape(rows // beams, beams, heads, -1, size).transpose(1, 2).flatten(2, 3)
 
 
-def _answered(made: torch.Tensor, beams: int) -> torch.Tensor:
+def answer_of(made: torch.Tensor, beams: int) -> torch.Tensor:
     """Outputs (prompts, heads of keys, queries, size) as (rows, 1, heads, size)."""
     prompts, heads, _, size = made.shape
     return made.reshape(prompts, heads, beams, -1, size).transpose(1, 2).reshape(prompts * beams, 1, -1, size)

@@ -4,7 +4,7 @@ methods only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any
@@ -14,9 +14,10 @@ from transformers import AttentionInterface
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from dsum_bench.engines.cache import Cache
+from dsum_bench.engines.exact import Read, Room, States, SteadyWriting
 from dsum_bench.engines.pieces import Lineage, Marks, Pair, Piece, Prompts, Reading, Writing
 
-NAME, STEADY = "dsum-bench-pieces", "dsum-bench-steady"
+NAME = "dsum-bench-pieces"
 CLOSE, CLOSE_IN_INT8 = 1e-3, 0.2
 """Largest difference of scores, relative to their size, that is rounding."""
 
@@ -46,49 +47,56 @@ class Reader:
         self.windows = _windows(network)
         self.start, self.steady = start, steady
         self._read: list[Pair] = []
+        self._states: list[States] = []
 
-    def read(self, rows: Sequence[Sequence[int]]) -> list[Piece]:
-        """Keys and values of all tokens of each row, for each layer; without those of the start, unless ``steady``."""
+    def read(self, rows: Sequence[Sequence[int]]) -> list[Any]:
+        """Keys and values of the tokens of each row behind the start, for each layer."""
         if self.start and not self._read:
-            self._read = [(layer.keys, layer.values) for layer in self._pass([self.start])]
-        marks = Marks(torch.tensor([len(row) - (0 if self.steady else len(self.start)) for row in rows]), self.steady)
-        layers = self._pass([row[len(self.start) :] for row in rows])
-        made = []
-        while layers:  # what a layer has read is not kept beside its pieces
-            made.append(layers.pop(0).pieces(marks, self.steady))
-        return made
+            pieces: list[Piece] = self._pass([self.start], lambda piece: piece)
+            self._read = [(piece.keys, piece.values) for piece in pieces]
+            self._states = [States.of(piece) for piece in pieces] if self.steady else []
+        marks = Marks(torch.tensor([len(row) - len(self.start) for row in rows]))
 
-    def _pass(self, rows: Sequence[Sequence[int]]) -> list[Reading]:
+        def keep(piece: Piece) -> Piece | States:
+            piece.marks = marks  # the same for all layers
+            return States.of(piece) if self.steady else piece
+
+        return self._pass([row[len(self.start) :] for row in rows], keep)
+
+    def _pass(self, rows: Sequence[Sequence[int]], keep: Callable[[Piece], Any]) -> list[Any]:
+        """What is kept of each layer."""
         ends = list(accumulate(len(row) for row in rows))
         spans = [slice(end - len(row), end) for end, row in zip(ends, rows, strict=True)]
         starts: Sequence[Pair | None] = self._read or [None] * len(self.windows)
         masks: dict[Any, torch.Tensor] = {}
         layers = [
-            Reading(start, spans, window, self.steady, masks)
+            Reading(start, spans, window, self.steady, masks, keep)
             for start, window in zip(starts, self.windows, strict=True)
         ]
-        # A layer in int8 takes a row of one token for a step of writing.
-        missing = max(0, (2 if self.steady else 1) - ends[-1])
+        missing = max(0, 1 - ends[-1])
         ids = torch.tensor([[token for row in rows for token in row] + [0] * missing])
         places = torch.cat([*[torch.arange(len(row)) for row in rows], torch.zeros(missing, dtype=torch.long)])
         forward(self.network, ids, places[None] + layers[0].length, layered(layers))
-        return layers
+        return [layer.kept for layer in layers]
 
-    def cache(
-        self, groups: Sequence[list[Piece]], width: int, room: int, rows: Sequence[int], lineage: Lineage
-    ) -> Cache:
+    def cache(self, groups: Sequence[list[Any]], width: int, room: int, rows: Sequence[int], lineage: Lineage) -> Cache:
         """A cache to write with.
 
         Args:
-            groups: what was read. rows: which of their rows each prompt of the batch is, ascending.
+            groups: what was read; they are empty afterwards. rows: which of their rows each prompt of the batch is,
+                ascending.
             width: tokens of the widest row, with the start. room: new tokens that there may be. lineage: a new one.
         """
-        starts: Sequence[Pair | None] = [] if self.steady else self._read
-        starts = starts or [None] * len(self.windows)
-        groups, layers = chosen(groups, rows), []
+        none: list[None] = [None] * len(self.windows)
+        groups, memory = chosen(groups, rows), Room()
+        layers: list[DynamicLayer] = []
         for place, window in enumerate(self.windows):
-            prompts = Prompts([group[place] for group in groups], self.steady)
-            layers.append(Writing(starts[place], prompts, width, room, lineage, window))
+            own = [group.pop(0) for group in groups]
+            if self.steady:
+                read = Read((self._states or none)[place], own, room * lineage.beams, memory)
+                layers.append(SteadyWriting(read, width, room, lineage, window))
+            else:
+                layers.append(Writing((self._read or none)[place], Prompts(own), width, room, lineage, window))
         return Written(layers, lineage)
 
 
@@ -103,13 +111,13 @@ class Written(Cache):  # type: ignore[misc]
         self.lineage.reorder(beam_idx)
 
 
-def chosen(groups: Sequence[list[Piece]], rows: Sequence[int]) -> Sequence[list[Piece]]:
+def chosen(groups: Sequence[list[Any]], rows: Sequence[int]) -> Sequence[list[Any]]:
     """These rows of the groups; a prompt that is asked for several outputs has as many."""
-    if list(rows) == list(range(sum(len(group[0].keys) for group in groups))):
+    if list(rows) == list(range(sum(len(group[0]) for group in groups))):
         return groups
     made, at = [], 0
     for group in groups:
-        end = at + len(group[0].keys)
+        end = at + len(group[0])
         here = torch.tensor([row - at for row in rows if at <= row < end])
         made.append([piece.rows(here) for piece in group])
         at = end

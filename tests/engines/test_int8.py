@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,123 +27,84 @@ DECODINGS = [
 ]
 
 
-def by_hand(x: np.ndarray, weight: np.ndarray, apart: Sequence[int] = ()) -> np.ndarray:
-    """The product of rows and channels, each rounded to 127 steps of its largest value, in double precision. What that
-    takes from a row with a value of ten times its root mean square is rounded to steps that are 254 times as fine.
+def by_hand(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The product of rows and channels, both rotated in blocks and rounded to 127 steps of the largest value, in double
+    precision."""
+    from scipy.linalg import block_diag, hadamard
 
-    apart: inputs that may take four times as many steps."""
-    x, weight = x.astype(np.float64), weight.astype(np.float64)
-    near, far = x.copy(), x[:, list(apart)]
-    near[:, list(apart)] = 0
-    largest, peak = np.abs(near).max(1, keepdims=True), 10 * np.sqrt((near**2).mean(1, keepdims=True))
-    largest = np.maximum(largest, np.abs(far).max(1, keepdims=True, initial=0) / 4)
-    step = np.where(largest > 0, largest, 1) / 127
-    rounded = np.rint(x / step) * step
-    rounded += np.where(largest > peak, np.rint((x - rounded) / step * 254) * step / 254, 0)
-    channel = np.abs(weight).max(1, keepdims=True) / 127
-    return np.asarray(rounded @ (np.rint(weight / channel) * channel).T)
+    width = x.shape[1]
+    block = min(32, width & -width)
+    turn = block_diag(*[hadamard(block)] * (width // block)) / np.sqrt(block)
+
+    def rounded(rows: np.ndarray) -> np.ndarray:
+        turned = rows.astype(np.float64) @ turn
+        largest = np.abs(turned).max(1, keepdims=True)
+        step = np.where(largest > 0, largest, 1) / 127
+        return np.asarray(np.rint(turned / step) * step)
+
+    return np.asarray(rounded(x) @ rounded(weight).T)
 
 
-def product(layer: Any, apart: list[int] | None = None) -> Any:
+def product(layer: Any) -> Any:
     """The layer in int8."""
-    import torch
-
-    from dsum_bench.engines.calibration import Inputs
     from dsum_bench.engines.int8 import Int8Linear, Product, Rows
 
-    inputs = None if apart is None else Inputs(torch.tensor(apart), 1.0)
-    return Int8Linear(layer, Product([layer], Rows(), layer, inputs))
+    return Int8Linear(layer, Product([layer], Rows(), layer))
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("rows", [2, 3, 40])
-def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, bias: bool) -> None:
+@pytest.mark.parametrize(("rows", "width"), [(1, 96), (3, 70), (40, 96), (200, 64)])
+def test_a_product_is_that_of_rounded_rows_and_channels(rows: int, width: int, bias: bool) -> None:
     import torch
 
     torch.manual_seed(rows)
-    layer = torch.nn.Linear(70, 130, bias=bias)
-    x = torch.randn(2, rows, 70) * torch.tensor([0.01, 50.0])[:, None, None]
+    layer = torch.nn.Linear(width, 130, bias=bias)
+    x = torch.randn(2, rows, width) * torch.tensor([0.01, 50.0])[:, None, None]
     x[0, 0] = 0.0
-    x[1, -1, 3] = 2000.0  # stands out
     expected = by_hand(x.flatten(0, 1).numpy(), layer.weight.detach().numpy())
     added = layer.bias.detach().double().numpy() if bias else 0.0
     with torch.inference_mode():
         found = product(layer)(x)
         exact = torch.nn.functional.linear(x, layer.weight, layer.bias)
     assert found.shape == exact.shape
-    np.testing.assert_allclose(
-        found.flatten(0, 1).double().numpy(), expected + added, rtol=2e-5, atol=1e-6 + 2e-6 * np.abs(expected).max()
-    )
-    assert float((found - exact)[1].norm()) < 0.03 * float(exact[1].norm())
+    # A value between two steps may be rounded to either.
+    miss = np.abs(found.flatten(0, 1).double().numpy() - expected - added)
+    assert np.median(miss) < 1e-5 * np.abs(expected).max()
+    assert miss.max() < 0.01 * np.abs(expected).max()
+    assert float((found - exact)[1].norm()) < 0.02 * float(exact[1].norm())
 
 
-def test_channels_apart_leave_the_others_their_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_that_stand_out_in_other_channels_of_each_row_leave_the_others_their_steps() -> None:
     import torch
-
-    from dsum_bench.engines import int8
 
     torch.manual_seed(4)
-    layer, apart = torch.nn.Linear(192, 64, bias=False), [3, 40, 191]
-    x = torch.randn(50, 192)
-    x[:, apart] *= torch.tensor([8.0, 30.0, 1.0])
-    x[0, 40], x[1, 100] = 300.0, 90.0  # beyond what the columns of a channel hold, and in a channel like any other
-    expected = by_hand(x.numpy(), layer.weight.detach().numpy(), apart)
+    layer = torch.nn.Linear(576, 64, bias=False)
+    x = torch.randn(50, 576)
+    x[torch.arange(50), torch.randint(576, (50,))] = 60.0
     with torch.inference_mode():
-        found = product(layer, apart)(x)
-        np.testing.assert_allclose(found.double().numpy(), expected, rtol=2e-5, atol=1e-4)
-        monkeypatch.setattr(int8, "PEAK", 1e9)  # no remainders
-        found, plain = (product(layer, a)(x) for a in (apart, None))
         exact = layer(x)
-    assert float((found - exact)[2:].norm()) < 0.5 * float((plain - exact)[2:].norm())
+        step = x.abs().amax(1, keepdim=True) / 127
+        plain = layer((x / step).round() * step)
+        found = product(layer)(x)
+    assert float((found - exact).norm()) < 0.35 * float((plain - exact).norm())
 
 
-def test_calibration_finds_the_channels_of_a_norm_that_stand_out() -> None:
-    import torch
-    import transformers
-
-    from dsum_bench.engines.calibration import APART, inputs
-
-    config = transformers.LlamaConfig(
-        vocab_size=300, hidden_size=192, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4
-    )
-    torch.manual_seed(1)
-    model = transformers.LlamaForCausalLM(config).eval()
-    large, last = [5, 77, 130], model.model.layers[1]
-    last.input_layernorm.weight.data[large] = 40.0
-    made = inputs(model, torch.arange(100)[None], peak=8.0)
-    found = {layer: taken.apart for layer, taken in made.items() if taken.apart is not None}
-    layers = [last.self_attn.q_proj, last.self_attn.k_proj, last.self_attn.v_proj]
-    assert {layer for layer in found if layer.in_features == 192} == set(layers)
-    assert len(found[layers[0]]) == APART and set(large) <= set(found[layers[0]].tolist())
-    assert made[layers[0]] is made[layers[1]] is made[layers[2]]
-    assert made[layers[0]].outliers > 0.9 and made[last.mlp.gate_proj].outliers == 0
-
-
-@pytest.mark.parametrize("apart", [None, [3, 60]])
-def test_a_step_rounds_each_row_in_two_parts(apart: list[int] | None) -> None:
+def test_rotated_rows_are_exact_in_whatever_order_they_are_added() -> None:
     import torch
 
-    torch.manual_seed(2)
-    layer = torch.nn.Linear(70, 130)
-    x = torch.randn(5, 1, 70)
-    x[2], x[3, 0, 3] = 0.0, 500.0
-    with torch.inference_mode():
-        found = product(layer, apart)(x)
-    rows, weight = x[:, 0].double().numpy(), layer.weight.detach().double().numpy()
-    step = np.abs(rows).max(1, keepdims=True) / 127
-    step[2] = 1
-    channel = np.abs(weight).max(1, keepdims=True) / 127
-    # A step of 1/254 is halved by rounding: what is left is below a 508th of the first step in each channel.
-    exact = rows @ (np.rint(weight / channel) * channel).T + layer.bias.detach().double().numpy()
-    bound = step / 508 * np.abs(np.rint(weight / channel) * channel).sum(1)
-    assert found.shape == (5, 1, 130)
-    assert (np.abs(found[:, 0].double().numpy() - exact) <= bound + 1e-4).all()
-    with torch.inference_mode():
-        for each in range(5):
-            assert torch.equal(product(layer, apart)(x[each : each + 1]), found[each : each + 1])
+    from dsum_bench.engines.int8 import hadamard, quantise, rotated
+
+    torch.manual_seed(0)
+    x = torch.randn(7, 96) * torch.logspace(-20, 20, 7)[:, None]
+    turn = hadamard(96)
+    whole = torch.mul(x, 2**23 // 32 / x.abs().amax(1, keepdim=True)).round()
+    assert torch.equal(rotated(whole, turn).double(), rotated(whole.double(), turn.double()))
+    made = quantise(x)
+    back = rotated((made.values.float() - 128) * made.scales, turn) / 32
+    assert float(((back - x).abs() / x.abs().amax(1, keepdim=True)).max()) < 0.02
 
 
-def test_layers_that_take_the_same_tensor_are_one_product() -> None:
+def test_layers_that_take_the_same_tensor_are_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
     from networks import network
 
@@ -151,7 +112,8 @@ def test_layers_that_take_the_same_tensor_are_one_product() -> None:
 
     model, other = network("Llama"), network("Llama")
     ids = torch.arange(1, 40)[None]
-    int8.quantise_network(model, ids)
+    int8.quantise_network(model)
+    monkeypatch.setattr(int8, "sharing", lambda network: {})
     int8.quantise_network(other)
     layer, apart = model.model.layers[2], other.model.layers[2]
     names = [("self_attn", n) for n in ("q_proj", "k_proj", "v_proj", "o_proj")] + [
@@ -164,8 +126,7 @@ def test_layers_that_take_the_same_tensor_are_one_product() -> None:
         assert torch.equal(model(input_ids=ids).logits, other(input_ids=ids).logits)
 
 
-@pytest.mark.parametrize("apart", [None, [7, 8, 300]])
-def test_a_row_has_the_same_bits_in_any_batch(apart: list[int] | None) -> None:
+def test_a_row_has_the_same_bits_in_any_batch() -> None:
     import torch
 
     torch.manual_seed(0)
@@ -173,9 +134,9 @@ def test_a_row_has_the_same_bits_in_any_batch(apart: list[int] | None) -> None:
     x = torch.randn(65, 576) * torch.rand(65, 1) * 100
     x[::3, 7] = 5000.0  # stands out
     with torch.inference_mode():
-        made = product(layer, apart)
+        made = product(layer)
         together = made(x)
-        for rows in ([0], [64, 3], list(range(1, 50, 7))):
+        for rows in ([0], [1], [64, 3], list(range(1, 50, 7))):
             assert torch.equal(made(x[rows]), together[rows])
 
 
@@ -191,6 +152,7 @@ def test_layers_side_by_side_quantise_a_row_once(monkeypatch: pytest.MonkeyPatch
         seen.append(1)
         return quantise(*arguments)
 
+    monkeypatch.setattr(int8, "sharing", lambda network: {})  # products of their own
     int8.quantise_network(model)
     monkeypatch.setattr(int8, "quantise", counted)
     with torch.inference_mode():
