@@ -131,13 +131,13 @@ class Room:
         """For states of this shape."""
         if self.states.numel() < math.prod(shape):
             self.states = torch.empty(math.prod(shape))
-        return self.states[: math.prod(shape)].view(tuple(shape))
+        return self.states[: math.prod(shape)].view(*shape)
 
     def scored(self, shape: Sequence[int]) -> torch.Tensor:
-        """For scores of this shape; finite."""
-        if self.scores.shape != tuple(shape):
-            self.scores = torch.zeros(tuple(shape))
-        return self.scores
+        """For scores of this shape. Whatever is there is finite: it stays where a row has no places."""
+        if self.scores.numel() < math.prod(shape):
+            self.scores = torch.zeros(math.prod(shape))
+        return self.scores[: math.prod(shape)].view(*shape)
 
 
 class Part:
@@ -192,7 +192,7 @@ class Read:
     def __init__(self, start: States | None, groups: Sequence[States], new: int, room: Room) -> None:
         self.start, self.groups, self.new, self.room = start, joined(groups), new, room
         self.first = 0 if start is None else start.width
-        self.places = self.first + max((group.width for group in self.groups), default=0)
+        self.places = 0
         self.scales = torch.zeros(0)
         self.masks: dict[tuple[int | None, int], torch.Tensor] = {}
         self.parts: list[Part] = []

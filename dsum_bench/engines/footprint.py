@@ -12,11 +12,11 @@ INNER, OUTER, HEADED = 5, 8, 10
 int8 (bitsandbytes) products are in 32 bits for a moment, which two of the five make room for."""
 
 
-def kv_bytes(config: Any, width: int) -> int:
+def kv_bytes(config: Any, width: float) -> int:
     """Keys and values of one token in all layers. width: bytes of a number."""
     heads = getattr(config, "num_attention_heads", 1) or 1
     kept = getattr(config, "num_key_value_heads", None) or heads
-    return 2 * (getattr(config, "num_hidden_layers", 0) or 0) * kept * _head(config) * width
+    return int(2 * (getattr(config, "num_hidden_layers", 0) or 0) * kept * _head(config) * width)
 
 
 def activation_bytes(config: Any, width: int, seen: int, ratio: float, whole: bool, eager: bool) -> int:

@@ -23,6 +23,8 @@ from dsum_bench.spec import Finish, Generation, ModelSpec, Placement, Prompt
 if TYPE_CHECKING:
     from dsum_bench.engines.generation import Writer
 
+KEPT_IN_INT8 = 1.1
+"""Bytes of a key or value, with its part of a scale."""
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
@@ -293,7 +295,8 @@ class HuggingFace(TrainableEngine):
         config = self.network.config.get_text_config()
         # Elsewhere other programs need memory too.
         free = _free_on_gpu(self.placement.device) if self._on_gpu else detect().free_bytes // 4
-        budget = token_budget(footprint.kv_bytes(config, self._width), 4 * config.vocab_size, free)
+        width = KEPT_IN_INT8 if self._in_int8 else self._width
+        budget = token_budget(footprint.kv_bytes(config, width), 4 * config.vocab_size, free)
         if self._in_int8 and not writer.steady:
             return 1  # rows of a batch would change each other's last bits, and with them their texts
         if writer.window is None and not writer.in_pieces:
