@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsum_bench.engines import checkpoint
 from dsum_bench.engines.base import Plan
 from dsum_bench.errors import ModelError, first_line
 from dsum_bench.provenance import read
 from dsum_bench.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -46,3 +52,24 @@ def put_on(network: Any, folder: Path) -> Any:
         return PeftModel.from_pretrained(network, folder, local_files_only=True).eval()
     except (RuntimeError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise ModelError(f"adapter for another base model: {folder.name} does not fit ({first_line(error)})") from error
+
+
+def taken_off(network: Any) -> dict[Any, Callable[[], torch.Tensor]]:
+    """Put the plain layers of the base back in the place of LoRA's. For each of them, what makes the weights that LoRA
+    added: (outputs, inputs), in float32. A layer under one of LoRA's variants, such as DoRA, stays."""
+    import torch
+    from peft.tuners import lora
+
+    def weights(layer: Any) -> torch.Tensor:
+        with torch.inference_mode():
+            made = [layer.get_delta_weight(name).float() for name in layer.active_adapters]
+            return torch.stack(made).sum(dim=0)
+
+    found: dict[Any, Callable[[], torch.Tensor]] = {}
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            plain = type(child) is lora.Linear and type(child.base_layer) is torch.nn.Linear
+            if plain and not child.lora_variant and not any(child.lora_bias.values()) and not child.merged:
+                setattr(module, name, child.base_layer)
+                found[child.base_layer] = partial(weights, child)
+    return found
