@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
@@ -34,14 +35,20 @@ def keep_between_steps() -> None:
     _set((M_MMAP_THRESHOLD, 32 * MIB), (M_MMAP_THRESHOLD, 1024 * MIB), (M_TRIM_THRESHOLD, 256 * MIB))
 
 
+def trim() -> None:
+    """Return what is free now, wherever it lies."""
+    import ctypes
+
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
 def _set(*options: tuple[int, int]) -> None:
     import ctypes
 
     if any(name in os.environ for name in GIVEN):
         return
-    try:
+    with suppress(OSError, AttributeError):
         library = ctypes.CDLL("libc.so.6")
         for name, value in options:
             library.mallopt(name, value)
-    except (OSError, AttributeError):
-        return

@@ -164,10 +164,11 @@ class HuggingFace(TrainableEngine):
         if self.model.peft is not None:
             self.network = tuned.put_on(self.network, Path(self.model.peft))
         if self._in_int8:
-            from dsum_bench.engines import int8
+            from dsum_bench.engines import allocation, int8
 
             tell("quantising weights")
             int8.quantise_network(self.network)
+            allocation.trim()
         # A checkpoint's own sampling settings must not leak into the decoding that the registry names.
         keep = ("bos_token_id", "decoder_start_token_id", "forced_bos_token_id")
         self.network.generation_config = GenerationConfig(**{k: getattr(own, k, None) for k in keep})

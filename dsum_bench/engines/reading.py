@@ -13,6 +13,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from dsum_bench.engines.allocation import trim
 from dsum_bench.engines.cache import Cache
 from dsum_bench.engines.exact import Read, Room, States, SteadyWriting
 from dsum_bench.engines.pieces import Lineage, Marks, Pair, Piece, Prompts, Reading, Writing
@@ -61,7 +62,10 @@ class Reader:
             piece.marks = marks  # the same for all layers
             return States.of(piece) if self.steady else piece
 
-        return self._pass([row[len(self.start) :] for row in rows], keep)
+        made = self._pass([row[len(self.start) :] for row in rows], keep)
+        if self.steady:
+            trim()  # what is left between the states of all layers
+        return made
 
     def _pass(self, rows: Sequence[Sequence[int]], keep: Callable[[Piece], Any]) -> list[Any]:
         """What is kept of each layer."""

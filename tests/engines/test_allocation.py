@@ -46,3 +46,18 @@ def test_freed_memory_stays_with_the_process() -> None:
 def test_glibcs_own_variables_are_left_as_they_are() -> None:
     before, after = returned(MALLOC_MMAP_THRESHOLD_="1048576")
     assert before > 100_000_000 and after > 100_000_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked for what is free")
+def test_what_is_free_between_other_blocks_is_returned() -> None:
+    script = """
+import psutil
+from dsum_bench.engines.allocation import trim
+blocks = [bytearray(60_000) for _ in range(2000)]
+del blocks[::2]
+held = psutil.Process().memory_info().rss
+trim()
+print(held - psutil.Process().memory_info().rss)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=600)
+    assert int(done.stdout) > 30_000_000
