@@ -57,6 +57,8 @@ def put_on(network: Any, folder: Path) -> Any:
 def taken_off(network: Any) -> dict[Any, Callable[[], torch.Tensor]]:
     """Put the plain layers of the base back in the place of LoRA's. For each of them, what makes the weights that LoRA
     added: (outputs, inputs), in float32. A layer under one of LoRA's variants, such as DoRA, stays."""
+    if not hasattr(network, "peft_config"):
+        return {}  # without peft, which is slow to import
     import torch
     from peft.tuners import lora
 
