@@ -90,6 +90,7 @@ def main(
     click.echo(text)
     if out:
         name = "bench-encoder-decoder.md" if shape else "bench-engine.md"
+        out.mkdir(parents=True, exist_ok=True)
         (out / name).write_text(text + "\n", encoding="utf-8")
 
 
