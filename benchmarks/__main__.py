@@ -51,6 +51,7 @@ def main(
         )
         click.echo(text)
         if out:
+            out.mkdir(parents=True, exist_ok=True)
             (out / f"bench-{part}.md").write_text(text + "\n", encoding="utf-8")
 
 

@@ -264,6 +264,7 @@ def main(kills: int, seed: int, out: Path | None) -> None:
     )
     click.echo(text)
     if out:
+        out.mkdir(parents=True, exist_ok=True)
         (out / "training-faults.md").write_text(text, encoding="utf-8")
 
 

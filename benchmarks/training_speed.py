@@ -167,6 +167,7 @@ def main(
     report = written(found, rows, repeats, threads, bool(data))
     click.echo(report)
     if out:
+        out.mkdir(parents=True, exist_ok=True)
         (out / "training-speed.md").write_text(report, encoding="utf-8")
 
 
