@@ -39,7 +39,7 @@ TOGETHER = 32
 WARM = 4
 """New tokens of the loop's first call, which loads kernels."""
 WITHOUT_BEAMS = ("llama3-8b",)
-"""A lent GPU is dear."""
+"""Not timed with beams, so that the whole takes less than ten minutes."""
 REGISTRY = """
 [models.{name}]
 source = "{folder}"
